@@ -1,0 +1,70 @@
+# Two commands for newcomers: `make demo` and `make test`. Both set up everything they need in .venv.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := schemas clients/python broker
+
+.PHONY: help dev demo test test-long check fmt lint types generate drift audit lock build clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+$(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(PACKAGES))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed (PYTHON=... chooses one)" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES))
+	@touch $@
+
+dev: $(STAMP)  ## set up .venv from the locked requirements
+
+demo: $(STAMP)  ## run the main job on real records, on SQLite
+	$(BIN)/python -m demo
+
+test: $(STAMP)  ## run all tests (under ten minutes)
+	$(BIN)/python -m pytest -n 2 -m "not long" $(PYTEST_ARGS)
+
+test-long: $(STAMP)  ## what takes up to an hour: many fault rounds, large sizes
+	$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
+
+check: lint types drift build  ## everything that is checked without running the product
+
+fmt: $(STAMP)  ## format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+generate: $(STAMP)  ## write all generated files anew
+	$(BIN)/python tools/generate_schemas.py
+	$(BIN)/python tools/generate_openapi.py
+	$(BIN)/python tools/generate_errors.py
+
+drift: $(STAMP)  ## are generated files and migrations up to date?
+	$(BIN)/python tools/generate_schemas.py --check
+	$(BIN)/python tools/generate_openapi.py --check
+	$(BIN)/python tools/generate_errors.py --check
+	$(BIN)/python tools/check_migrations.py
+
+build: $(STAMP)  ## build the wheels and check what is in them
+	$(BIN)/python tools/check_wheels.py
+
+audit: $(STAMP)  ## known vulnerabilities in the locked requirements
+	$(BIN)/pip-audit --require-hashes -r requirements.lock
+
+lock:  ## lock the requirements anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-emit-package countermark-protocol --no-emit-package countermark-client --no-emit-package countermark-broker \
+	  requirements.in -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .demo dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The Countermark protocol: what both sides must agree on, byte for byte."""

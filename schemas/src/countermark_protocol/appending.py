@@ -1,0 +1,113 @@
+"""Appending: turns a decision into a leaf, rows and a new state.
+
+The broker's commit routine, the test broker, `rebuild` and the auditor's replay all run this function.
+
+Source: docs/spec/log.md §6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from countermark_protocol.boxes import Box, Row, Tail, delivery_root, make_row
+from countermark_protocol.decision import Decision, decide
+from countermark_protocol.documents import Document
+from countermark_protocol.identifiers import Address
+from countermark_protocol.leaf import Leaf
+from countermark_protocol.merkle import leaf_hash
+from countermark_protocol.state import LogState
+from countermark_protocol.statements import Statement, header_of
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One delivery of an entry, with its opened tail.
+
+    Attributes:
+        row: as the leaf's delivery root covers it.
+        tail: what its owner may see.
+        head: of the box after this entry, 32 bytes.
+    """
+
+    row: Row
+    tail: Tail
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A statement that has become an entry of the log.
+
+    Attributes:
+        index: of the entry.
+        leaf: its leaf.
+        document: the signed document.
+        secret: 32 random bytes from which its salts come.
+        placed: its deliveries.
+        decision: what was decided.
+    """
+
+    index: int
+    leaf: Leaf
+    document: Document
+    secret: bytes
+    placed: tuple[Placed, ...]
+    decision: Decision
+
+
+def append_statement(state: LogState, statement: Statement, time: int, secret: bytes) -> Entry:
+    """Decide upon a statement and, if it is accepted, append it.
+
+    Args:
+        state: changed only when the statement is accepted.
+        statement: not logged yet.
+        time: of the leaf, ms since 1970.
+        secret: 32 fresh random bytes (from the entry record, when replaying).
+
+    Raises:
+        CountermarkError: as `decide`; the state is as it was.
+        ValueError: time is below that of the last leaf.
+    """
+    if time < state.time:
+        msg = "a leaf's time never decreases"
+        raise ValueError(msg)
+    decision = decide(state, statement, time)
+    index, document = state.size, statement.document
+    head, count = state.directory.head, state.directory.count
+    if decision.directory is not None:
+        head = state.directory.head_with(decision.directory, document, index, time)
+        count += 1
+    placed = tuple(_place(state, secret, owner, box, index, document) for owner, box in decision.deliveries)
+    leaf = Leaf(
+        kind=int(header_of(statement).kind),
+        time=time,
+        dir_count=count,
+        dir_head=head,
+        statement=document.statement_hash,
+        delivery=delivery_root([p.row for p in placed]),
+    )
+    # Nothing below can fail: from here on the statement is part of the state.
+    if decision.directory is not None:
+        state.directory.apply(decision.directory, document, index, time)
+    for p in placed:
+        key = p.row.endpoint, p.row.box
+        state.boxes[key] = state.boxes[key].after(index, document.statement_hash)
+    for message in decision.messages:
+        if message.index == index:
+            state.ids[message.sender, message.id] = message.payload_hash
+            state.parties[message.conversation] = (
+                state.parties[message.conversation] | {message.sender} | set(message.deliveries)
+            )
+        state.messages[message.payload_hash] = message
+    state.entries[document.payload_hash] = index
+    state.frontier = state.frontier.append(leaf_hash(leaf.encode()))
+    state.time = time
+    return Entry(index, leaf, document, secret, placed, decision)
+
+
+def _place(
+    state: LogState, secret: bytes, owner: Address, box: Box, index: int, document: Document
+) -> Placed:
+    before = state.boxes[owner, box]
+    row, tail = make_row(secret, owner, box, before, index, document.statement_hash)
+    return Placed(row, tail, before.after(index, document.statement_hash).head)

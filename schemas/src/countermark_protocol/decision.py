@@ -1,0 +1,354 @@
+"""The one decision: what happens to a statement.
+
+(state, statement, time) → deliveries and effects, or a refusal. Broker, test broker and auditor's replay
+share this function; none decides by itself. It reads no clock, no database and no network.
+
+Refusals are exceptions of two sorts. `MalformedError`, `VerificationError` and `UncheckableError` mean the
+caller is not known to be who it says; they are answered as plain problems. `PolicyError`, `ConflictError`
+and `NotFoundError` are raised only after the caller's signature counted; the broker answers them with a
+signed account.
+
+Source: docs/spec/log.md §6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from countermark_protocol.boxes import Box
+from countermark_protocol.claims import Header
+from countermark_protocol.documents import Document, Purpose
+from countermark_protocol.errors import (
+    ConflictError,
+    NotFoundError,
+    PolicyError,
+    SignatureError,
+    VerificationError,
+)
+from countermark_protocol.handling import Tlp
+from countermark_protocol.identifiers import Address, KeyId, authority_of
+from countermark_protocol.judging import CLOCK_TOLERANCE, judge_statement
+from countermark_protocol.manifest import Manifest, Urgency
+from countermark_protocol.policy import PolicyFacts, allowing_rule
+from countermark_protocol.receipts import ReceiptStage
+from countermark_protocol.recipients import RecipientRow
+from countermark_protocol.records import DirectoryStatement, GroupRecord
+from countermark_protocol.state import Delivery, DeliveryStage, LogState, MessageState
+from countermark_protocol.statements import (
+    MessageStatement,
+    ReceiptStatement,
+    Statement,
+    UndeliveredStatement,
+    header_of,
+)
+from countermark_protocol.types import TYPES
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an accepted statement does.
+
+    Attributes:
+        deliveries: the boxes it is put into, no box twice.
+        messages: states of messages it makes or changes.
+        directory: the directory change, if it is one.
+    """
+
+    deliveries: tuple[tuple[Address, Box], ...]
+    messages: tuple[MessageState, ...] = ()
+    directory: DirectoryStatement | None = None
+
+
+def box_for(urgency: Urgency) -> Box:
+    """The box a message of this urgency goes to."""
+    return Box.URGENT if urgency in {Urgency.URGENT, Urgency.FLASH} else Box.ROUTINE
+
+
+def decide(state: LogState, statement: Statement, time: int) -> Decision:
+    """Decide what happens to a statement, as the entry after the last one.
+
+    Args:
+        state: after the last leaf.
+        statement: with all its signatures verified; not logged yet (`state.entries` says so).
+        time: that its leaf would have, ms since 1970, not below `state.time`.
+
+    Returns:
+        The decision; nothing is changed.
+
+    Raises:
+        MalformedError, VerificationError, UncheckableError: nobody's fault but the caller's, who may be anyone.
+        PolicyError, ConflictError, NotFoundError: refused by rule to a caller whose signature counted.
+    """
+    header = header_of(statement)
+    if header.log != state.origin:
+        raise VerificationError(
+            "wrong_log", f"this statement was made for log '{header.log}', this log is '{state.origin}'"
+        )
+    if isinstance(statement, MessageStatement):
+        _authenticate(state, statement.document, statement.manifest.sender)
+        _check_seen(state, header)
+        return _decide_message(state, statement, time)
+    if isinstance(statement, ReceiptStatement):
+        _authenticate(state, statement.document, statement.receipt.author)
+        _check_seen(state, header)
+        return _decide_receipt(state, statement)
+    if isinstance(statement, UndeliveredStatement):
+        broker = state.directory.log().broker
+        if statement.notice.author != broker:
+            raise SignatureError("wrong_signer", f"only the broker, {broker}, states what stayed undelivered")
+        _authenticate(state, statement.document, broker)
+        _check_seen(state, header)
+        return _decide_undelivered(state, statement, time)
+    change = judge_statement(state.directory, statement.document, time)
+    _check_seen(state, header)
+    return Decision(deliveries=(), directory=change)
+
+
+def signer_of(document: Document) -> KeyId:
+    """The one key that signed a message, receipt or notice.
+
+    Raises:
+        SignatureError: more or other signatures than that.
+        PolicyError: signatures of a reserved purpose.
+    """
+    for purpose in (Purpose.RELEASE, Purpose.BEHALF):
+        if document.keys_for(purpose):
+            name = purpose.name.lower()
+            raise PolicyError(
+                f"reserved_{name}", f"signatures of purpose '{name}' are reserved for a later version"
+            )
+    if len(document.signers) != 1:
+        raise SignatureError(
+            "too_many_signatures", f"expected exactly one signature, got {len(document.signers)}"
+        )
+    purpose, key_id = document.signers[0]
+    if purpose is not Purpose.SIGN:
+        raise SignatureError("wrong_signer", "expected a signature of purpose 'sign'")
+    return key_id
+
+
+def _authenticate(state: LogState, document: Document, address: Address) -> None:
+    key_id = signer_of(document)
+    if state.directory.instance(address, key_id) is None:
+        revoked = state.directory.revocation(key_id) is not None
+        raise SignatureError(
+            "revoked_key" if revoked else "wrong_signer",
+            f"key {key_id.hex()} {'is revoked' if revoked else 'is not a current instance key'} of {address}: "
+            "sign the same payload with a current one",
+        )
+
+
+def _check_seen(state: LogState, header: Header) -> None:
+    seen = header.seen
+    if seen.size > state.size:
+        raise ConflictError(
+            "seen_ahead",
+            f"the signer states to have seen a log of size {seen.size}; this one has {state.size}",
+        )
+    if state.roots[seen.size] != seen.root:
+        raise ConflictError(
+            "seen_other_root",
+            f"the signer states another root for size {seen.size} than this log has: keep that checkpoint as evidence",
+        )
+
+
+# --- messages ----------------------------------------------------------------------------------------
+
+
+def _decide_message(state: LogState, statement: MessageStatement, time: int) -> Decision:
+    m, payload_hash = statement.manifest, statement.document.payload_hash
+    if state.ids[m.sender, m.id] is not None:
+        raise ConflictError(
+            "id_reused", f"{m.sender} has already sent another message with id {m.id}: make a new id"
+        )
+    if m.sent_at > time + CLOCK_TOLERANCE:
+        raise PolicyError(
+            "sent_in_future",
+            f"sent_at is {m.sent_at - time} ms ahead of this log's clock, expected at most {CLOCK_TOLERANCE}: "
+            "set the sender's clock",
+        )
+    if m.expires_at <= time:
+        raise PolicyError("expired", "the message's expires_at has passed: send it anew with a later one")
+    _check_type(m)
+    parties = _check_conversation(state, m)
+    if m.supersedes is not None:
+        old = state.messages[m.supersedes]
+        if old is None or old.sender != m.sender:
+            raise PolicyError(
+                "supersedes_not_own", "a message supersedes only a logged message of the same sender"
+            )
+    _check_group(state, m, statement.rows)
+    facts = PolicyFacts(
+        sender=m.sender,
+        type=m.type,
+        recipients=m.recipient_count,
+        classification=m.handling.classification,
+        exercise=m.exercise,
+        replied_to=_replied_to(state, m),
+        parties=parties,
+    )
+    policy = state.directory.policy()
+    for row in statement.rows:
+        _check_recipient(state, m, row, time)
+        allowing_rule(policy, facts, row.endpoint)
+    box = box_for(m.urgency)
+    message = MessageState(
+        payload_hash=payload_hash,
+        index=state.size,
+        sender=m.sender,
+        id=m.id,
+        type=m.type,
+        conversation=m.conversation or payload_hash,
+        exercise=m.exercise,
+        expires_at=m.expires_at,
+        deliveries={row.endpoint: Delivery(DeliveryStage.OPEN, state.size) for row in statement.rows},
+    )
+    deliveries = (*((row.endpoint, box) for row in statement.rows), (m.sender, Box.SENT))
+    return Decision(deliveries=deliveries, messages=(message,))
+
+
+def _check_type(m: Manifest) -> None:
+    info = TYPES.get(m.type)
+    if info is None:
+        raise PolicyError("unknown_type", f"'{m.type}' is not a message type of this version")
+    if m.version not in info.versions:
+        raise PolicyError(
+            "unknown_version", f"'{m.type}' has no version {m.version}; known: {sorted(info.versions)}"
+        )
+    if info.is_answer and m.stage is None:
+        raise PolicyError(
+            "answer_incomplete", f"a '{m.type}' is an answer: expected in_reply_to, stage and outcome"
+        )
+    if not info.is_answer and m.stage is not None:
+        raise PolicyError("not_an_answer", f"a '{m.type}' is no answer: expected neither stage nor outcome")
+
+
+def _replied_to(state: LogState, m: Manifest) -> Address | None:
+    target = state.messages[m.in_reply_to] if m.in_reply_to is not None else None
+    return target.sender if target is not None else None
+
+
+def _check_conversation(state: LogState, m: Manifest) -> frozenset[Address]:
+    if m.in_reply_to is None or m.conversation is None:
+        return frozenset()
+    target = state.messages[m.in_reply_to]
+    if target is None or (m.sender != target.sender and m.sender not in target.deliveries):
+        # One error for both: whether a message exists is not told to who is no party to it.
+        raise NotFoundError(
+            "unknown_reply_target", f"{m.sender} is no party to a logged message that this replies to"
+        )
+    if target.conversation != m.conversation:
+        raise ConflictError("conversation_mismatch", "the message replied to belongs to another conversation")
+    if target.exercise != m.exercise:
+        raise PolicyError("exercise_mismatch", "a reply carries on whether its conversation is an exercise")
+    return state.parties[m.conversation]
+
+
+def _check_group(state: LogState, m: Manifest, rows: tuple[RecipientRow, ...]) -> None:
+    if m.group is None:
+        return
+    if m.handling.tlp is Tlp.RED:
+        raise PolicyError(
+            "red_to_group", "TLP:RED names its recipients one by one: it cannot be sent to a group"
+        )
+    held = state.directory.held_by_statement(f"group/{m.group.name}", m.group.statement)
+    if held is None or not isinstance(held.record, GroupRecord):
+        raise NotFoundError("unknown_group", f"group '{m.group.name}' never had that statement")
+    strangers = {row.endpoint for row in rows} - set(held.record.members)
+    if strangers:
+        raise PolicyError(
+            "not_in_group", f"{min(strangers)} is not a member of group '{m.group.name}' as stated"
+        )
+
+
+def _check_recipient(state: LogState, m: Manifest, row: RecipientRow, time: int) -> None:
+    directory = state.directory
+    keys = directory.keys(row.endpoint)
+    if keys is None or keys.sealing is None:
+        raise NotFoundError(
+            "unknown_recipient", f"{row.endpoint} is not an active endpoint with keys", recipient=row.endpoint
+        )
+    if not directory.accepts_sealing_key(row.endpoint, row.sealing_key, time):
+        raise ConflictError(
+            "sealing_key_not_accepted",
+            f"the stanza for {row.endpoint} is sealed to a key that is not current: read the directory and seal again",
+            recipient=row.endpoint,
+        )
+    if m.version not in keys.reads.get(m.type, ()):
+        raise PolicyError(
+            "version_not_read",
+            f"{row.endpoint} does not read '{m.type}' version {m.version}; it reads "
+            f"{sorted(keys.reads.get(m.type, ())) or 'none'}",
+            recipient=row.endpoint,
+        )
+    if m.handling.releasable_to and authority_of(row.endpoint) not in m.handling.releasable_to:
+        raise PolicyError(
+            "not_releasable",
+            f"the message is not releasable to {authority_of(row.endpoint)}",
+            recipient=row.endpoint,
+        )
+
+
+# --- receipts and notices ----------------------------------------------------------------------------
+
+_NEXT = {
+    ReceiptStage.DELIVERED: (DeliveryStage.OPEN, DeliveryStage.DELIVERED),
+    ReceiptStage.ACCEPTED: (DeliveryStage.DELIVERED, DeliveryStage.ACCEPTED),
+    ReceiptStage.REJECTED: (DeliveryStage.DELIVERED, DeliveryStage.REJECTED),
+}
+
+
+def _decide_receipt(state: LogState, statement: ReceiptStatement) -> Decision:
+    receipt = statement.receipt
+    before, after = _NEXT[receipt.stage]
+    changed: list[MessageState] = []
+    for item in receipt.items:
+        message = state.messages[item.message]
+        delivery = message.deliveries.get(receipt.author) if message is not None else None
+        if message is None or delivery is None:
+            raise NotFoundError(
+                "unknown_message",
+                f"{receipt.author} has received no message {item.message.hex()}",
+                payload_hash=item.message.hex(),
+            )
+        if message.sender != receipt.sender:
+            raise ConflictError(
+                "wrong_sender", f"message {item.message.hex()} is from {message.sender}, not {receipt.sender}"
+            )
+        if delivery.stage is not before:
+            raise ConflictError(
+                "receipt_stands",
+                f"message {item.message.hex()} is already '{delivery.stage}' by entry {delivery.stage_index}"
+                if delivery.stage is not DeliveryStage.OPEN
+                else f"message {item.message.hex()} is not delivered yet: post 'delivered' first",
+                payload_hash=item.message.hex(),
+                stage=delivery.stage.value,
+                standing=delivery.stage_index,
+            )
+        moved = Delivery(after, state.size, delivery.undelivered_index)
+        changed.append(message.with_delivery(receipt.author, moved))
+    return Decision(
+        deliveries=((receipt.sender, Box.NOTICES), (receipt.author, Box.SENT)), messages=tuple(changed)
+    )
+
+
+def _decide_undelivered(state: LogState, statement: UndeliveredStatement, time: int) -> Decision:
+    notice = statement.notice
+    message = state.messages[notice.message]
+    delivery = message.deliveries.get(notice.recipient) if message is not None else None
+    if message is None or delivery is None:
+        raise NotFoundError(
+            "unknown_message", f"{notice.recipient} is no recipient of {notice.message.hex()}"
+        )
+    if message.sender != notice.sender:
+        raise ConflictError("wrong_sender", f"message {notice.message.hex()} is from {message.sender}")
+    if delivery.stage is not DeliveryStage.OPEN or delivery.undelivered_index is not None:
+        raise ConflictError("not_undelivered", "the message was collected, or its notice is logged already")
+    if time < message.expires_at + state.directory.log().undelivered_grace:
+        raise PolicyError("grace_running", "the message's expiry and grace have not passed yet")
+    changed = message.with_delivery(
+        notice.recipient, Delivery(delivery.stage, delivery.stage_index, state.size)
+    )
+    return Decision(
+        deliveries=((message.sender, Box.NOTICES), (notice.author, Box.SENT)), messages=(changed,)
+    )

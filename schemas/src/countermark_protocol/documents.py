@@ -1,0 +1,258 @@
+"""Signed documents: a payload in its exact bytes, and the signatures over it.
+
+Layout: version ‖ payload ‖ signatures, ordered by key id, no key twice, each (algorithm, key id, purpose,
+raw signature). What is signed is the signing input of a detached JWS whose header is rebuilt from these
+three, so no header is ever parsed, yet any JOSE tool can check the export.
+
+Reading goes in two steps of different type: `parse_document` gives an `UnverifiedDocument`;
+`verify_document` checks *every* signature and gives a `Document`. Whether the keys were entitled to sign
+is decided elsewhere (directory.py, decision.py): key ids bind keys, so that step needs no key material.
+
+Source: docs/spec/documents.md; RFC 7515 App. F; RFC 8725.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from countermark_protocol.encoding import (
+    JsonObject,
+    Reader,
+    Writer,
+    encode_base64url,
+    labelled_hash,
+    malformed,
+    parse_object,
+)
+from countermark_protocol.errors import SignatureError, UncheckableError
+from countermark_protocol.identifiers import KeyId
+from countermark_protocol.keys import (
+    ALGORITHM_NAMES,
+    SIGNATURE_ALGORITHMS,
+    Algorithm,
+    PublicKey,
+    Signer,
+    parse_algorithm,
+)
+
+DOCUMENT_VERSION: Final = 1
+#: A manifest needs about 2 kB, a directory record of a large agency 64 kB; leaves room, bounds work.
+MAX_PAYLOAD_BYTES: Final = 256 * 1024
+MAX_SIGNATURES: Final = 64
+MAX_SIGNATURE_BYTES: Final = 8192
+
+
+class Purpose(IntEnum):
+    """Why a key signed. NOTE: numbers are wire format: never reuse, never renumber."""
+
+    SIGN = 1
+    POSSESSION = 2
+    COUNTERSIGN = 3
+    RELEASE = 4
+    BEHALF = 5
+
+
+_PURPOSES: Final = frozenset(int(p) for p in Purpose)
+_TYP: Final = {p: f"countermark/1/{p.name.lower()}" for p in Purpose}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Signature:
+    """One signature of a document, not verified by being here.
+
+    Attributes:
+        key_id: 32 bytes; documents order their signatures by it.
+        algorithm: must be the algorithm of that key.
+        purpose: why the key signed.
+        raw: the signature itself.
+    """
+
+    key_id: KeyId
+    algorithm: Algorithm
+    purpose: Purpose
+    raw: bytes
+
+    def verify(self, payload: bytes, key: PublicKey) -> None:
+        """Check this signature over `payload` under `key`.
+
+        Raises:
+            SignatureError: another key or algorithm, or it does not verify.
+        """
+        if key.key_id != self.key_id or key.algorithm is not self.algorithm:
+            raise SignatureError(
+                "wrong_algorithm", f"key {self.key_id.hex()} does not use {self.algorithm.name}"
+            )
+        key.verify(signing_input(payload, self.algorithm, self.key_id, self.purpose), self.raw)
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedDocument:
+    """A well-formed signed document whose signatures nobody has checked yet."""
+
+    data: bytes
+    payload: bytes
+    claims: JsonObject
+    signatures: tuple[Signature, ...]
+
+    @property
+    def payload_hash(self) -> bytes:
+        """What other documents refer to: 32 bytes."""
+        return payload_hash(self.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A signed document all of whose signatures verify under the keys they name.
+
+    Attributes:
+        data: the whole document in its exact bytes.
+        payload: the exact payload bytes.
+        claims: the parsed payload.
+        signers: (purpose, key id) of every signature.
+        payload_hash: 32 bytes; what payloads of other documents refer to.
+        statement_hash: 32 bytes, hash of the whole document; what leaves, boxes and the directory hold.
+    """
+
+    data: bytes
+    payload: bytes
+    claims: JsonObject
+    signers: tuple[tuple[Purpose, KeyId], ...]
+    payload_hash: bytes
+    statement_hash: bytes
+
+    def keys_for(self, purpose: Purpose) -> frozenset[KeyId]:
+        """Ids of the keys that signed for `purpose`."""
+        return frozenset(key_id for p, key_id in self.signers if p is purpose)
+
+
+def payload_hash(payload: bytes) -> bytes:
+    """Hash of a payload's exact bytes, 32 bytes."""
+    return labelled_hash("payload", payload)
+
+
+def statement_hash(data: bytes) -> bytes:
+    """Hash of a whole signed document, 32 bytes."""
+    return labelled_hash("statement", data)
+
+
+def signing_input(payload: bytes, algorithm: Algorithm, key_id: bytes, purpose: Purpose) -> bytes:
+    """The exact bytes that are signed: BASE64URL(header) ‖ "." ‖ BASE64URL(payload) (RFC 7515 §5.1).
+
+    The header is exactly ``{"alg":…,"kid":…,"typ":…}`` in this order, without white space.
+    """
+    header = f'{{"alg":"{ALGORITHM_NAMES[algorithm]}","kid":"{key_id.hex()}","typ":"{_TYP[purpose]}"}}'
+    return f"{encode_base64url(header.encode('ascii'))}.{encode_base64url(payload)}".encode("ascii")
+
+
+def encode_document(payload: bytes, signatures: Iterable[Signature]) -> bytes:
+    """Encode payload and signatures (any order; a key twice is a `ValueError`)."""
+    ordered = sorted(signatures)
+    if len({s.key_id for s in ordered}) != len(ordered):
+        msg = "a key signed twice"
+        raise ValueError(msg)
+    out = Writer().uint(DOCUMENT_VERSION, 1).sized(payload, 4).uint(len(ordered), 1)
+    for s in ordered:
+        out.uint(int(s.algorithm), 2).fixed(s.key_id, 32).uint(int(s.purpose), 1).sized(s.raw, 2)
+    return out.done()
+
+
+def make_signature(payload: bytes, signer: Signer, purpose: Purpose = Purpose.SIGN) -> Signature:
+    """Sign `payload` with one key."""
+    key = signer.public_key
+    raw = signer.sign(signing_input(payload, key.algorithm, key.key_id, purpose))
+    return Signature(key.key_id, key.algorithm, purpose, raw)
+
+
+def sign_document(payload: bytes, signers: Iterable[Signer], possession: Iterable[Signer] = ()) -> bytes:
+    """Sign `payload` with `signers`, and with `possession` to prove holding new keys; the whole document."""
+    signatures = [make_signature(payload, s) for s in signers]
+    signatures += [make_signature(payload, s, Purpose.POSSESSION) for s in possession]
+    return encode_document(payload, signatures)
+
+
+def parse_document(data: bytes) -> UnverifiedDocument:
+    """Parse a signed document; there is exactly one encoding of each.
+
+    Raises:
+        MalformedError: anything but that encoding.
+        UncheckableError: an algorithm reserved for later versions.
+    """
+    document = parse_gathering(data)
+    if not document.signatures:
+        malformed("signature_count", f"expected 1 to {MAX_SIGNATURES} signatures, got 0")
+    return document
+
+
+def parse_gathering(data: bytes) -> UnverifiedDocument:
+    """Parse a document that may still lack signatures, even all of them (gathering.py).
+
+    Raises:
+        MalformedError: anything but its one encoding.
+        UncheckableError: an algorithm reserved for later versions.
+    """
+    reader = Reader(data, "signed document")
+    version = reader.uint(1, "version")
+    if version != DOCUMENT_VERSION:
+        raise UncheckableError(
+            "unknown_version", f"signed document has version {version}, expected {DOCUMENT_VERSION}"
+        )
+    payload = reader.sized(4, MAX_PAYLOAD_BYTES, "payload")
+    count = reader.uint(1, "signature count")
+    if count > MAX_SIGNATURES:
+        malformed("signature_count", f"expected 1 to {MAX_SIGNATURES} signatures, got {count}")
+    signatures: list[Signature] = []
+    for _ in range(count):
+        algorithm = parse_algorithm(reader.uint(2, "algorithm"))
+        if algorithm not in SIGNATURE_ALGORITHMS:
+            malformed("unknown_algorithm", f"algorithm {int(algorithm)} makes no signatures")
+        key_id = KeyId(reader.fixed(32, "key id"))
+        purpose = reader.uint(1, "purpose")
+        if purpose not in _PURPOSES:
+            malformed("unknown_purpose", f"signature purpose {purpose} is not on the closed list")
+        raw = reader.sized(2, MAX_SIGNATURE_BYTES, "signature")
+        if signatures and not signatures[-1].key_id < key_id:
+            malformed("signature_order", "signatures must be ordered by key id, no key twice")
+        signatures.append(Signature(key_id, algorithm, Purpose(purpose), raw))
+    reader.end()
+    return UnverifiedDocument(data, payload, parse_object(payload), tuple(signatures))
+
+
+def verify_document(unverified: UnverifiedDocument, resolve: Callable[[KeyId], PublicKey | None]) -> Document:
+    """Check every signature of a document.
+
+    Args:
+        unverified: from `parse_document`.
+        resolve: gives the public key of a key id, or None. It need not be trusted: the id binds the key.
+
+    Raises:
+        SignatureError: a key is unknown, is not the one its id names, or a signature does not verify.
+
+    Does not prove: that the keys were entitled to sign this (see directory.py and decision.py).
+    """
+    for s in unverified.signatures:
+        key = resolve(s.key_id)
+        if key is None:
+            raise SignatureError("unknown_key", f"signed by key {s.key_id.hex()}, which is not known here")
+        s.verify(unverified.payload, key)
+    return Document(
+        data=unverified.data,
+        payload=unverified.payload,
+        claims=unverified.claims,
+        signers=tuple((s.purpose, s.key_id) for s in unverified.signatures),
+        payload_hash=unverified.payload_hash,
+        statement_hash=statement_hash(unverified.data),
+    )
+
+
+def export_jws(unverified: UnverifiedDocument) -> list[JsonObject]:
+    """Each signature as a flattened JWS (RFC 7515 §7.2.2), for any JOSE tool."""
+    out: list[JsonObject] = []
+    for s in unverified.signatures:
+        protected, _, payload = (
+            signing_input(unverified.payload, s.algorithm, s.key_id, s.purpose).decode("ascii").partition(".")
+        )
+        out.append({"protected": protected, "payload": payload, "signature": encode_base64url(s.raw)})
+    return out

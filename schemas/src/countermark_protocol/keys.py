@@ -1,0 +1,306 @@
+"""Public keys, key ids, and the closed list of algorithms.
+
+Algorithms have numbers that are never reused; which one a key uses is part of the key, never of a
+message. A key id is the hash of algorithm number and public key, so whoever resolves an id to a key
+need not be trusted.
+
+Sources: RFC 8032 (Ed25519), FIPS 186-5 (ECDSA P-256), draft-connolly-cfrg-xwing-kem (ML-KEM-768 with
+X25519), docs/spec/keys.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+from typing import Any, Final, Protocol
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
+
+from countermark_protocol.encoding import (
+    JsonObject,
+    encode_base64url,
+    labelled_hash,
+    malformed,
+    parse_base64url,
+)
+from countermark_protocol.errors import SignatureError, UncheckableError
+from countermark_protocol.identifiers import KeyId
+
+
+class Algorithm(IntEnum):
+    """NOTE: numbers are wire format: never reuse, never renumber.
+
+    Reserved for the issue on identity: 3 ML-DSA-65, 17 ML-KEM-1024+P-384. Reserved for witnesses:
+    32 ML-DSA-44. They are refused as `UncheckableError` until then.
+    """
+
+    ED25519 = 1
+    ES256 = 2
+    XWING = 16
+
+
+#: The name of each algorithm in JSON and, for signatures, in the JWS header (RFC 7518, RFC 9864).
+ALGORITHM_NAMES: Final = {
+    Algorithm.ED25519: "Ed25519",
+    Algorithm.ES256: "ES256",
+    Algorithm.XWING: "ML-KEM-768+X25519",
+}
+_BY_NAME: Final = {name: algorithm for algorithm, name in ALGORITHM_NAMES.items()}
+_RESERVED_NAMES: Final = frozenset({"ML-DSA-65", "ML-DSA-44", "ML-KEM-1024+P-384"})
+_RESERVED_NUMBERS: Final = frozenset({3, 17, 32})
+
+SIGNATURE_ALGORITHMS: Final = frozenset({Algorithm.ED25519, Algorithm.ES256})
+#: Raw sizes in bytes: P-256 is the uncompressed point, X-Wing is ML-KEM-768 (1,184) then X25519 (32).
+PUBLIC_KEY_BYTES: Final = {Algorithm.ED25519: 32, Algorithm.ES256: 65, Algorithm.XWING: 1216}
+SIGNATURE_BYTES: Final = 64
+
+_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+_ED25519_P = 2**255 - 19
+# y coordinates of the eight points of small order. A key there verifies signatures nobody made, and
+# libraries disagree on them; so all implementations of this protocol refuse them (docs/spec/keys.md §3).
+_SMALL_ORDER_Y: Final = frozenset(
+    {
+        0,
+        1,
+        _ED25519_P - 1,
+        int.from_bytes(
+            bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"
+        ),
+        int.from_bytes(
+            bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "little"
+        ),
+    }
+)
+
+
+def parse_algorithm(number: int) -> Algorithm:
+    """Parse an algorithm number of the closed list.
+
+    Raises:
+        UncheckableError: reserved, but not supported by this version.
+        MalformedError: not on the list at all.
+    """
+    try:
+        return Algorithm(number)
+    except ValueError:
+        if number in _RESERVED_NUMBERS:
+            raise UncheckableError(
+                "algorithm_reserved", f"algorithm {number} is reserved and not supported by this version"
+            ) from None
+        malformed("unknown_algorithm", f"algorithm {number} is not on the closed list of docs/spec/keys.md")
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A public key that has been checked to be a valid one of its algorithm.
+
+    Attributes:
+        algorithm: one of the closed list.
+        raw: its fixed-size raw form (`PUBLIC_KEY_BYTES`).
+    """
+
+    algorithm: Algorithm
+    raw: bytes
+
+    @property
+    def key_id(self) -> KeyId:
+        """Hash of algorithm and public key, 32 bytes."""
+        return _key_id(self.algorithm, self.raw)
+
+    @property
+    def is_signing(self) -> bool:
+        """Whether this key verifies signatures (else it seals)."""
+        return self.algorithm in SIGNATURE_ALGORITHMS
+
+    def verify(self, message: bytes, signature: bytes) -> None:
+        """Check a raw signature over `message`.
+
+        Raises:
+            SignatureError: wrong size, high-S, or not this key's signature over this message.
+            ValueError: this is not a signing key.
+        """
+        _VERIFIERS[self.algorithm](self.raw, message, signature)
+
+    def to_json(self) -> JsonObject:
+        """``{"alg": …, "pub": …}``."""
+        return {"alg": ALGORITHM_NAMES[self.algorithm], "pub": encode_base64url(self.raw)}
+
+
+@lru_cache(maxsize=4096)
+def _key_id(algorithm: Algorithm, raw: bytes) -> KeyId:
+    return KeyId(labelled_hash("key", int(algorithm).to_bytes(2, "big"), raw))
+
+
+class Signer(Protocol):
+    """Holds a private key, or reaches one in a token. Never shows it."""
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The public half."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """A raw signature over `message`, 64 bytes; ECDSA ones are low-S."""
+        ...
+
+
+@lru_cache(maxsize=4096)
+def _ed25519_key(raw: bytes) -> ed25519.Ed25519PublicKey:
+    return ed25519.Ed25519PublicKey.from_public_bytes(raw)
+
+
+@lru_cache(maxsize=4096)
+def _p256_key(raw: bytes) -> ec.EllipticCurvePublicKey:
+    return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), raw)
+
+
+def _signature_error(code: str, message: str) -> SignatureError:
+    return SignatureError(code, message)
+
+
+def _check_size(signature: bytes) -> None:
+    if len(signature) != SIGNATURE_BYTES:
+        raise _signature_error(
+            "signature_size", f"expected a raw signature of {SIGNATURE_BYTES} bytes, got {len(signature)}"
+        )
+
+
+def _verify_ed25519(raw: bytes, message: bytes, signature: bytes) -> None:
+    _check_size(signature)
+    try:
+        _ed25519_key(raw).verify(signature, message)
+    except InvalidSignature:
+        raise _signature_error("bad_signature", "Ed25519 signature does not verify") from None
+
+
+def _verify_es256(raw: bytes, message: bytes, signature: bytes) -> None:
+    _check_size(signature)
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+    if s > _P256_ORDER // 2:
+        # (r, n-s) verifies too: without this rule anyone could make a second valid document of one.
+        raise _signature_error(
+            "high_s", "ECDSA signature has a high S: expected S at most half the group order"
+        )
+    try:
+        _p256_key(raw).verify(utils.encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        raise _signature_error("bad_signature", "ECDSA signature does not verify") from None
+
+
+def _verify_sealing(_raw: bytes, _message: bytes, _signature: bytes) -> None:
+    msg = "a sealing key verifies no signatures"
+    raise ValueError(msg)
+
+
+_VERIFIERS: Final[dict[Algorithm, Callable[[bytes, bytes, bytes], None]]] = {
+    Algorithm.ED25519: _verify_ed25519,
+    Algorithm.ES256: _verify_es256,
+    Algorithm.XWING: _verify_sealing,
+}
+
+
+def low_s(signature: bytes) -> bytes:
+    """Bring a raw ECDSA P-256 signature (64 bytes) to its low-S form."""
+    s = int.from_bytes(signature[32:], "big")
+    if s > _P256_ORDER // 2:
+        s = _P256_ORDER - s
+    return signature[:32] + s.to_bytes(32, "big")
+
+
+def parse_public_key(algorithm: int, raw: bytes) -> PublicKey:
+    """Check a raw public key.
+
+    Raises:
+        MalformedError: wrong size, not on the curve, non-canonical, or of small order.
+        UncheckableError: an algorithm reserved for later.
+    """
+    known = parse_algorithm(algorithm)
+    if len(raw) != PUBLIC_KEY_BYTES[known]:
+        malformed(
+            "key_size",
+            f"{ALGORITHM_NAMES[known]} public key must have {PUBLIC_KEY_BYTES[known]} bytes, got {len(raw)}",
+        )
+    if known is Algorithm.ED25519:
+        _check_ed25519_point(raw)
+    elif known is Algorithm.ES256:
+        try:
+            if raw[0] != 4:
+                malformed("key_invalid", "P-256 public key must be an uncompressed point")
+            _p256_key(raw)
+        except ValueError:
+            malformed("key_invalid", "P-256 public key is not a point of the curve")
+    else:
+        _check_xwing(raw)
+    return PublicKey(known, raw)
+
+
+def _check_ed25519_point(raw: bytes) -> None:
+    y = int.from_bytes(raw, "little") & (2**255 - 1)
+    if y >= _ED25519_P:
+        malformed("key_invalid", "Ed25519 public key is not canonical (y is not below 2^255 - 19)")
+    if y in _SMALL_ORDER_Y:
+        malformed("key_invalid", "Ed25519 public key is a point of small order")
+
+
+_XWING_Q: Final = 3329
+
+
+def _check_xwing(raw: bytes) -> None:
+    # FIPS 203 §7.2 modulus check: every 12-bit coefficient is below q. Checked here, without the sealing
+    # library, so that the broker can refuse a key that no sender could use.
+    vector = raw[: 384 * 3]
+    for i in range(0, len(vector), 3):
+        low = vector[i] | (vector[i + 1] & 0x0F) << 8
+        high = vector[i + 1] >> 4 | vector[i + 2] << 4
+        if low >= _XWING_Q or high >= _XWING_Q:
+            malformed("key_invalid", "ML-KEM-768 public key has a coefficient outside the field")
+    u = int.from_bytes(raw[1184:], "little") & (2**255 - 1)
+    if u in _X25519_LOW_ORDER or u >= _ED25519_P:
+        malformed("key_invalid", "X25519 public key is not canonical or of low order")
+
+
+# u coordinates of small order on Curve25519 and its twist (RFC 7748 §6.1 leaves the check to us).
+_X25519_LOW_ORDER: Final = frozenset(
+    {
+        0,
+        1,
+        _ED25519_P - 1,
+        325606250916557431795983626356110631294008115727848805560023387167927233504,
+        39382357235489614581723060781553021112529911719440698176882885853963445705823,
+    }
+)
+
+
+def parse_key_json(value: Any, what: str = "key") -> PublicKey:
+    """Parse ``{"alg": …, "pub": …}``.
+
+    Raises:
+        MalformedError: not of this shape, or not a valid key.
+        UncheckableError: an algorithm reserved for later.
+    """
+    if not isinstance(value, dict) or set(value) != {"alg", "pub"}:
+        malformed("key_shape", f"{what} must be an object with exactly the members 'alg' and 'pub'")
+    name = value["alg"]
+    if not isinstance(name, str) or name not in _BY_NAME:
+        if name in _RESERVED_NAMES:
+            raise UncheckableError(
+                "algorithm_reserved", f"algorithm of {what} is not supported by this version"
+            )
+        malformed("unknown_algorithm", f"algorithm of {what} is not on the closed list of docs/spec/keys.md")
+    return parse_public_key(_BY_NAME[name], parse_base64url(value["pub"], what, limit=4096))
+
+
+def fingerprint(digest: bytes) -> str:
+    """Eight groups of four hexadecimal digits, to compare by voice: the first 16 bytes of a digest."""
+    text = digest[:16].hex()
+    return " ".join(text[i : i + 4] for i in range(0, len(text), 4))
+
+
+def sha256(data: bytes) -> bytes:
+    """Plain SHA-256: only where an outside format demands it (Merkle tree, trie keys)."""
+    return hashlib.sha256(data).digest()

@@ -1,0 +1,1 @@
+"""What messages hold: one file a family, built from the blocks of `weapon` and `blocks`."""

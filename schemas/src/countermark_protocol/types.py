@@ -1,0 +1,80 @@
+"""The message types and what the broker must know of them; without pydantic, which the broker never loads.
+
+`countermark_protocol.registry` holds the models of exactly these types and versions; a test compares them.
+
+NOTE: a version number of a type is never reused, and what it means never changes once released.
+
+Source: docs/spec/messages.md §7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from countermark_protocol.errors import UncheckableError
+
+
+@dataclass(frozen=True, slots=True)
+class TypeInfo:
+    """What is known of a message type without reading its content.
+
+    Attributes:
+        name: as in the manifest's ``type``.
+        versions: all versions that exist, released numbers never reused.
+        is_answer: its manifest must bear ``stage``, ``outcome`` and ``in_reply_to``; no other type may.
+        visible_recipients: whether senders show the table of recipients to all of them, unless told otherwise.
+    """
+
+    name: str
+    versions: frozenset[int]
+    is_answer: bool = False
+    visible_recipients: bool = False
+
+
+def _table(*infos: TypeInfo) -> Mapping[str, TypeInfo]:
+    return MappingProxyType({info.name: info for info in infos})
+
+
+_ONE: Final = frozenset({1})
+
+#: Every message type, by name.
+TYPES: Final[Mapping[str, TypeInfo]] = _table(
+    TypeInfo("tracing-request", _ONE),
+    TypeInfo("tracing-acknowledgement", _ONE, is_answer=True),
+    TypeInfo("tracing-response", _ONE, is_answer=True),
+    TypeInfo("confiscation-notice", _ONE),
+    TypeInfo("destruction-notice", _ONE),
+    TypeInfo("lost-or-stolen-notice", _ONE),
+    TypeInfo("trade-route-alert", _ONE),
+    TypeInfo("marking-system-description", _ONE, visible_recipients=True),
+)
+
+
+def find_type(name: str, version: int) -> TypeInfo:
+    """Look up a type and check that the version exists.
+
+    Raises:
+        UncheckableError: ``unknown_type``; facts: ``type``, ``version``, ``known`` (its versions known here).
+    """
+    info = TYPES.get(name) if isinstance(name, str) else None
+    if info is None:
+        raise UncheckableError(
+            "unknown_type",
+            f"message type {str(name)[:64]!r} is not known here: expected one of {', '.join(sorted(TYPES))}",
+            type=str(name)[:64],
+            version=version,
+            known=[],
+        )
+    if type(version) is not int or version not in info.versions:
+        known = sorted(info.versions)
+        raise UncheckableError(
+            "unknown_type",
+            f"version {version} of {name} is not known here: expected one of {known}",
+            type=name,
+            version=version,
+            known=known,
+        )
+    return info
