@@ -81,6 +81,18 @@ class Directory:
 
     # --- fold ---
 
+    def copy(self) -> Directory:
+        """The same directory as a value of its own: folding into one leaves the other as it was.
+
+        A broker folds a group of statements into a copy, and takes the copy once the group is committed.
+        """
+        other = Directory()
+        other._history = {subject: list(held) for subject, held in self._history.items()}
+        other._subjects_of_key = {key_id: list(s) for key_id, s in self._subjects_of_key.items()}
+        other._keys = dict(self._keys)
+        other._trie, other._count = self._trie, self._count
+        return other
+
     @property
     def count(self) -> int:
         """Directory statements folded so far."""

@@ -59,7 +59,7 @@ def find_type(name: str, version: int) -> TypeInfo:
     Raises:
         UncheckableError: ``unknown_type``; facts: ``type``, ``version``, ``known`` (its versions known here).
     """
-    info = TYPES.get(name) if isinstance(name, str) else None
+    info = TYPES.get(str(name))
     if info is None:
         raise UncheckableError(
             "unknown_type",

@@ -1,6 +1,7 @@
 """Signed requests: one form, rebuilt from the request; interoperable with an RFC 9421 library."""
 
 import base64
+import contextlib
 import datetime as dt
 import hashlib
 
@@ -354,10 +355,8 @@ names = st.sampled_from([*signed(), *(n.lower() for n in signed()), "Host"])
 @settings(max_examples=300, deadline=None)
 def test_the_parser_raises_nothing_but_our_errors(headers, facts):
     for f in (facts, POST):
-        try:
+        with contextlib.suppress(MalformedError, SignatureError):
             parse_signature_headers(headers, f)
-        except (MalformedError, SignatureError) as error:
-            assert error.code
 
 
 @given(st.sampled_from([*signed()]), st.integers(0, 400), st.characters(codec="latin-1"))

@@ -241,6 +241,11 @@ def test_wycheproof_chunked_encryption(group, test):
     assert caught.value.code in expected
 
 
+def drain(stream, into):
+    for chunk in stream:
+        into.append(chunk)
+
+
 @pytest.mark.parametrize(("group", "test"), params(c for c in CHUNKED if "PartialPlaintext" in c[2]["flags"]))
 def test_wycheproof_chunked_encryption_gives_out_no_more_than_the_authentic_prefix(group, test):
     stream = open_stream(unhex(test["key"]), unhex(test["ctx"]), [zlib.decompress(unhex(test["ct"]))])

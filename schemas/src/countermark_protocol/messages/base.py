@@ -59,8 +59,10 @@ class Block(BaseModel):
     def _keeps_its_rules(self) -> Self:
         broken = tuple(self.check())
         if broken:
-            text = "; ".join(self.RULES[each.rule] for each in broken)
-            raise PydanticCustomError(BROKEN_RULES, "{text}", {"text": text, "broken": broken})
+            texts = [self.RULES[each.rule] for each in broken]
+            raise PydanticCustomError(
+                BROKEN_RULES, "{text}", {"text": "; ".join(texts), "texts": texts, "broken": broken}
+            )
         return self
 
 
@@ -77,7 +79,9 @@ class _Unique:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(_all_differ, handler(source))
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         out = handler(schema)
         out["uniqueItems"] = True
         return out

@@ -46,7 +46,9 @@ class Place(Block):
     subdivision: Annotated[
         Subdivision | None, term("Subdivision of the country", source="WCO CEN", codes="ISO 3166-2")
     ] = None
-    unlocode: Annotated[Unlocode | None, term("Port, airport or town", source="WCO CEN", codes="UN/LOCODE")] = None
+    unlocode: Annotated[
+        Unlocode | None, term("Port, airport or town", source="WCO CEN", codes="UN/LOCODE")
+    ] = None
     name: Annotated[Line | None, term("Name of the place, as recorded", source="ATF 3312.1 VIII")] = None
     lat: Annotated[Latitude | None, term("Latitude", source="WCO CEN", unit="degrees")] = None
     lon: Annotated[Longitude | None, term("Longitude", source="WCO CEN", unit="degrees")] = None
@@ -74,7 +76,13 @@ class Contact(Block):
     email: Annotated[Email | None, term("E-mail", source="PoA report 1")] = None
     languages: Annotated[
         tuple[Language, ...],
-        term("Languages in which it answers", source="Directive (EU) 2023/977", codes="BCP 47", at_least=1, at_most=10),
+        term(
+            "Languages in which it answers",
+            source="Directive (EU) 2023/977",
+            codes="BCP 47",
+            at_least=1,
+            at_most=10,
+        ),
         UNIQUE,
     ] = ()
 
@@ -108,11 +116,14 @@ class Party(Block):
 
     role: Annotated[PartyRole, term("What it does", source="FP 12(1); ATF 3312.1 VI", codes="PARTY_ROLE")]
     person_category: Annotated[
-        PersonCategory | None, term("In what quality a person is named", source="INTERPOL RPD", codes="PERSON_CATEGORY")
+        PersonCategory | None,
+        term("In what quality a person is named", source="INTERPOL RPD", codes="PERSON_CATEGORY"),
     ] = None
     organisation: Annotated[Line | None, term("Name of the firm or authority", source="FP 12(1)")] = None
     name: Annotated[Line | None, term("Person's name", source="ATF 3312.1 VI")] = None
-    date_of_birth: Annotated[Day | None, term("Person's date of birth", source="ATF 3312.1 VI", unit="day")] = None
+    date_of_birth: Annotated[
+        Day | None, term("Person's date of birth", source="ATF 3312.1 VI", unit="day")
+    ] = None
     identity_document: Annotated[
         Line | None, term("Person's identity document, kind and number", source="ATF 3312.1 VI")
     ] = None
@@ -140,10 +151,12 @@ class Evaluation(Block):
     """4x4 evaluation of source and information."""
 
     source: Annotated[
-        SourceReliability, term("Reliability of the source", source="EU Manual 6261/18", codes="EVALUATION A/B/C/X")
+        SourceReliability,
+        term("Reliability of the source", source="EU Manual 6261/18", codes="EVALUATION A/B/C/X"),
     ]
     information: Annotated[
-        InformationAccuracy, term("Accuracy of the information", source="EU Manual 6261/18", codes="EVALUATION 1-4")
+        InformationAccuracy,
+        term("Accuracy of the information", source="EU Manual 6261/18", codes="EVALUATION 1-4"),
     ]
 
 
@@ -162,10 +175,14 @@ class UseRestrictions(Block):
         term("Handling codes", source="EU Manual 6261/18 (SIENA)", codes="H0-H3", at_least=1, at_most=4),
         UNIQUE,
     ] = ()
-    h3_text: Annotated[Prose | None, term("The restrictions that H3 stands for", source="EU Manual 6261/18")] = None
+    h3_text: Annotated[
+        Prose | None, term("The restrictions that H3 stands for", source="EU Manual 6261/18")
+    ] = None
     releasable_to: Annotated[
         tuple[AuthorityRef, ...],
-        term("Authorities that may receive it; absent: no such limit", source="ITI 15", at_least=1, at_most=300),
+        term(
+            "Authorities that may receive it; absent: no such limit", source="ITI 15", at_least=1, at_most=300
+        ),
         UNIQUE,
     ] = ()
     originator_controlled: Annotated[
@@ -196,7 +213,8 @@ class ExternalRef(Block):
     """The reference under which another system knows the case."""
 
     system: Annotated[
-        ExternalSystem, term("System", source="ITI 33-35 (INTERPOL); iARMS, SIENA, SIS", codes="EXTERNAL_SYSTEM")
+        ExternalSystem,
+        term("System", source="ITI 33-35 (INTERPOL); iARMS, SIENA, SIS", codes="EXTERNAL_SYSTEM"),
     ]
     ref: Annotated[Ref, term("Its reference", source="ITI 33-35")]
 
@@ -209,7 +227,9 @@ class Dated(Block):
         "date_as_recorded": "dateAsRecorded stands only with noDateReason RECORDED_IMPLAUSIBLE, and then must",
     }
 
-    date: Annotated[Day | None, term("Day on which it happened", source="ITI 17(a); WCO CEN", unit="day")] = None
+    date: Annotated[Day | None, term("Day on which it happened", source="ITI 17(a); WCO CEN", unit="day")] = (
+        None
+    )
     no_date_reason: Annotated[
         NoDateReason | None, term("Why there is no date", source="own", codes="NO_DATE_REASON")
     ] = None

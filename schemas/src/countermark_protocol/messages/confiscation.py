@@ -20,7 +20,16 @@ from countermark_protocol.codes.events import (
 )
 from countermark_protocol.messages.base import UNIQUE, Block, Broken, Message, term
 from countermark_protocol.messages.blocks import Contact, Dated, ExternalRef, Place
-from countermark_protocol.messages.scalars import Count, Country, Decimal, Language, Line, Prose, Ref, TransportMode
+from countermark_protocol.messages.scalars import (
+    Count,
+    Country,
+    Decimal,
+    Language,
+    Line,
+    Prose,
+    Ref,
+    TransportMode,
+)
 from countermark_protocol.messages.weapon import ITEM_RULES, AmmunitionLot, FirearmItem, PartLot, check_items
 
 
@@ -71,7 +80,9 @@ class OtherGoods(Block):
 class PersonsCount(Block):
     """How many persons, by nationality, sex and age; never who."""
 
-    nationality: Annotated[Country | None, term("Nationality", source="WCO CEN", codes="ISO 3166-1 alpha-2")] = None
+    nationality: Annotated[
+        Country | None, term("Nationality", source="WCO CEN", codes="ISO 3166-1 alpha-2")
+    ] = None
     sex: Annotated[Sex | None, term("Sex", source="WCO CEN", codes="SEX")] = None
     age_band: Annotated[Line | None, term("Age band, e.g. 25-34", source="WCO CEN", unit="years")] = None
     count: Annotated[Count, term("How many", source="WCO CEN", unit="persons")]
@@ -90,7 +101,8 @@ class ConfiscationNotice(Message):
 
     notice_ref: Annotated[Ref, term("The notice's reference", source="WCO CEN")]
     action: Annotated[
-        ConfiscationAction, term("What the authority did", source="IAFQ; SDG 16.4.2", codes="CONFISCATION_ACTION")
+        ConfiscationAction,
+        term("What the authority did", source="IAFQ; SDG 16.4.2", codes="CONFISCATION_ACTION"),
     ]
     event: Annotated[ConfiscationEvent, term("The event", source="WCO CEN; IAFQ")]
     authority: Annotated[Contact, term("The authority that acted", source="ITI 9; WCO CEN")]
@@ -100,7 +112,9 @@ class ConfiscationNotice(Message):
         term("Means of concealment", source="FP 12(2)(b)", codes="CONCEALMENT", at_least=1, at_most=13),
         UNIQUE,
     ] = ()
-    items: Annotated[tuple[FirearmItem, ...], term("The weapons", source="ITI 9; IAFQ", at_least=1, at_most=500)]
+    items: Annotated[
+        tuple[FirearmItem, ...], term("The weapons", source="ITI 9; IAFQ", at_least=1, at_most=500)
+    ]
     parts: Annotated[
         tuple[PartLot, ...], term("Parts and components", source="FP 3(b); IAFQ", at_least=1, at_most=200)
     ] = ()
@@ -119,8 +133,12 @@ class ConfiscationNotice(Message):
         NoOffenceReason | None, term("Why no offence is named", source="own", codes="NO_OFFENCE_REASON")
     ] = None
     legal_basis: Annotated[Prose | None, term("Legal basis of the measure", source="IAFQ")] = None
-    judicial_status: Annotated[Prose | None, term("State of the proceedings, as recorded", source="IAFQ")] = None
-    disposition: Annotated[Disposal, term("What becomes of the weapons", source="ITI 9; FP 6", codes="DISPOSAL")]
+    judicial_status: Annotated[Prose | None, term("State of the proceedings, as recorded", source="IAFQ")] = (
+        None
+    )
+    disposition: Annotated[
+        Disposal, term("What becomes of the weapons", source="ITI 9; FP 6", codes="DISPOSAL")
+    ]
     evidence_seal: Annotated[Ref | None, term("Seal of the evidence", source="ATF 3312.1 VIII")] = None
     forensic_report: Annotated[Ref | None, term("Forensic report", source="INTERPOL FIELDS")] = None
     trace_intended: Annotated[
@@ -130,7 +148,8 @@ class ConfiscationNotice(Message):
         NoTraceReason | None, term("Why they are not traced", source="MOSAIC 05.31", codes="NO_TRACE_REASON")
     ] = None
     persons_count: Annotated[
-        tuple[PersonsCount, ...], term("Persons concerned, counted", source="WCO CEN", at_least=1, at_most=100)
+        tuple[PersonsCount, ...],
+        term("Persons concerned, counted", source="WCO CEN", at_least=1, at_most=100),
     ] = ()
     remarks: Annotated[Prose | None, term("Other relevant information", source="IAFQ")] = None
     language: Annotated[

@@ -6,7 +6,12 @@ Source: ITI 9; Firearms Protocol 6(2); PoA II.16-19; MOSAIC 05.50; docs/spec/mes
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar
 
-from countermark_protocol.codes.events import DestructionMethod, DestructionOrigin, VerificationType, WitnessRole
+from countermark_protocol.codes.events import (
+    DestructionMethod,
+    DestructionOrigin,
+    VerificationType,
+    WitnessRole,
+)
 from countermark_protocol.codes.weapons import NoMarksReason, OriginForm, WeaponCategory
 from countermark_protocol.messages.base import UNIQUE, Block, Broken, Message, term
 from countermark_protocol.messages.blocks import Contact, ExternalRef, Place
@@ -25,7 +30,9 @@ class Authorisation(Block):
 class DestroyedCount(Block):
     """Weapons that bore no marks, and can only be counted."""
 
-    category: Annotated[WeaponCategory, term("Category", source="IAFQ; PoA report 5", codes="WEAPON_CATEGORY")]
+    category: Annotated[
+        WeaponCategory, term("Category", source="IAFQ; PoA report 5", codes="WEAPON_CATEGORY")
+    ]
     origin_form: Annotated[OriginForm, term("How they came to be", source="IAFQ", codes="ORIGIN_FORM")]
     count: Annotated[Count, term("How many", source="PoA report 5", unit="weapons")]
     reason: Annotated[
@@ -63,7 +70,8 @@ class DestructionNotice(Message):
 
     notice_ref: Annotated[Ref, term("The notice's reference", source="PoA II.16-19")]
     origin: Annotated[
-        DestructionOrigin, term("Where the weapons came from", source="PoA II.16-19", codes="DESTRUCTION_ORIGIN")
+        DestructionOrigin,
+        term("Where the weapons came from", source="PoA II.16-19", codes="DESTRUCTION_ORIGIN"),
     ]
     confiscation_refs: Annotated[
         tuple[Ref, ...],
@@ -73,16 +81,21 @@ class DestructionNotice(Message):
     authorisation: Annotated[Authorisation, term("Who ordered it", source="FP 6(2)")]
     destroyed_on: Annotated[Day, term("Day of destruction", source="PoA report 6", unit="day")]
     place: Annotated[Place, term("Place of destruction", source="PoA report 6")]
-    method: Annotated[DestructionMethod, term("Method", source="MOSAIC 05.50; FP 6(2)", codes="DESTRUCTION_METHOD")]
+    method: Annotated[
+        DestructionMethod, term("Method", source="MOSAIC 05.50; FP 6(2)", codes="DESTRUCTION_METHOD")
+    ]
     facility: Annotated[Line, term("Facility", source="MOSAIC 05.50")]
     items: Annotated[
-        tuple[FirearmItem, ...], term("Weapons destroyed, with their marks", source="ITI 9", at_least=1, at_most=500)
+        tuple[FirearmItem, ...],
+        term("Weapons destroyed, with their marks", source="ITI 9", at_least=1, at_most=500),
     ] = ()
     counts: Annotated[
-        tuple[DestroyedCount, ...], term("Weapons destroyed that bore none", source="ITI 9", at_least=1, at_most=200)
+        tuple[DestroyedCount, ...],
+        term("Weapons destroyed that bore none", source="ITI 9", at_least=1, at_most=200),
     ] = ()
     total: Annotated[
-        int | None, term("Weapons destroyed in all", source="PoA report 5", unit="weapons", low=1, high=10_000_000)
+        int | None,
+        term("Weapons destroyed in all", source="PoA report 5", unit="weapons", low=1, high=10_000_000),
     ] = None
     marks_recorded_before: Annotated[bool, term("Whether marks were recorded before", source="FP 6(2)")]
     marks_not_recorded_reason: Annotated[Prose | None, term("Why they were not", source="FP 6(2)")] = None
@@ -93,7 +106,8 @@ class DestructionNotice(Message):
     ]
     verification: Annotated[Verification, term("How it was verified", source="MOSAIC 05.50")]
     ammunition_destroyed: Annotated[
-        tuple[AmmunitionLot, ...], term("Ammunition destroyed", source="PoA II.16-19", at_least=1, at_most=200)
+        tuple[AmmunitionLot, ...],
+        term("Ammunition destroyed", source="PoA II.16-19", at_least=1, at_most=200),
     ] = ()
     scrap_disposal: Annotated[Line | None, term("What became of the scrap", source="MOSAIC 05.50")] = None
     ends_record: Annotated[

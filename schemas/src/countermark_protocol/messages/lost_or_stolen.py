@@ -40,7 +40,9 @@ class LossEvent(Dated):
 
     period: Annotated[LossPeriod | None, term("Time within which it happened", source="NCIC DOT")] = None
     place: Annotated[Place, term("Place", source="INTERPOL iARMS")]
-    place_as_recorded: Annotated[Prose | None, term("Kind of place, as the register has it", source="own")] = None
+    place_as_recorded: Annotated[
+        Prose | None, term("Kind of place, as the register has it", source="own")
+    ] = None
     reported_at: Annotated[
         Instant | None, term("When it was reported", source="INTERPOL iARMS", unit="instant, UTC")
     ] = None
@@ -66,12 +68,15 @@ class LostOrStolenNotice(Message):
     record_kind: Annotated[LossKind, term("Kind of loss", source="iARMS; NCIC; SIS 38", codes="LOSS_KIND")]
     action: Annotated[RecordAction, term("What is done to the record", source="NCIC", codes="RECORD_ACTION")]
     event: Annotated[LossEvent, term("The loss", source="NCIC DOT; iARMS")]
-    items: Annotated[tuple[FirearmItem, ...], term("The weapons", source="NCIC; iARMS", at_least=1, at_most=500)]
+    items: Annotated[
+        tuple[FirearmItem, ...], term("The weapons", source="NCIC; iARMS", at_least=1, at_most=500)
+    ]
     owner_category: Annotated[
         OwnerCategory, term("Class of owner", source="INTERPOL iARMS; UNODC", codes="OWNER_CATEGORY")
     ]
     owner_ref: Annotated[
-        Ref | None, term("The owner's reference: dealer's licence or State stock, never a person", source="iARMS")
+        Ref | None,
+        term("The owner's reference: dealer's licence or State stock, never a person", source="iARMS"),
     ] = None
     national_case_ref: Annotated[Ref, term("National case", source="NCIC OCA")]
     action_if_found: Annotated[

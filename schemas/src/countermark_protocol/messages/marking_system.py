@@ -31,7 +31,8 @@ from countermark_protocol.messages.scalars import (
 def _safe(pattern: str) -> str:
     if not is_safe_pattern(pattern):
         raise PydanticCustomError(
-            "unsafe_pattern", "should be a regular expression of linear time: no back-reference, no look-around"
+            "unsafe_pattern",
+            "should be a regular expression of linear time: no back-reference, no look-around",
         )
     return pattern
 
@@ -47,8 +48,12 @@ class MarkType(Block):
     ]
     position: Annotated[Line | None, term("Where on the part", source="ITI 7")] = None
     method: Annotated[MarkMethod | None, term("How it is made", source="ITI 7", codes="MARK_METHOD")] = None
-    min_font_mm: Annotated[Decimal | None, term("Smallest height of letters", source="2019/68", unit="mm")] = None
-    min_depth_mm: Annotated[Decimal | None, term("Smallest depth", source="2019/68 (2024/325)", unit="mm")] = None
+    min_font_mm: Annotated[
+        Decimal | None, term("Smallest height of letters", source="2019/68", unit="mm")
+    ] = None
+    min_depth_mm: Annotated[
+        Decimal | None, term("Smallest depth", source="2019/68 (2024/325)", unit="mm")
+    ] = None
     scripts: Annotated[
         tuple[Script, ...],
         term("Scripts used", source="2019/68", codes="ISO 15924", at_least=1, at_most=10),
@@ -74,13 +79,13 @@ class SerialFormat(Block):
     maker: Annotated[Line, term("Maker", source="ITI 8(a)")]
     regex: Annotated[
         str,
-        AfterValidator(_safe),
         term(
             "Form of the serial, as a regular expression of linear time (RE2); to be shown, not to be run blindly",
             source="ITI 31(b)",
             at_least=1,
             at_most=MAX_PATTERN_CHARACTERS,
         ),
+        AfterValidator(_safe),
     ]
     description: Annotated[Prose | None, term("What its parts mean", source="ITI 31(b)")] = None
     year_rule: Annotated[Prose | None, term("How the year is written in it", source="ITI 8(a)")] = None
@@ -144,33 +149,44 @@ class MarkingSystemDescription(Message):
     TYPE: ClassVar[str] = "marking-system-description"
     VERSION: ClassVar[int] = 1
 
-    country: Annotated[MakerCountry, term("Country", source="ITI 31(b)", codes="ISO 3166-1 alpha-2, former states")]
+    country: Annotated[
+        MakerCountry, term("Country", source="ITI 31(b)", codes="ISO 3166-1 alpha-2, former states")
+    ]
     authority: Annotated[Line, term("Authority responsible", source="ITI 31(b)")]
     valid_from: Annotated[Day, term("First day on which it holds", source="ITI 31(b)", unit="day")]
     supersedes: Annotated[Ref | None, term("Earlier description that it replaces", source="ITI 31(b)")] = None
-    mark_types: Annotated[tuple[MarkType, ...], term("Marks applied", source="ITI 7-10", at_least=1, at_most=100)]
+    mark_types: Annotated[
+        tuple[MarkType, ...], term("Marks applied", source="ITI 7-10", at_least=1, at_most=100)
+    ]
     country_identifier: Annotated[CountryIdentifier, term("How the country writes itself", source="ITI 8(a)")]
     serial_formats: Annotated[
         tuple[SerialFormat, ...], term("How serials are built", source="ITI 31(b)", at_least=1, at_most=500)
     ] = ()
     import_mark: Annotated[AppliedMark, term("Mark applied at import", source="ITI 8(b)")]
     stock_transfer_mark: Annotated[
-        AppliedMark | None, term("Mark applied on transfer from State stock to civilian use", source="ITI 8(c)")
+        AppliedMark | None,
+        term("Mark applied on transfer from State stock to civilian use", source="ITI 8(c)"),
     ] = None
-    state_stock_mark: Annotated[AppliedMark | None, term("Mark of the State's own arms", source="ITI 8(d)")] = None
+    state_stock_mark: Annotated[
+        AppliedMark | None, term("Mark of the State's own arms", source="ITI 8(d)")
+    ] = None
     security_mark: Annotated[SecurityMark | None, term("Hidden mark", source="ECOWAS 18")] = None
     record_keeping: Annotated[RecordKeeping, term("Records", source="ITI 11-13")]
     proof_marks: Annotated[
-        tuple[Line, ...], term("Proof marks, described in words", source="MOSAIC 05.30", at_least=1, at_most=100)
+        tuple[Line, ...],
+        term("Proof marks, described in words", source="MOSAIC 05.30", at_least=1, at_most=100),
     ] = ()
     maker_codes: Annotated[
         tuple[MakerCode, ...], term("Codes of makers", source="ITI 8(a)", at_least=1, at_most=1000)
     ] = ()
-    public_level: Annotated[PublicLevel, term("How widely it may be shown", source="TLP 2.0", codes="PUBLIC_LEVEL")]
+    public_level: Annotated[
+        PublicLevel, term("How widely it may be shown", source="TLP 2.0", codes="PUBLIC_LEVEL")
+    ]
     contact: Annotated[Contact | None, term("Who can be asked", source="ITI 25 and 31")] = None
     language: Annotated[
         Language | None, term("Language of the texts", source="Directive (EU) 2023/977", codes="BCP 47")
     ] = None
     external_refs: Annotated[
-        tuple[ExternalRef, ...], term("The description in other systems", source="ITI 33-35", at_least=1, at_most=20)
+        tuple[ExternalRef, ...],
+        term("The description in other systems", source="ITI 33-35", at_least=1, at_most=20),
     ] = ()

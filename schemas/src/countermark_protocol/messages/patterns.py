@@ -9,97 +9,103 @@ Source: RE2 syntax; docs/spec/messages.md §7.9.
 """
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
 MAX_PATTERN_CHARACTERS: Final = 200
-#: Largest count in ``{m,n}``; no serial is longer.
-MAX_REPETITION: Final = 64
+#: Most copies of one atom that nested counts may ask for; RE2 refuses more than 1,000.
+MAX_COPIES: Final = 1000
 _ESCAPES: Final = frozenset("dDwWsS.-/\\+*?()[]{}|^$")
 _COUNT = re.compile(r"\{([0-9]{1,3})(?:,([0-9]{1,3})?)?\}")
 
 
-def is_safe_pattern(pattern: str) -> bool:
-    """Whether `pattern` is in the language: printable, short, anchored groups, bounded repetition.
+@dataclass(frozen=True, slots=True)
+class _Atom:
+    """What may be repeated: how many copies it stands for, and whether it repeats without bound inside."""
 
-    The language: literal characters, ``.``, classes ``[...]``, escapes of punctuation and ``\\d \\w \\s``,
-    groups ``(...)`` and ``(?:...)``, ``|``, ``^``, ``$``, and ``? * + {m,n}`` with counts up to 64. A group
-    that repeats without bound may hold no repetition without bound.
+    copies: int = 1
+    unbounded: bool = False
+
+    def beside(self, other: "_Atom | None") -> "_Atom":
+        if other is None:
+            return self
+        return _Atom(max(self.copies, other.copies), self.unbounded or other.unbounded)
+
+
+def is_safe_pattern(pattern: str) -> bool:
+    r"""Whether `pattern` is in the language: printable, short, bounded where it must be.
+
+    The language: literal characters, ``.``, classes ``[...]``, escapes of punctuation and ``\d \w \s``,
+    groups ``(...)`` and ``(?:...)``, ``|``, ``^``, ``$``, and ``? * + {m,n}``. A group that repeats without
+    bound may hold no repetition without bound, and nested counts ask for at most 1,000 copies.
     """
     if not 1 <= len(pattern) <= MAX_PATTERN_CHARACTERS or not pattern.isprintable():
         return False
+    groups = [_Atom()]
+    last: _Atom | None = None
     at = 0
-    #: For each open group, whether something in it repeats without bound.
-    open_groups = [False]
-    #: Whether the last atom may be repeated, and whether it holds an unbounded repetition.
-    atom, atom_unbounded = False, False
     while at < len(pattern):
         character = pattern[at]
-        if character == "\\":
-            if pattern[at + 1 : at + 2] not in _ESCAPES or at + 1 >= len(pattern):
+        if character in "?*+{":
+            length, copies = _quantifier(pattern, at)
+            if not length or last is None or (copies == 0 and last.unbounded):
                 return False
-            at, atom, atom_unbounded = at + 2, True, False
-        elif character == "[":
-            end = _class_end(pattern, at)
+            repeated = _Atom(last.copies * max(copies, 1), last.unbounded or copies == 0)
+            if repeated.copies > MAX_COPIES:
+                return False
+            groups[-1] = groups[-1].beside(repeated)
+            # No quantifier on a quantifier: lazy and possessive forms are not needed to describe a serial.
+            at, last = at + length, None
+        elif character == "(":
+            if pattern[at + 1 : at + 2] == "?" and pattern[at + 1 : at + 3] != "?:":
+                return False
+            groups.append(_Atom())
+            at, last = at + (3 if pattern[at + 1 : at + 2] == "?" else 1), None
+        elif character == ")":
+            if len(groups) == 1:
+                return False
+            last = groups.pop()
+            groups[-1] = groups[-1].beside(last)
+            at += 1
+        elif character in "|^$":
+            at, last = at + 1, None
+        else:
+            end = _atom_end(pattern, at)
             if end < 0:
                 return False
-            at, atom, atom_unbounded = end, True, False
-        elif character == "(":
-            plain = pattern[at + 1 : at + 2] != "?"
-            if not plain and pattern[at + 1 : at + 3] != "?:":
-                return False
-            open_groups.append(False)
-            at, atom = at + (1 if plain else 3), False
-        elif character == ")":
-            if len(open_groups) == 1:
-                return False
-            atom, atom_unbounded = True, open_groups.pop()
-            open_groups[-1] |= atom_unbounded
-            at += 1
-        elif character in "?*+{":
-            length, unbounded = _quantifier(pattern, at)
-            if not length or not atom or (unbounded and atom_unbounded):
-                return False
-            open_groups[-1] |= unbounded
-            # No quantifier on a quantifier: lazy and possessive forms are not needed to describe a serial.
-            at, atom = at + length, False
-        elif character in "]}":
-            return False
-        else:
-            atom, atom_unbounded = character not in "|^$", False
-            at += 1
-    return len(open_groups) == 1
+            at, last = end, _Atom()
+    return len(groups) == 1
 
 
-def _class_end(pattern: str, at: int) -> int:
-    """Index after the class that opens at `at`, or -1."""
-    at += 1
-    if pattern[at : at + 1] == "^":
-        at += 1
-    members = 0
-    while at < len(pattern):
-        if pattern[at] == "]":
-            return at + 1 if members else -1
+def _atom_end(pattern: str, at: int) -> int:
+    """Index after the literal, escape or class that begins at `at`; -1 if it is none."""
+    if pattern[at] in "]}":
+        return -1
+    if pattern[at] == "\\":
+        return at + 2 if at + 1 < len(pattern) and pattern[at + 1] in _ESCAPES else -1
+    if pattern[at] != "[":
+        return at + 1
+    at += 2 if pattern[at + 1 : at + 2] == "^" else 1
+    first = at
+    while at < len(pattern) and pattern[at] != "]":
         if pattern[at] == "[":
             return -1
-        if pattern[at] == "\\":
-            if at + 1 >= len(pattern) or pattern[at + 1] not in _ESCAPES:
-                return -1
-            at += 1
-        members += 1
-        at += 1
-    return -1
+        at = _atom_end(pattern, at) if pattern[at] == "\\" else at + 1
+        if at < 0:
+            return -1
+    return at + 1 if first < at < len(pattern) else -1
 
 
-def _quantifier(pattern: str, at: int) -> tuple[int, bool]:
-    """Length of the quantifier at `at` (0 if it is none), and whether it has no upper bound."""
+def _quantifier(pattern: str, at: int) -> tuple[int, int]:
+    """Length of the quantifier at `at` (0 if it is none), and the most copies it asks for (0: no bound)."""
     if pattern[at] in "*+":
-        return 1, True
+        return 1, 0
     if pattern[at] == "?":
-        return 1, False
+        return 1, 1
     match = _COUNT.match(pattern, at)
     if not match:
-        return 0, False
-    low, high = int(match[1]), match[2]
-    if low > MAX_REPETITION or (high is not None and not low <= int(high) <= MAX_REPETITION):
-        return 0, False
-    return len(match[0]), match[0].endswith(",}")
+        return 0, 0
+    if match[0].endswith(",}"):
+        return len(match[0]), 0
+    low, high = int(match[1]), int(match[2] or match[1])
+    return (len(match[0]), high) if low <= high and high else (0, 0)

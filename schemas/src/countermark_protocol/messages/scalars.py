@@ -7,7 +7,7 @@ signed (no bidirectional overrides that make a reference read as another).
 Source: RFC 3339; ISO 8601; ISO 3166-1, -2, -3; ISO 15924; BCP 47; docs/spec/messages.md §7.1.
 """
 
-import datetime
+import datetime as dt
 import re
 from typing import Annotated, Any, Final
 
@@ -27,8 +27,6 @@ _CONTROL = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufeff"
 _PROSE = rf"^[^\s{_CONTROL}]([^{_CONTROL}]*[^\s{_CONTROL}])?$"
 
 
-
-
 Ref = TypeAliasType(
     "Ref",
     Annotated[
@@ -45,6 +43,14 @@ Line = TypeAliasType(
         Field(description="One line of text, at most 200 characters."),
     ],
 )
+Title = TypeAliasType(
+    "Title",
+    Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=120, pattern=_LINE),
+        Field(description="One line of text, at most 120 characters."),
+    ],
+)
 Prose = TypeAliasType(
     "Prose",
     Annotated[
@@ -58,7 +64,9 @@ MarkText = TypeAliasType(
     Annotated[
         str,
         StringConstraints(min_length=1, max_length=120, pattern=_LINE),
-        Field(description="A mark as stamped, verbatim, at most 120 characters; nothing folded or corrected."),
+        Field(
+            description="A mark as stamped, verbatim, at most 120 characters; nothing folded or corrected."
+        ),
     ],
 )
 MarkPattern = TypeAliasType(
@@ -73,7 +81,9 @@ Email = TypeAliasType(
     "Email",
     Annotated[
         str,
-        StringConstraints(max_length=120, pattern=r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+$"),
+        StringConstraints(
+            max_length=120, pattern=r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+$"
+        ),
         Field(description="An e-mail address."),
     ],
 )
@@ -88,33 +98,32 @@ Phone = TypeAliasType(
 
 # --- dates and times ---------------------------------------------------------------------------------
 
-_DAY = r"^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
-_INSTANT = (
-    r"^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?Z$"
-)
+_DATE = r"[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_DAY = rf"^{_DATE}$"
+_INSTANT = rf"^{_DATE}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{{1,6}})?Z$"
 _PARTIAL_DAY = r"^[12][0-9]{3}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$"
 #: Ends that Python's `$` would forgive.
 _DAY_RE: Final = re.compile(_DAY.replace("$", r"\Z"))
 _INSTANT_RE: Final = re.compile(_INSTANT.replace("$", r"\Z"))
 
 
-def _day(value: Any) -> datetime.date:
-    if type(value) is datetime.date:
+def _day(value: Any) -> dt.date:
+    if type(value) is dt.date:
         return value
     if isinstance(value, str) and _DAY_RE.match(value):
         try:
-            return datetime.date.fromisoformat(value)
+            return dt.date.fromisoformat(value)
         except ValueError:
             pass
     raise PydanticCustomError("day", "should be a day of the calendar, written YYYY-MM-DD")
 
 
-def _instant(value: Any) -> datetime.datetime:
-    if isinstance(value, datetime.datetime) and value.utcoffset() == datetime.timedelta(0):
-        return value.astimezone(datetime.UTC)
+def _instant(value: Any) -> dt.datetime:
+    if isinstance(value, dt.datetime) and value.utcoffset() == dt.timedelta(0):
+        return value.astimezone(dt.UTC)
     if isinstance(value, str) and _INSTANT_RE.match(value):
         try:
-            return datetime.datetime.fromisoformat(value)
+            return dt.datetime.fromisoformat(value)
         except ValueError:
             pass
     raise PydanticCustomError("instant", "should be an instant in UTC, written YYYY-MM-DDThh:mm:ssZ")
@@ -128,35 +137,40 @@ def _partial_day(value: str) -> str:
     return value
 
 
-def earliest(partial: str) -> datetime.date:
+def earliest(partial: str) -> dt.date:
     """First day that a `PartialDay` can mean."""
-    return datetime.date.fromisoformat(partial + "-01" * (2 - partial.count("-")))
+    return dt.date.fromisoformat(partial + "-01" * (2 - partial.count("-")))
 
 
-def latest(partial: str) -> datetime.date:
+def latest(partial: str) -> dt.date:
     """Last day that a `PartialDay` can mean."""
     first = earliest(partial)
     if partial.count("-") == 2:
         return first
     year, month = (first.year, 12) if len(partial) == 4 else (first.year, first.month)
-    after = datetime.date(year + month // 12, month % 12 + 1, 1)
-    return after - datetime.timedelta(days=1)
+    after = dt.date(year + month // 12, month % 12 + 1, 1)
+    return after - dt.timedelta(days=1)
 
 
 Day = TypeAliasType(
     "Day",
     Annotated[
-        datetime.date,
+        dt.date,
         BeforeValidator(_day),
         WithJsonSchema(
-            {"type": "string", "format": "date", "pattern": _DAY, "description": "A day of the calendar, YYYY-MM-DD."}
+            {
+                "type": "string",
+                "format": "date",
+                "pattern": _DAY,
+                "description": "A day of the calendar, YYYY-MM-DD.",
+            }
         ),
     ],
 )
 Instant = TypeAliasType(
     "Instant",
     Annotated[
-        datetime.datetime,
+        dt.datetime,
         BeforeValidator(_instant),
         WithJsonSchema(
             {
@@ -174,7 +188,9 @@ PartialDay = TypeAliasType(
         str,
         StringConstraints(pattern=_PARTIAL_DAY),
         AfterValidator(_partial_day),
-        Field(description="A day, a month or a year, as exact as the register is: YYYY-MM-DD, YYYY-MM or YYYY."),
+        Field(
+            description="A day, a month or a year, as exact as the register is: YYYY-MM-DD, YYYY-MM or YYYY."
+        ),
     ],
 )
 Year = TypeAliasType("Year", Annotated[int, Field(ge=1400, le=2999, description="A year of the common era.")])
@@ -209,7 +225,9 @@ MakerCountry = TypeAliasType(
     Annotated[
         str,
         _member_of(
-            "an ISO 3166-1 alpha-2 code, or that of a former state", CodeListName.COUNTRY, CodeListName.FORMER_STATE
+            "an ISO 3166-1 alpha-2 code, or that of a former state",
+            CodeListName.COUNTRY,
+            CodeListName.FORMER_STATE,
         ),
         _enumerated(
             "A country where weapons are or were made: ISO 3166-1 alpha-2, or a former state (SU, YU, CS, DD, RH, VD).",
@@ -317,7 +335,9 @@ Decimal = TypeAliasType(
         Field(description="A number of zero or more, a decimal string."),
     ],
 )
-Count = TypeAliasType("Count", Annotated[int, Field(ge=1, le=10_000_000, description="How many, at least one.")])
+Count = TypeAliasType(
+    "Count", Annotated[int, Field(ge=1, le=10_000_000, description="How many, at least one.")]
+)
 QuantityRange = TypeAliasType(
     "QuantityRange",
     Annotated[
@@ -338,7 +358,9 @@ EndpointRef = TypeAliasType(
     "EndpointRef",
     Annotated[
         str,
-        StringConstraints(max_length=120, pattern=r"^([a-z]{2}|xo-[a-z0-9-]{1,40})\.[a-z]{2,20}\.[a-z0-9-]{1,40}$"),
+        StringConstraints(
+            max_length=120, pattern=r"^([a-z]{2}|xo-[a-z0-9-]{1,40})\.[a-z]{2,20}\.[a-z0-9-]{1,40}$"
+        ),
         Field(description="The address of an endpoint: <authority>.<role>.<name>."),
     ],
 )
@@ -347,7 +369,9 @@ AuthorityRef = TypeAliasType(
     Annotated[
         str,
         StringConstraints(pattern=r"^([a-z]{2}|xo-[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?)$"),
-        Field(description="The code of an authority, as in addresses: a country in lower case, or xo-<organisation>."),
+        Field(
+            description="The code of an authority, as in addresses: a country in lower case, or xo-<organisation>."
+        ),
     ],
 )
 Pointer = TypeAliasType(

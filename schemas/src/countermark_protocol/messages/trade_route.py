@@ -29,6 +29,7 @@ from countermark_protocol.messages.scalars import (
     Prose,
     QuantityRange,
     Ref,
+    Title,
     TransportMode,
     Unlocode,
 )
@@ -57,7 +58,13 @@ class TradeRoute(Block):
     ]
     choke_points: Annotated[
         tuple[Unlocode, ...],
-        term("Places that consignments must pass", source="FP 12(2)(c)", codes="UN/LOCODE", at_least=1, at_most=50),
+        term(
+            "Places that consignments must pass",
+            source="FP 12(2)(c)",
+            codes="UN/LOCODE",
+            at_least=1,
+            at_most=50,
+        ),
         UNIQUE,
     ] = ()
 
@@ -127,7 +134,9 @@ class RouteActor(Block):
 
     type: Annotated[ActorType, term("What it is", source="FP 12(2)(a) and 15", codes="ACTOR_TYPE")]
     name: Annotated[Line | None, term("Name of the group or firm", source="FP 12(2)(a)")] = None
-    country: Annotated[Country | None, term("Country", source="FP 12(2)(a)", codes="ISO 3166-1 alpha-2")] = None
+    country: Annotated[Country | None, term("Country", source="FP 12(2)(a)", codes="ISO 3166-1 alpha-2")] = (
+        None
+    )
     note: Annotated[Prose | None, term("What it does on the route", source="FP 12(2)(a)")] = None
 
 
@@ -149,7 +158,7 @@ class TradeRouteAlert(Message):
     }
 
     alert_ref: Annotated[Ref, term("The alert's reference", source="FP 12(2)")]
-    title: Annotated[Line, term("Title, at most 120 characters", source="FP 12(2)", at_most=120)]
+    title: Annotated[Title, term("Title", source="FP 12(2)")]
     valid_from: Annotated[Day, term("First day on which it holds", source="INTERPOL RPD 49-50", unit="day")]
     valid_until: Annotated[Day, term("Last day on which it holds", source="INTERPOL RPD 49-50", unit="day")]
     evaluation: Annotated[Evaluation, term("4x4 evaluation", source="EU Manual 6261/18")]
@@ -181,15 +190,24 @@ class TradeRouteAlert(Message):
         tuple[RouteActor, ...], term("Who acts on it", source="FP 12(2)(a)", at_least=1, at_most=50)
     ] = ()
     indicators: Annotated[
-        tuple[Indicator, ...], term("How to recognise a consignment", source="FP 12(2)(b)", at_least=1, at_most=100)
+        tuple[Indicator, ...],
+        term("How to recognise a consignment", source="FP 12(2)(b)", at_least=1, at_most=100),
     ] = ()
     recommended_action: Annotated[
         tuple[RecommendedAction, ...],
-        term("What recipients are asked to do", source="SIS 38", codes="RECOMMENDED_ACTION", at_least=1, at_most=4),
+        term(
+            "What recipients are asked to do",
+            source="SIS 38",
+            codes="RECOMMENDED_ACTION",
+            at_least=1,
+            at_most=4,
+        ),
         UNIQUE,
     ]
     related_messages: Annotated[
-        tuple[MessageRef, ...], term("Messages it rests on", source="FP 12(2)", at_least=1, at_most=500), UNIQUE
+        tuple[MessageRef, ...],
+        term("Messages it rests on", source="FP 12(2)", at_least=1, at_most=500),
+        UNIQUE,
     ] = ()
     contact: Annotated[Contact | None, term("Who can be asked", source="ITI 25")] = None
     language: Annotated[

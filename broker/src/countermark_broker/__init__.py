@@ -1,0 +1,1 @@
+"""The blind Countermark broker: it verifies, decides, logs and delivers what it cannot read."""

@@ -1,0 +1,223 @@
+"""Settings: built once, frozen, passed down. Every limit has its unit, default and reason here.
+
+Order of precedence: environment (``COUNTERMARK_BROKER_…``), then ``broker.toml`` in the home directory,
+then the defaults. Secrets are never settings: they are files, or the one variable for the passphrase.
+
+Source: docs/operations/running-a-broker.md §3.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from countermark_broker.errors import ConfigurationError
+
+PREFIX: Final = "COUNTERMARK_BROKER_"
+#: Read by other parts than `Settings`, each in one place.
+PASSPHRASE_VARIABLE: Final = f"{PREFIX}PASSPHRASE"
+HOME_VARIABLE: Final = f"{PREFIX}HOME"
+TEST_HOOKS_VARIABLE: Final = f"{PREFIX}TEST_HOOKS"
+TEST_KILL_VARIABLE: Final = f"{PREFIX}TEST_KILL_AT"
+_OTHER_VARIABLES: Final = frozenset(
+    {PASSPHRASE_VARIABLE, HOME_VARIABLE, TEST_HOOKS_VARIABLE, TEST_KILL_VARIABLE}
+)
+CONFIG_FILE: Final = "broker.toml"
+
+
+class Settings(BaseSettings):
+    """What a broker node runs with."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    home: Path = Field(description="directory that holds broker.toml, keys and, by default, the stores")
+    origin: str = Field(description="name of the log; first line of its checkpoints")
+    authorities: tuple[str, ...] = Field(
+        min_length=1,
+        description="public host names (with port unless 443 or 80) that signed requests must name",
+    )
+    database_url: str = Field(default="", description="SQLAlchemy URL; empty: broker.sqlite3 in home")
+    checkpoint_store: Path = Field(
+        default=Path("checkpoint"),
+        description="directory of the checkpoint store, relative to home; keep it out of the database's backup",
+    )
+    key_file: Path = Field(default=Path("keys/broker.keys"), description="log and node key, encrypted")
+    passphrase_file: Path | None = Field(
+        default=None, description=f"file with the passphrase of the key file; else {PASSPHRASE_VARIABLE}"
+    )
+    migrations: Path | None = Field(default=None, description="Alembic directory; default: that of the checkout")
+
+    host: str = Field(default="127.0.0.1", description="address to listen on; a balancer stands before it")
+    port: int = Field(default=8470, ge=0, le=65535, description="port to listen on; 0 lets the system choose")
+
+    max_group: int = Field(
+        default=256, ge=1, le=4096, description="statements a commit; beyond 256 latency grows, speed does not"
+    )
+    max_group_recipients: int = Field(
+        default=4096, ge=1, description="recipients a commit: bounds the time one group holds the lock"
+    )
+    max_waiting: int = Field(
+        default=4096, ge=1, description="statements waiting for a commit; bounds memory, then 503"
+    )
+    verify_threads: int = Field(
+        default=0, ge=0, le=256, description="threads that verify signatures; 0: one a processor"
+    )
+    max_verifying: int = Field(
+        default=1024, ge=1, description="signed things waiting for a verifying thread; then 429"
+    )
+    max_listeners: int = Field(
+        default=10_000, ge=1, description="long-polls waiting at once; each holds a connection; then 429"
+    )
+    max_bodies_mib: int = Field(
+        default=512, ge=8, description="MiB of request bodies in memory at once; then 429"
+    )
+    clock_difference_ms: int = Field(
+        default=5_000, ge=100, description="ms between node and database clock beyond which it does not append"
+    )
+    request_age_s: int = Field(default=60, ge=1, description="s after which a signed request is too old")
+    request_skew_s: int = Field(default=60, ge=0, description="s that a signer's clock may be ahead")
+    store_poll_ms: int = Field(
+        default=1_000, ge=10, description="ms between looks at what other nodes have published"
+    )
+    heartbeat_ms: int = Field(default=10_000, ge=10, description="ms between heartbeats in the database")
+    heartbeat_gap_ms: int = Field(
+        default=60_000, ge=20, description="ms without heartbeat after which the broker was away"
+    )
+    undelivered_batch: int = Field(
+        default=64, ge=1, le=4096, description="undelivered notices made at once; leaves room for others"
+    )
+    busy_timeout_ms: int = Field(
+        default=15_000, ge=100, description="ms to wait for the database's write lock before 503"
+    )
+    reader_connections: int = Field(
+        default=8, ge=1, le=256, description="database connections for reading, each with a thread on SQLite"
+    )
+    tile_cache: int = Field(default=2_048, ge=16, description="tiles of 8 kB kept in memory for proofs")
+    stop_grace_s: int = Field(
+        default=20, ge=1, description="s that requests may still take once told to stop"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over file; nothing else."""
+        home = init_settings().get("home")
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _read_file(Path(str(home))))
+
+    @property
+    def database(self) -> str:
+        """The database's URL."""
+        return self.database_url or f"sqlite+aiosqlite:///{(self.home / 'broker.sqlite3').absolute()}"
+
+    @property
+    def store_directory(self) -> Path:
+        """The checkpoint store's directory."""
+        return self.home / self.checkpoint_store
+
+    @property
+    def keys(self) -> Path:
+        """The key file."""
+        return self.home / self.key_file
+
+    @property
+    def threads(self) -> int:
+        """Verifying threads."""
+        return self.verify_threads or os.cpu_count() or 1
+
+
+def _read_file(home: Path) -> dict[str, Any]:
+    path = home / CONFIG_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            "no_configuration", f"cannot read {path}: {error.strerror}; `countermark-broker init` makes it"
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigurationError("bad_configuration", f"{path} is not UTF-8") from None
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError("bad_configuration", f"{path} is not TOML: {error}") from None
+    if "home" in values:
+        raise ConfigurationError("bad_configuration", f"{path} must not name 'home': it is where it lies")
+    return values
+
+
+def load_settings(home: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings of the broker whose home directory is given.
+
+    Args:
+        home: the directory.
+        environ: the environment, to find misspelt variables in; the process's own if None.
+
+    Raises:
+        ConfigurationError: a file or variable is missing, unknown or out of range.
+    """
+    check_environment(os.environ if environ is None else environ)
+    try:
+        return Settings(home=home)  # type: ignore[call-arg]  # the rest comes from file and environment
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise ConfigurationError(
+            "bad_configuration", f"setting '{name}': {first['msg'].lower()}", setting=name
+        ) from None
+
+
+def check_environment(environ: Mapping[str, str]) -> None:
+    """Refuse misspelt variables: pydantic-settings does not see those it does not know.
+
+    Raises:
+        ConfigurationError: ``unknown_variable``; ``test_hook_refused`` where a test hook is set without the
+            switch that admits to it.
+    """
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | _OTHER_VARIABLES
+    for name in environ:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            raise ConfigurationError(
+                "unknown_variable", f"environment variable {name} is not a setting of the broker"
+            )
+    if environ.get(TEST_KILL_VARIABLE) and environ.get(TEST_HOOKS_VARIABLE) != "1":
+        raise ConfigurationError(
+            "test_hook_refused",
+            f"{TEST_KILL_VARIABLE} kills the broker on purpose and is honoured only with {TEST_HOOKS_VARIABLE}=1",
+        )
+
+
+def load_passphrase(settings: Settings, environ: Mapping[str, str] | None = None) -> str:
+    """The passphrase of the key file, from its file or from the one variable.
+
+    Raises:
+        ConfigurationError: ``no_passphrase``.
+    """
+    if settings.passphrase_file is not None:
+        path = settings.home / settings.passphrase_file
+        try:
+            text = path.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError):
+            raise ConfigurationError("no_passphrase", f"cannot read the passphrase file {path}") from None
+    else:
+        text = (os.environ if environ is None else environ).get(PASSPHRASE_VARIABLE, "")
+    if not text:
+        raise ConfigurationError(
+            "no_passphrase", f"set 'passphrase_file', or the variable {PASSPHRASE_VARIABLE}"
+        )
+    return text

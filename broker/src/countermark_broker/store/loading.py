@@ -1,0 +1,161 @@
+"""Loading what a group of statements needs to be decided: a few queries, whatever the group holds.
+
+Source: docs/spec/log.md §6; countermark_protocol.state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import select, tuple_
+
+from countermark_broker.store.engine import Connection
+from countermark_broker.store.head import Head
+from countermark_broker.store.tables import box_heads, deliveries, entries, messages
+from countermark_protocol.boxes import Box, BoxState
+from countermark_protocol.directory import Directory
+from countermark_protocol.identifiers import Address, MessageId, Origin
+from countermark_protocol.state import (
+    Delivery,
+    DeliveryStage,
+    Loaded,
+    LogState,
+    MessageState,
+    Needs,
+)
+
+T = TypeVar("T")
+
+#: Values in one IN list: well below every database's limit on parameters, also for pairs.
+_CHUNK = 400
+
+
+def chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    """Cut values into lists that fit one query."""
+    rest = iter(values)
+    while part := list(islice(rest, _CHUNK)):
+        yield part
+
+
+async def load_state(
+    connection: Connection,
+    origin: Origin,
+    head: Head,
+    directory: Directory,
+    needs: Needs,
+    roots: Mapping[int, bytes],
+) -> LogState:
+    """The part of the log's state that `needs` names, as of `head`.
+
+    Args:
+        connection: a transaction that holds the lock, or only reads.
+        origin: of the log.
+        head: as read in this transaction.
+        directory: folded up to that head; `append_statement` will change it.
+        needs: gathered by `state.needs_of`.
+        roots: for the sizes that statements name as seen.
+    """
+    return LogState(
+        origin=origin,
+        directory=directory,
+        frontier=head.frontier,
+        time=head.time,
+        entries=Loaded(await load_indexes(connection, needs.entries)),
+        messages=await _load_messages(connection, needs.messages),
+        ids=await _load_ids(connection, needs.ids),
+        parties=await _load_parties(connection, needs.conversations),
+        boxes=await _load_boxes(connection, needs.boxes),
+        roots=roots,
+    )
+
+
+async def load_indexes(connection: Connection, hashes: Iterable[bytes]) -> dict[bytes, int | None]:
+    """Payload hash → index of the entry that logged it, or None."""
+    wanted = list(hashes)
+    found: dict[bytes, int | None] = dict.fromkeys(wanted)
+    for part in chunks(wanted):
+        query = select(entries.c.payload_hash, entries.c.entry).where(entries.c.payload_hash.in_(part))
+        found.update({row.payload_hash: row.entry for row in await connection.execute(query)})
+    return found
+
+
+async def _load_messages(connection: Connection, hashes: set[bytes]) -> Loaded[bytes, MessageState | None]:
+    out: Loaded[bytes, MessageState | None] = Loaded(dict.fromkeys(hashes))
+    for part in chunks(hashes):
+        rows = (await connection.execute(select(messages).where(messages.c.payload_hash.in_(part)))).all()
+        stages: dict[int, dict[Address, Delivery]] = {row.entry: {} for row in rows}
+        for numbers in chunks(stages):
+            query = select(deliveries).where(deliveries.c.message.in_(numbers))
+            for row in await connection.execute(query):
+                stages[row.message][Address(row.recipient)] = _delivery(row)
+        out.update({row.payload_hash: _message(row, stages[row.entry]) for row in rows})
+    return out
+
+
+def _delivery(row: Any) -> Delivery:
+    return Delivery(DeliveryStage(row.stage), row.stage_entry, row.undelivered_entry)
+
+
+def _message(row: Any, stages: Mapping[Address, Delivery]) -> MessageState:
+    return MessageState(
+        payload_hash=row.payload_hash,
+        index=row.entry,
+        sender=Address(row.sender),
+        id=MessageId(row.id),
+        type=row.type,
+        conversation=row.conversation,
+        exercise=bool(row.exercise),
+        expires_at=row.expires_at,
+        deliveries=stages,
+    )
+
+
+async def _load_ids(
+    connection: Connection, ids: set[tuple[Address, MessageId]]
+) -> Loaded[tuple[Address, MessageId], bytes | None]:
+    out: Loaded[tuple[Address, MessageId], bytes | None] = Loaded(dict.fromkeys(ids))
+    for part in chunks(ids):
+        query = select(messages.c.sender, messages.c.id, messages.c.payload_hash).where(
+            tuple_(messages.c.sender, messages.c.id).in_(part)
+        )
+        for row in await connection.execute(query):
+            out[Address(row.sender), MessageId(row.id)] = row.payload_hash
+    return out
+
+
+async def _load_parties(
+    connection: Connection, conversations: set[bytes]
+) -> Loaded[bytes, frozenset[Address]]:
+    out: Loaded[bytes, frozenset[Address]] = Loaded(dict.fromkeys(conversations, frozenset()))
+    for part in chunks(conversations):
+        senders = select(messages.c.conversation, messages.c.sender.label("party")).where(
+            messages.c.conversation.in_(part)
+        )
+        recipients = (
+            select(messages.c.conversation, deliveries.c.recipient.label("party"))
+            .join(deliveries, deliveries.c.message == messages.c.entry)
+            .where(messages.c.conversation.in_(part))
+        )
+        for row in await connection.execute(senders.union(recipients)):
+            out[row.conversation] |= {Address(row.party)}
+    return out
+
+
+async def _load_boxes(
+    connection: Connection, boxes: set[tuple[Address, Box]]
+) -> Loaded[tuple[Address, Box], BoxState]:
+    out: Loaded[tuple[Address, Box], BoxState] = Loaded(dict.fromkeys(boxes, BoxState()))
+    for part in chunks(boxes):
+        query = select(box_heads).where(
+            tuple_(box_heads.c.endpoint, box_heads.c.box).in_([(a, b.value) for a, b in part])
+        )
+        for row in await connection.execute(query):
+            out[Address(row.endpoint), Box(row.box)] = BoxState(row.count, row.head)
+    return out
+
+
+async def load_message(connection: Connection, payload_hash: bytes) -> MessageState | None:
+    """One message's state, or None where there is none."""
+    return (await _load_messages(connection, {payload_hash}))[payload_hash]

@@ -1,0 +1,225 @@
+"""Keystores: where private keys are, behind an interface that never shows them.
+
+A keystore is named by a URI. ``file:<path>`` is an encrypted key file (docs/spec/keys.md §6); other schemes,
+such as ``pkcs11:``, join through `register_scheme`, so that a token needs no change anywhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from countermark_protocol.errors import NotFoundError, UncheckableError
+from countermark_protocol.identifiers import KeyId
+from countermark_protocol.keyfile import NONCE_BYTES, SALT_BYTES, StoredKey, encode_key_file, parse_key_file
+from countermark_protocol.keys import Algorithm, PublicKey, Signer
+from countermark_protocol.sealing import SealingKey
+from countermark_protocol.signers import load_signer
+
+#: What keys of a profile are for. Governors, authorities and administrators sign directory statements.
+INSTANCE: Final = "instance"
+ADMINISTRATOR: Final = "administrator"
+AUTHORITY: Final = "authority"
+GOVERNOR: Final = "governor"
+SEALING: Final = "sealing"
+SEALING_OLD: Final = "sealing-old"
+SIGNING_USES: Final = (INSTANCE, ADMINISTRATOR, AUTHORITY, GOVERNOR)
+
+
+class Keystore(Protocol):
+    """Holds private keys, or reaches them in a token."""
+
+    def signer(self, use: str) -> Signer:
+        """The newest signing key of a use.
+
+        Raises:
+            NotFoundError: ``no_such_key``.
+        """
+        ...
+
+    def signers(self, use: str) -> tuple[Signer, ...]:
+        """All signing keys of a use, newest first."""
+        ...
+
+    def sealing_key(self, key_id: KeyId | None = None) -> SealingKey:
+        """The sealing key with this id, former ones included; without an id the current one.
+
+        Raises:
+            NotFoundError: ``no_such_key``.
+        """
+        ...
+
+    def sealing_keys(self) -> tuple[SealingKey, ...]:
+        """The current sealing key and the former ones, newest first."""
+        ...
+
+
+def make_key(use: str, algorithm: Algorithm | None = None) -> StoredKey:
+    """A fresh private key.
+
+    Args:
+        use: what it is for; `SEALING` gives a sealing key.
+        algorithm: of a signing key; Ed25519 if not said.
+    """
+    if use in {SEALING, SEALING_OLD}:
+        return StoredKey(use, Algorithm.XWING, secrets.token_bytes(32))
+    chosen = algorithm or Algorithm.ED25519
+    while True:
+        private = secrets.token_bytes(32)
+        try:
+            load_signer(chosen, private)
+        except ValueError:  # a P-256 scalar at or above the group order: one in 2^32
+            if chosen is not Algorithm.ES256:
+                raise
+            continue
+        return StoredKey(use, chosen, private)
+
+
+class MemoryKeystore:
+    """Keys held in memory: what a key file gives once opened, and what tests use."""
+
+    def __init__(self, keys: tuple[StoredKey, ...]) -> None:
+        self._stored = keys
+        self._signers = [(k.use, load_signer(k.algorithm, k.private)) for k in keys if _signs(k)]
+        self._sealing = {
+            use: [SealingKey(k.private) for k in keys if k.use == use] for use in (SEALING, SEALING_OLD)
+        }
+
+    def __repr__(self) -> str:
+        """Uses only; never a key."""
+        return f"{type(self).__name__}({', '.join(sorted({k.use for k in self._stored}))})"
+
+    @property
+    def stored(self) -> tuple[StoredKey, ...]:
+        """The keys as kept, oldest first within a use."""
+        return self._stored
+
+    def signer(self, use: str) -> Signer:
+        """The newest signing key of a use."""
+        found = self.signers(use)
+        if not found:
+            raise NotFoundError("no_such_key", f"this keystore has no key for '{use}': make one first")
+        return found[0]
+
+    def signers(self, use: str) -> tuple[Signer, ...]:
+        """All signing keys of a use, newest first."""
+        return tuple(signer for u, signer in reversed(self._signers) if u == use)
+
+    def sealing_key(self, key_id: KeyId | None = None) -> SealingKey:
+        """The sealing key with this id, or the current one."""
+        for key in self.sealing_keys():
+            if key_id is None or key.public_key.key_id == key_id:
+                return key
+        raise NotFoundError(
+            "no_such_key",
+            "this keystore has no sealing key"
+            if key_id is None
+            else f"this keystore does not hold the sealing key {key_id.hex()}: restore it from its backup",
+        )
+
+    def sealing_keys(self) -> tuple[SealingKey, ...]:
+        """The current sealing key and the former ones, newest first."""
+        return (*reversed(self._sealing[SEALING]), *reversed(self._sealing[SEALING_OLD]))
+
+    def with_key(self, key: StoredKey) -> MemoryKeystore:
+        """This keystore with one more key. A new sealing key makes the one before it `SEALING_OLD`."""
+        kept = self._stored
+        if key.use == SEALING:
+            kept = tuple(
+                StoredKey(SEALING_OLD, k.algorithm, k.private) if k.use == SEALING else k for k in kept
+            )
+        return MemoryKeystore((*kept, key))
+
+    def public_keys(self) -> tuple[tuple[str, PublicKey], ...]:
+        """(use, public key) of every key."""
+        return (
+            *((use, signer.public_key) for use, signer in self._signers),
+            *((use, key.public_key) for use, keys in self._sealing.items() for key in keys),
+        )
+
+
+def _signs(key: StoredKey) -> bool:
+    return key.algorithm is not Algorithm.XWING
+
+
+def load_key_file(path: Path, passphrase: str) -> MemoryKeystore:
+    """Open an encrypted key file.
+
+    Raises:
+        NotFoundError: ``no_key_file``.
+        MalformedError: not a key file.
+        SealError: ``wrong_passphrase``.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise NotFoundError("no_key_file", f"there is no key file {path.name} in {path.parent}") from None
+    return MemoryKeystore(parse_key_file(data, passphrase))
+
+
+def save_key_file(path: Path, keystore: MemoryKeystore, passphrase: str) -> None:
+    """Write an encrypted key file: a reader sees the old file or the new one, never a part of either."""
+    data = encode_key_file(
+        keystore.stored, passphrase, secrets.token_bytes(SALT_BYTES), secrets.token_bytes(NONCE_BYTES)
+    )
+    write_private(path, data)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Replace a file durably; only its owner may read it."""
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+#: Opens a keystore: (what follows the scheme, the profile's folder, passphrase or PIN) → keystore.
+Opener = Callable[[str, Path, str], Keystore]
+
+
+def _open_file(name: str, folder: Path, passphrase: str) -> Keystore:
+    return load_key_file(folder / name, passphrase)
+
+
+_OPENERS: Final[dict[str, Opener]] = {"file": _open_file}
+
+
+def register_scheme(scheme: str, opener: Opener) -> None:
+    """Make a further kind of keystore known, e.g. ``pkcs11``."""
+    _OPENERS[scheme] = opener
+
+
+def open_keystore(uri: str, folder: Path, passphrase: str) -> Keystore:
+    """Open the keystore that a URI names.
+
+    Args:
+        uri: ``<scheme>:<what the scheme says>``; a ``file:`` path may be relative to `folder`.
+        folder: of the profile.
+        passphrase: passphrase or PIN.
+
+    Raises:
+        UncheckableError: ``unknown_keystore``: nothing here opens that scheme.
+        CountermarkError: as the keystore's own opener.
+    """
+    scheme, _, rest = uri.partition(":")
+    opener = _OPENERS.get(scheme)
+    if opener is None:
+        raise UncheckableError(
+            "unknown_keystore", f"no keystore for '{scheme}:' here; known: {', '.join(sorted(_OPENERS))}"
+        )
+    return opener(rest, folder, passphrase)

@@ -1,0 +1,110 @@
+"""What a manifest may say of its content: derived from the content, so that a recipient can check it.
+
+Auditors count answers by the ``stage`` and ``outcome`` of manifests without reading them; so the recipient,
+who can read, checks that both are true.
+
+Source: docs/spec/messages.md §7.10; field page 6.3 and 6.5.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from countermark_protocol.codes.tracing import AcknowledgementStatus, TraceOutcome
+from countermark_protocol.errors import MalformedError
+from countermark_protocol.manifest import Outcome, Stage
+from countermark_protocol.messages.base import Block, Message
+from countermark_protocol.messages.blocks import Party
+from countermark_protocol.messages.tracing_request import TracingAcknowledgement
+from countermark_protocol.messages.tracing_response import TracingResponse
+
+#: Where an acknowledgement leaves the process. An authority that is not competent, or knows the request
+#: already, will send nothing more about it.
+ACKNOWLEDGEMENT_STAGES: Final[Mapping[AcknowledgementStatus, Stage]] = {
+    AcknowledgementStatus.ACCEPTED: Stage.ACKNOWLEDGED,
+    AcknowledgementStatus.FORWARDED_TO_COMPETENT_AUTHORITY: Stage.ACKNOWLEDGED,
+    AcknowledgementStatus.MORE_INFORMATION_NEEDED: Stage.PAUSED,
+    AcknowledgementStatus.NOT_COMPETENT: Stage.FINAL,
+    AcknowledgementStatus.DUPLICATE: Stage.FINAL,
+}
+
+#: Class of each outcome, by its name in the manifest. Success is what SDG 16.4.2 counts; a pointer to the
+#: next State, a State's own stock and a restricted answer help in part; a delayed one gives nothing yet.
+OUTCOME_CLASSES: Final[Mapping[TraceOutcome, str]] = {
+    TraceOutcome.TRACED_TO_LAST_HOLDER: "success",
+    TraceOutcome.TRACED_TO_POINT_OF_DIVERSION: "success",
+    TraceOutcome.TRACED_TO_EXPORT: "partial",
+    TraceOutcome.STATE_STOCK: "partial",
+    TraceOutcome.RESTRICTED: "partial",
+    TraceOutcome.NO_RECORD: "none",
+    TraceOutcome.RECORD_DESTROYED_OR_EXPIRED: "none",
+    TraceOutcome.NOT_OUR_MARK: "none",
+    TraceOutcome.INSUFFICIENT_IDENTIFICATION: "none",
+    TraceOutcome.DELAYED: "none",
+    TraceOutcome.REFUSED: "refused",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFacts:
+    """What the manifest of an answer must say.
+
+    Attributes:
+        stage: where the answer leaves the process.
+        outcome: results of this answer, counted by class; all zero for an acknowledgement.
+    """
+
+    stage: Stage
+    outcome: Outcome
+
+
+def manifest_facts(message: Message) -> ManifestFacts | None:
+    """Derive ``stage`` and ``outcome`` from a content; None if its type is no answer."""
+    if isinstance(message, TracingAcknowledgement):
+        return ManifestFacts(ACKNOWLEDGEMENT_STAGES[message.status], Outcome())
+    if isinstance(message, TracingResponse):
+        counts = {"success": 0, "partial": 0, "none": 0, "refused": 0}
+        for result in message.item_results:
+            counts[OUTCOME_CLASSES[result.outcome]] += 1
+        return ManifestFacts(Stage.FINAL if message.final else Stage.INTERIM, Outcome(**counts))
+    return None
+
+
+def check_manifest_facts(message: Message, stage: Stage | None, outcome: Outcome | None) -> None:
+    """Check what a manifest says of its content.
+
+    Args:
+        message: the content.
+        stage: of the manifest, or None.
+        outcome: of the manifest, or None.
+
+    Raises:
+        MalformedError: ``manifest_contradicts_content``; facts: ``expected``, ``got`` (stage and counts, which
+            the manifest shows to everyone).
+    """
+    facts = manifest_facts(message)
+    expected = None if facts is None else {"stage": facts.stage.value, "outcome": facts.outcome.to_json()}
+    got = None
+    if stage is not None or outcome is not None:
+        got = {"stage": stage and stage.value, "outcome": outcome and outcome.to_json()}
+    if expected != got:
+        raise MalformedError(
+            "manifest_contradicts_content",
+            "stage and outcome of the manifest do not fit the content: reject it with reason and tell the sender",
+            expected=expected,
+            got=got,
+        )
+
+
+def holds_personal_data(message: Message) -> bool:
+    """Whether a content holds data on persons, which TLP:GREEN and TLP:CLEAR exclude (field page 6.4, rule 8)."""
+    blocks: list[object] = [message]
+    while blocks:
+        block = blocks.pop()
+        if isinstance(block, Party) and block.is_personal:
+            return True
+        if isinstance(block, Block):
+            blocks.extend(value for _, value in block)
+        elif isinstance(block, tuple):
+            blocks.extend(block)
+    return False
