@@ -1,8 +1,8 @@
-"""From real records to message contents: pure functions from a CSV row to a content document.
+"""From real records to notices: pure functions from a CSV row to a content document.
 
 What a record says is kept verbatim, and coded only where the code is beyond doubt; what it does not say is sent as
-unknown. What a message needs and no record holds (case references, authorisations, witnesses) is made up here, and
-only through `Inventions`, so that the demo can list all of it at its end.
+unknown. What a message needs and no record holds is made up through `inventions`, and nowhere else. Traces are made in
+`traces`, and what comes of many rows or of none in `other_notices`.
 
 The dates that the Delaware file calls ``crime_on`` are sent as the dates of recovery, as its own time-to-crime does.
 
@@ -14,110 +14,19 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
-from countermark_protocol.codes.events import (
-    AcquisitionTechnique,
-    ActionIfFound,
-    AlertBasis,
-    ConfiscationAction,
-    DestructionMethod,
-    DestructionOrigin,
-    Disposal,
-    FindingContext,
-    IllicitBasis,
-    LocationType,
-    LossKind,
-    NoDateReason,
-    NoOffenceReason,
-    RecommendedAction,
-    RecordAction,
-    SegmentStatus,
-    TraceIntended,
-    VerificationType,
-    WitnessRole,
-)
 from countermark_protocol.codes.matching import UNKNOWN_TEXT, match_calibre, match_make
 from countermark_protocol.codes.tables import CodeListName, load_code_list
-from countermark_protocol.codes.tracing import (
-    AcknowledgementStatus,
-    AddresseeReason,
-    ChainEventKind,
-    InabilityReason,
-    InformationAccuracy,
-    InformationSought,
-    IntendedUse,
-    PartyRole,
-    RefusalReason,
-    SourceReliability,
-    TraceOutcome,
-    UndertakingStatus,
-)
-from countermark_protocol.codes.weapons import (
-    BallisticHit,
-    BallisticSystem,
-    CalibreScheme,
-    Component,
-    CountryMarkScheme,
-    FinishScheme,
-    MakeScheme,
-    MarkKind,
-    MarkMethod,
-    MarkStatus,
-    NoMarksReason,
-    OriginForm,
-    OwnerCategory,
-    PublicLevel,
-    WeaponCategory,
-)
-from countermark_protocol.encoding import JsonObject
-from countermark_protocol.handling import HandlingCode, Tlp
-from countermark_protocol.messages.blocks import Actor, Contact, Evaluation, Place, UseRestrictions
-from countermark_protocol.messages.confiscation import ConfiscationEvent, ConfiscationNotice
-from countermark_protocol.messages.destruction import Authorisation, DestructionNotice, Verification, Witness
-from countermark_protocol.messages.lost_or_stolen import LossEvent, LostOrStolenNotice
-from countermark_protocol.messages.marking_system import (
-    AppliedMark,
-    CountryIdentifier,
-    MarkingSystemDescription,
-    MarkType,
-    RecordKeeping,
-    SecurityMark,
-    SerialFormat,
-)
-from countermark_protocol.messages.marks import Mark
-from countermark_protocol.messages.tracing_request import (
-    ForwardedTo,
-    MissingElement,
-    PriorSteps,
-    Recovery,
-    TracingAcknowledgement,
-    TracingRequest,
-    Undertaking,
-)
-from countermark_protocol.messages.tracing_response import (
-    ChainEvent,
-    Inability,
-    ItemResult,
-    Refusal,
-    Retention,
-    TracingResponse,
-)
-from countermark_protocol.messages.trade_route import (
-    Commodity,
-    Period,
-    RouteSegment,
-    TradeRoute,
-    TradeRouteAlert,
-    Volume,
-)
-from countermark_protocol.messages.weapon import BallisticRef, Calibre, Finish, FirearmItem, Make, Model
-from countermark_protocol.registry import content_document, validate_as
+from countermark_protocol.registry import validate_content
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from inventions import Agency, Inventions
+
+    from countermark_protocol.encoding import JsonObject
+
 Row = Mapping[str, str]
 
 SAMPLES: Final = Path(__file__).resolve().parent.parent / "samples"
@@ -125,84 +34,21 @@ SAMPLES: Final = Path(__file__).resolve().parent.parent / "samples"
 DELAWARE_PUBLISHED: Final = dt.date(2026, 1, 28)
 
 #: Words by which a Bloomington model field names a category; a field that names none, or two, names nothing.
-_CATEGORY_WORDS: Final = (
-    (re.compile(r"\bSHOT ?GUN?\b|\bSHOTGU$"), WeaponCategory.SHOTGUN),
-    (re.compile(r"\bRIFLE\b"), WeaponCategory.RIFLE),
-    (re.compile(r"\bCARBINE\b"), WeaponCategory.CARBINE),
-    (re.compile(r"\bPISTOL\b"), WeaponCategory.PISTOL),
-    (re.compile(r"\bREVOLVER\b"), WeaponCategory.REVOLVER),
-)
-#: Bloomington's kinds of place that mean one of ours; the rest is sent as recorded only.
-_LOCATIONS: Final[Mapping[str, LocationType]] = {
-    "RESIDENCE": LocationType.PRIVATE_DWELLING,
-    "HIGHWAY/ROAD/ALLEY": LocationType.ROAD_INLAND,
-    "PARKING LOT/GARAGE": LocationType.PUBLIC_PLACE,
-    "GOVERNMENT/PUBLIC BUILDING": LocationType.PUBLIC_PLACE,
-    "RENTAL STORAGE FACILITY": LocationType.WAREHOUSE,
+_CATEGORY_WORDS: Final = {
+    "SHOTGUN": re.compile(r"\bSHOT ?GUN\b|\bSHOTGU$"),
+    "RIFLE": re.compile(r"\bRIFLE\b"),
+    "CARBINE": re.compile(r"\bCARBINE\b"),
+    "PISTOL": re.compile(r"\bPISTOL\b"),
+    "REVOLVER": re.compile(r"\bREVOLVER\b"),
 }
-
-
-# --- what is made up ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Invention:
-    """One thing that no record holds.
-
-    Attributes:
-        kind: what sort of thing, e.g. ``authorisation``.
-        about: which message or record needs it.
-        value: what was made up, as text.
-    """
-
-    kind: str
-    about: str
-    value: str
-
-
-@dataclass(slots=True)
-class Inventions:
-    """The one place through which the demo makes things up, and the list of all of them."""
-
-    made: list[Invention] = field(default_factory=list)
-
-    def make(self, kind: str, about: str, value: T) -> T:
-        """Note that `value` is made up, and return it."""
-        self.made.append(Invention(kind, about, str(value)))
-        return value
-
-    def summary(self) -> tuple[tuple[str, int, Invention], ...]:
-        """Each kind with how often it was made up, and its first instance; most frequent first."""
-        first: dict[str, Invention] = {}
-        counts: dict[str, int] = {}
-        for each in self.made:
-            first.setdefault(each.kind, each)
-            counts[each.kind] = counts.get(each.kind, 0) + 1
-        return tuple((kind, counts[kind], first[kind]) for kind in sorted(counts, key=lambda k: (-counts[k], k)))
-
-
-@dataclass(frozen=True, slots=True)
-class Agency:
-    """Who plays the sender: made up by the demo that casts it.
-
-    Attributes:
-        name: of the agency.
-        unit: within it.
-        languages: BCP 47, in which it answers.
-        email: of its duty post, in the domain ``example.invalid``.
-    """
-
-    name: str
-    unit: str
-    languages: tuple[str, ...] = ("en",)
-    email: str = "duty@example.invalid"
-
-    def contact(self) -> Contact:
-        """Its contact block."""
-        return Contact(agency=self.name, unit=self.unit, email=self.email, languages=self.languages)
-
-
-# --- reading -----------------------------------------------------------------------------------------
+#: Bloomington's kinds of place that mean one of ours; every kind is also sent as recorded.
+_LOCATIONS: Final[Row] = {
+    "RESIDENCE": "PRIVATE_DWELLING",
+    "HIGHWAY/ROAD/ALLEY": "ROAD_INLAND",
+    "PARKING LOT/GARAGE": "PUBLIC_PLACE",
+    "GOVERNMENT/PUBLIC BUILDING": "PUBLIC_PLACE",
+    "RENTAL STORAGE FACILITY": "WAREHOUSE",
+}
 
 
 def load_rows(name: str, folder: Path = SAMPLES) -> list[dict[str, str]]:
@@ -211,104 +57,116 @@ def load_rows(name: str, folder: Path = SAMPLES) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _make(text: str) -> Make:
-    code = match_make(text).code
-    scheme = MakeScheme.NCIC_MAK if code else None
-    return Make(text=text.strip() or UNKNOWN_TEXT, code=code, scheme=scheme)
+def checked(message_type: str, document: JsonObject) -> JsonObject:
+    """The document without absent members, once it is valid."""
+    present = {name: value for name, value in document.items() if value not in (None, [], {})}
+    validate_content(message_type, 1, present)
+    return present
 
 
-def _calibre(text: str) -> Calibre:
-    code = match_calibre(text).code
-    scheme = CalibreScheme.NCIC_CAL if code else None
-    return Calibre(text=text.strip() or UNKNOWN_TEXT, code=code, scheme=scheme)
+def _coded(text: str, code: str | None, scheme: str) -> JsonObject:
+    out = {"text": text.strip() or UNKNOWN_TEXT}
+    return {**out, "code": code, "scheme": scheme} if code else out
 
 
-def _finish(text: str) -> Finish | None:
-    text = text.strip()
-    if not text:
-        return None
-    if text in load_code_list(CodeListName.NCIC_FINISH):
-        return Finish(text=text, code=text, scheme=FinishScheme.NCIC_VCO)
-    return Finish(text=text)
+def make_of(text: str) -> JsonObject:
+    """A make as the register writes it, with its NCIC code where that is beyond doubt."""
+    return _coded(text, match_make(text).code, "NCIC_MAK")
 
 
-def _delaware_day(text: str) -> tuple[dt.date | None, NoDateReason | None, str | None]:
-    """Date, why there is none, and what is recorded although it cannot be true."""
-    if not text:
-        return None, NoDateReason.NOT_RECORDED, None
-    day = dt.date.fromisoformat(text)
-    if day > DELAWARE_PUBLISHED:
-        return None, NoDateReason.RECORDED_IMPLAUSIBLE, text
-    return day, None, None
+def calibre_of(text: str) -> JsonObject:
+    """A calibre as the register writes it, with its NCIC code where that is beyond doubt."""
+    return _coded(text, match_calibre(text).code, "NCIC_CAL")
 
 
-def _is_true(row: Row, column: str) -> bool:
-    return row[column] == "True"
+# --- Delaware: recovered weapons and their first sale ------------------------------------------------
 
 
-def delaware_item(row: Row, item_ref: str = "1") -> FirearmItem:
+def delaware_item(row: Row, item_ref: str = "1") -> JsonObject:
     """The weapon of a Delaware row; the file has no model, category, component or country of manufacture."""
+    item: JsonObject = {
+        "itemRef": item_ref,
+        "category": "UNKNOWN",
+        "originForm": "UNKNOWN",
+        "make": make_of(row["manufacturer_src"]),
+        "calibre": calibre_of(row["calibre_src"]),
+    }
     serial = row["serial_pseudonym"].strip()
-    marks = (
-        Mark(kind=MarkKind.SERIAL, component=Component.UNKNOWN, text=serial, status=MarkStatus.LEGIBLE),
-    )
-    ballistic = BallisticRef(system=BallisticSystem.NIBIN, hit_status=BallisticHit.LEAD)
-    return FirearmItem(
-        item_ref=item_ref,
-        category=WeaponCategory.UNKNOWN,
-        origin_form=OriginForm.UNKNOWN,
-        make=_make(row["manufacturer_src"]),
-        calibre=_calibre(row["calibre_src"]),
-        marks=marks if serial else (),
-        no_marks_reason=None if serial else NoMarksReason.NOT_RECORDED,
-        ballistic_refs=(ballistic,) if _is_true(row, "nibin_lead") else (),
-    )
+    if serial:
+        item["marks"] = [{"kind": "SERIAL", "component": "UNKNOWN", "text": serial, "status": "LEGIBLE"}]
+    else:
+        item["noMarksReason"] = "NOT_RECORDED"
+    if row["nibin_lead"] == "True":
+        item["ballisticRefs"] = [{"system": "NIBIN", "hitStatus": "LEAD"}]
+    return item
 
 
-def _delaware_place(row: Row) -> Place:
-    return Place(country="US", subdivision=f"US-{row['recovery_state']}", name=row["recovery_city"])
+def delaware_day(row: Row) -> dt.date | None:
+    """The day of recovery, if the row has one that can be true."""
+    day = dt.date.fromisoformat(row["crime_on"]) if row["crime_on"] else None
+    return day if day is not None and day <= DELAWARE_PUBLISHED else None
+
+
+def delaware_event(row: Row) -> JsonObject:
+    """Day and place of recovery; a day that the row lacks, or that cannot be true, is said to be missing."""
+    place = {"country": "US", "subdivision": f"US-{row['recovery_state']}", "name": row["recovery_city"]}
+    day = delaware_day(row)
+    if day is not None:
+        return {"date": day.isoformat(), "place": place}
+    if row["crime_on"]:
+        return {"noDateReason": "RECORDED_IMPLAUSIBLE", "dateAsRecorded": row["crime_on"], "place": place}
+    return {"noDateReason": "NOT_RECORDED", "place": place}
 
 
 def _delaware_remarks(row: Row) -> str | None:
-    notes = [
-        note
-        for column, note in (
-            ("trafficking_indicia", "the register notes indicia of trafficking"),
-            ("interstate", "the register notes that the weapon crossed a state line"),
-        )
-        if _is_true(row, column)
-    ]
-    return "; ".join(notes) or None
-
-
-# --- notices -----------------------------------------------------------------------------------------
+    notes = {
+        "trafficking_indicia": "the register notes indicia of trafficking",
+        "interstate": "the register notes that the weapon crossed a state line",
+    }
+    return "; ".join(note for column, note in notes.items() if row[column] == "True") or None
 
 
 def confiscation_notice(row: Row, agency: Agency, inventions: Inventions) -> JsonObject:
     """Map a Delaware row to a confiscation-notice; its reference is the record's own."""
     ref = row["event_ref"]
-    date, no_date_reason, as_recorded = _delaware_day(row["crime_on"])
-    notice = ConfiscationNotice(
-        notice_ref=ref,
-        action=inventions.make("action (the file says: recovered)", ref, ConfiscationAction.SEIZED),
-        event=ConfiscationEvent(
-            date=date, no_date_reason=no_date_reason, date_as_recorded=as_recorded, place=_delaware_place(row)
-        ),
-        authority=agency.contact(),
-        items=(delaware_item(row),),
-        no_offence_reason=NoOffenceReason.NOT_RECORDED,
-        judicial_status=row["case_status"].strip() or None,
-        disposition=inventions.make("disposition", ref, Disposal.RETAINED_EVIDENCE),
-        trace_intended=inventions.make("intention to trace", ref, TraceIntended.YES),
-        remarks=_delaware_remarks(row),
-        language="en",
+    return checked(
+        "confiscation-notice",
+        {
+            "noticeRef": ref,
+            "action": inventions.make("action (the file says: recovered)", ref, "SEIZED"),
+            "event": delaware_event(row),
+            "authority": agency.contact(),
+            "items": [delaware_item(row)],
+            "noOffenceReason": "NOT_RECORDED",
+            "judicialStatus": row["case_status"].strip() or None,
+            "disposition": inventions.make("disposition", ref, "RETAINED_EVIDENCE"),
+            "traceIntended": inventions.make("intention to trace", ref, "YES"),
+            "remarks": _delaware_remarks(row),
+            "language": "en",
+        },
     )
-    return content_document(notice)
 
 
-def _bloomington_category(model: str) -> WeaponCategory:
-    named = {category for words, category in _CATEGORY_WORDS if words.search(model.upper())}
-    return named.pop() if len(named) == 1 else WeaponCategory.UNKNOWN
+# --- Bloomington: stolen weapons ---------------------------------------------------------------------
+
+
+def _bloomington_item(row: Row) -> JsonObject:
+    model, colour = row["model"].strip(), row["colour"].strip()
+    named = [category for category, words in _CATEGORY_WORDS.items() if words.search(model.upper())]
+    item: JsonObject = {
+        "itemRef": "1",
+        "category": named[0] if len(named) == 1 else "UNKNOWN",
+        "originForm": "UNKNOWN",
+        "make": make_of(row["make"]),
+        "calibre": calibre_of(""),
+        "noMarksReason": "NOT_RECORDED",
+    }
+    if model:
+        item["model"] = {"text": model}
+    if colour:
+        known = colour in load_code_list(CodeListName.NCIC_FINISH)
+        item["finish"] = _coded(colour, colour if known else None, "NCIC_VCO")
+    return item
 
 
 def lost_or_stolen_notice(
@@ -321,101 +179,31 @@ def lost_or_stolen_notice(
         number: of the row, from 1; the file has no identifiers.
         agency: that sends it.
         inventions: where made-up things are noted.
-        today: the record is to be looked at again in a year.
+        today: the record is to be looked at again a year later.
     """
     ref = inventions.make("national case reference", f"theft {number}", f"BLM-{number:04d}")
-    recovered = row["recovery"].strip()
-    cleared = recovered.startswith("RECOVERED")
-    stolen_from = row["stolen_from"].strip()
-    model = row["model"].strip()
-    item = FirearmItem(
-        item_ref="1",
-        category=_bloomington_category(model),
-        origin_form=OriginForm.UNKNOWN,
-        make=_make(row["make"]),
-        model=Model(text=model) if model else None,
-        calibre=_calibre(""),
-        no_marks_reason=NoMarksReason.NOT_RECORDED,
-        finish=_finish(row["colour"]),
+    stolen_from, recovery = row["stolen_from"].strip(), row["recovery"].strip()
+    place: JsonObject = {"country": "US", "subdivision": "US-IN", "name": "Bloomington"}
+    if stolen_from in _LOCATIONS:
+        place["locationType"] = _LOCATIONS[stolen_from]
+    event: JsonObject = {"date": row["stolen_on"], "place": place}
+    if stolen_from:
+        event["placeAsRecorded"] = stolen_from
+    cleared = recovery.startswith("RECOVERED")
+    return checked(
+        "lost-or-stolen-notice",
+        {
+            "recordKind": "STOLEN_THEFT",
+            "action": "CLEAR_RECOVERED" if cleared else "ENTRY",
+            "event": event,
+            "items": [_bloomington_item(row)],
+            "ownerCategory": "UNKNOWN",
+            "nationalCaseRef": ref,
+            "actionIfFound": inventions.make("action if found", ref, "SEIZE"),
+            "reviewOn": inventions.make("day of review", ref, (today + dt.timedelta(days=365)).isoformat()),
+            "recoveredRef": inventions.make("recovery reference", ref, f"{ref}-R") if cleared else None,
+            "contact": agency.contact(),
+            "remarks": recovery or None,
+            "language": "en",
+        },
     )
-    notice = LostOrStolenNotice(
-        record_kind=LossKind.STOLEN_THEFT,
-        action=RecordAction.CLEAR_RECOVERED if cleared else RecordAction.ENTRY,
-        event=LossEvent(
-            date=dt.date.fromisoformat(row["stolen_on"]),
-            place=Place(
-                country="US", subdivision="US-IN", name="Bloomington", location_type=_LOCATIONS.get(stolen_from)
-            ),
-            place_as_recorded=stolen_from or None,
-        ),
-        items=(item,),
-        owner_category=OwnerCategory.UNKNOWN,
-        national_case_ref=ref,
-        action_if_found=inventions.make("action if found", ref, ActionIfFound.SEIZE),
-        review_on=inventions.make("review date", ref, today + dt.timedelta(days=365)),
-        recovered_ref=inventions.make("recovery reference", ref, f"{ref}-R") if cleared else None,
-        contact=agency.contact(),
-        remarks=recovered or None,
-        language="en",
-    )
-    return content_document(notice)
-
-
-def destruction_notice(
-    rows: Sequence[Row], agency: Agency, inventions: Inventions, *, number: int, destroyed_on: dt.date
-) -> JsonObject:
-    """Make up the destruction of weapons of Delaware rows: listed if they have a serial, else counted.
-
-    Args:
-        rows: 1 to 500.
-        agency: that sends it.
-        inventions: where made-up things are noted; a destruction is made up altogether.
-        number: of this notice, from 1.
-        destroyed_on: the day.
-    """
-    ref = inventions.make("destruction", f"destruction {number}", f"DES-{number:04d}")
-    marked = [row for row in rows if row["serial_pseudonym"].strip()]
-    counted = len(rows) - len(marked)
-    document = content_document(
-        DestructionNotice(
-            notice_ref=ref,
-            origin=DestructionOrigin.SEIZED,
-            confiscation_refs=tuple(row["event_ref"] for row in rows),
-            authorisation=inventions.make(
-                "authorisation",
-                ref,
-                Authorisation(
-                    authority="Superior Court (exercise)",
-                    reference=f"ORDER-{number:04d}",
-                    date=destroyed_on - dt.timedelta(days=14),
-                ),
-            ),
-            destroyed_on=destroyed_on,
-            place=inventions.make("place of destruction", ref, Place(country="US", subdivision="US-DE")),
-            method=inventions.make("method of destruction", ref, DestructionMethod.SMELTING),
-            facility=inventions.make("facility", ref, "electric arc furnace (exercise)"),
-            items=tuple(delaware_item(row, str(i + 1)) for i, row in enumerate(marked)),
-            total=len(rows),
-            marks_recorded_before=not counted,
-            marks_not_recorded_reason="the register holds no serial for the weapons that are counted"
-            if counted
-            else None,
-            witnesses=inventions.make(
-                "witnesses",
-                ref,
-                (
-                    Witness(organisation="Department of Justice (exercise)", role=WitnessRole.PROSECUTOR),
-                    Witness(organisation="Office of the Auditor (exercise)", role=WitnessRole.AUDITOR),
-                ),
-            ),
-            verification=inventions.make(
-                "verification", ref, Verification(type=VerificationType.ON_SITE, certificate_ref=f"CERT-{number:04d}")
-            ),
-            ends_record=True,
-            contact=agency.contact(),
-            language="en",
-        )
-        if marked and not counted
-        else _with_counts(rows)
-    )
-    return document

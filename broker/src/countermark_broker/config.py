@@ -56,13 +56,18 @@ class Settings(BaseSettings):
     passphrase_file: Path | None = Field(
         default=None, description=f"file with the passphrase of the key file; else {PASSPHRASE_VARIABLE}"
     )
-    migrations: Path | None = Field(default=None, description="Alembic directory; default: that of the checkout")
+    migrations: Path | None = Field(
+        default=None, description="Alembic directory; default: that of the checkout"
+    )
 
     host: str = Field(default="127.0.0.1", description="address to listen on; a balancer stands before it")
     port: int = Field(default=8470, ge=0, le=65535, description="port to listen on; 0 lets the system choose")
 
     max_group: int = Field(
-        default=256, ge=1, le=4096, description="statements a commit; beyond 256 latency grows, speed does not"
+        default=256,
+        ge=1,
+        le=4096,
+        description="statements a commit; beyond 256 latency grows, speed does not",
     )
     max_group_recipients: int = Field(
         default=4096, ge=1, description="recipients a commit: bounds the time one group holds the lock"
@@ -83,7 +88,9 @@ class Settings(BaseSettings):
         default=512, ge=8, description="MiB of request bodies in memory at once; then 429"
     )
     clock_difference_ms: int = Field(
-        default=5_000, ge=100, description="ms between node and database clock beyond which it does not append"
+        default=5_000,
+        ge=100,
+        description="ms between node and database clock beyond which it does not append",
     )
     request_age_s: int = Field(default=60, ge=1, description="s after which a signed request is too old")
     request_skew_s: int = Field(default=60, ge=0, description="s that a signer's clock may be ahead")
@@ -173,7 +180,7 @@ def load_settings(home: Path, environ: Mapping[str, str] | None = None) -> Setti
     """
     check_environment(os.environ if environ is None else environ)
     try:
-        return Settings(home=home)  # type: ignore[call-arg]  # the rest comes from file and environment
+        return Settings(home=home)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"]) or "settings"

@@ -26,13 +26,17 @@ class OverloadedError(BrokerError):
 class UnavailableError(BrokerError):
     """The broker cannot append or read at the moment; whether a statement was logged may be unknown."""
 
-    hint = "wait as Retry-After says, then send the same bytes again: what was logged is answered with its proof"
+    hint = (
+        "wait as Retry-After says, then send the same bytes again: what was logged is answered with its proof"
+    )
 
 
 class NotStorableError(BrokerError):
     """The database does not take this one statement; nothing was stored, and others were not touched."""
 
-    hint = "tell the operator of the broker, with the code and the time: this is a gap in the checks before it"
+    hint = (
+        "tell the operator of the broker, with the code and the time: this is a gap in the checks before it"
+    )
 
 
 class ConfigurationError(BrokerError):

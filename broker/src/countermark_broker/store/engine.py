@@ -15,7 +15,14 @@ from typing import Any, Final
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    SQLAlchemyError,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from countermark_broker.errors import ConfigurationError, NotStorableError, UnavailableError
@@ -80,7 +87,9 @@ def _make_engine(url: str, connections: int, busy_timeout_ms: int) -> AsyncEngin
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise ConfigurationError("bad_configuration", "the database URL is not one of SQLAlchemy's form") from None
+        raise ConfigurationError(
+            "bad_configuration", "the database URL is not one of SQLAlchemy's form"
+        ) from None
     if parsed.drivername != "sqlite+aiosqlite":
         raise ConfigurationError(
             "unknown_database", f"expected a URL beginning 'sqlite+aiosqlite:', got '{parsed.drivername}:'"

@@ -152,7 +152,7 @@ async def _load_boxes(
             tuple_(box_heads.c.endpoint, box_heads.c.box).in_([(a, b.value) for a, b in part])
         )
         for row in await connection.execute(query):
-            out[Address(row.endpoint), Box(row.box)] = BoxState(row.count, row.head)
+            out[Address(row.endpoint), Box(row.box)] = BoxState(row.length, row.head)
     return out
 
 

@@ -30,7 +30,8 @@ def find_migrations(configured: Path | None) -> Path:
     path = configured or _CHECKOUT
     if not (path / "env.py").is_file():
         raise ConfigurationError(
-            "no_migrations", f"no Alembic migrations at {path}: set 'migrations' to the directory of the release"
+            "no_migrations",
+            f"no Alembic migrations at {path}: set 'migrations' to the directory of the release",
         )
     return path
 

@@ -121,7 +121,7 @@ box_heads: Final = Table(
     metadata,
     Column("endpoint", String(160), primary_key=True),
     Column("box", String(8), primary_key=True),
-    Column("count", BigInteger, nullable=False),
+    Column("length", BigInteger, nullable=False),
     Column("head", LargeBinary(32), nullable=False),
 )
 

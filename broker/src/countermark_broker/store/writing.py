@@ -101,7 +101,7 @@ class Changes:
                     "head": placed.head,
                 }
             )
-            row = {"endpoint": endpoint, "box": box, "count": position + 1, "head": placed.head}
+            row = {"endpoint": endpoint, "box": box, "length": position + 1, "head": placed.head}
             known = position == 0 or (endpoint, box) in self.new_boxes
             (self.new_boxes if known else self.moved_boxes)[endpoint, box] = row
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from countermark_protocol.claims import Kind
+from countermark_protocol.claims import KIND_NAMES, Kind
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import Document, parse_document
 from countermark_protocol.encoding import malformed
@@ -55,9 +55,12 @@ def read_trust_file(data: bytes) -> TrustFile:
 
     Does not prove: that it is the founding of the log one means. Compare the fingerprint.
     """
-    empty = Directory()
-    document = verify_statement(empty, parse_document(data))
-    statement = judge_statement(empty, document, 0)
-    if statement.header.kind is not Kind.FOUNDING or not isinstance(statement.record, LogRecord):
+    unverified = parse_document(data)
+    if unverified.claims.get("kind") != KIND_NAMES[Kind.FOUNDING]:
         malformed("not_a_trust_file", "a trust file is the founding of a log, and nothing else")
-    return TrustFile(document, statement, statement.record)
+    empty = Directory()
+    document = verify_statement(empty, unverified)
+    statement = judge_statement(empty, document, 0)
+    record = statement.record
+    assert isinstance(record, LogRecord)
+    return TrustFile(document, statement, record)

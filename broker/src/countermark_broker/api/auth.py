@@ -1,0 +1,98 @@
+"""Who calls: HTTP Message Signatures in the one form of `countermark_protocol.httpsig`.
+
+Source: docs/spec/api.md §2; RFC 9421.
+"""
+
+from __future__ import annotations
+
+from fastapi import Request
+
+from countermark_broker.services.node import Caller, Node
+from countermark_protocol.errors import SignatureError
+from countermark_protocol.httpsig import (
+    RequestFacts,
+    UnverifiedRequest,
+    VerifiedRequest,
+    parse_signature_headers,
+    verify_request,
+)
+from countermark_protocol.keys import PublicKey
+
+
+def facts_of(node: Node, request: Request, body: bytes | None) -> RequestFacts:
+    """What of a request is signed, with the authority from the configuration."""
+    raw_path = request.scope.get("raw_path") or request.url.path.encode()
+    return RequestFacts(
+        method=request.method,
+        authority=_authority(node, request),
+        path=raw_path.decode("latin-1"),
+        query=request.scope["query_string"].decode("latin-1"),
+        body=body,
+    )
+
+
+def _authority(node: Node, request: Request) -> str:
+    # A Host header chooses among the names that are ours; it can never bring in another. With one name it
+    # need not even be right, since balancers rewrite it.
+    known = node.settings.authorities
+    host = request.headers.get("host", "").lower()
+    return next((name for name in known if name.lower() == host), known[0])
+
+
+async def authenticate_endpoint(node: Node, request: Request, body: bytes | None = None) -> Caller:
+    """The endpoint that signed a request by one of its current instance keys.
+
+    Raises:
+        MalformedError: not the one form.
+        SignatureError: unknown key, not authentic, too old, or a key of no current endpoint.
+    """
+    verified = await _verify(node, request, body)
+    address = node.holder.current.endpoint_of_key(verified.key_id)
+    if address is None:
+        raise SignatureError(
+            "not_an_instance", f"key {verified.key_id.hex()} is not a current instance key of any endpoint"
+        )
+    return Caller(address, verified.digest)
+
+
+async def authenticate_reader(node: Node, request: Request) -> None:
+    """Demand any signing key that stands in the directory.
+
+    Raises:
+        MalformedError: not the one form.
+        SignatureError: unknown key, not authentic, too old, or a key that does not stand.
+    """
+    verified = await _verify(node, request, None)
+    if not node.holder.current.key_stands(verified.key_id):
+        raise SignatureError(
+            "key_not_standing", f"key {verified.key_id.hex()} does not stand in the directory"
+        )
+
+
+async def _verify(node: Node, request: Request, body: bytes | None) -> VerifiedRequest:
+    unverified = parse_signature_headers(request.headers.items(), facts_of(node, request, body))
+    key = await _key(node, unverified)
+    now = node.clock.now_ms() // 1000
+    settings = node.settings
+    return await node.verifier.run(
+        lambda: verify_request(
+            unverified,
+            key,
+            now_seconds=now,
+            max_age_seconds=settings.request_age_s,
+            max_skew_seconds=settings.request_skew_s,
+        )
+    )
+
+
+async def _key(node: Node, unverified: UnverifiedRequest) -> PublicKey:
+    key = node.holder.current.public_key(unverified.key_id)
+    if key is None:
+        # Another node may have logged it a moment ago.
+        key = (await node.newest_directory()).public_key(unverified.key_id)
+    if key is None or not key.is_signing:
+        raise SignatureError(
+            "unknown_key",
+            f"the request is signed by key {unverified.key_id.hex()}, which no directory record names",
+        )
+    return key

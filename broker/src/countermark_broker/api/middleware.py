@@ -1,0 +1,51 @@
+"""Around every request: the access log, and the last resort for defects. Neither shows secrets.
+
+A plain ASGI callable: it must see also what the framework's own handlers do not.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from countermark_broker.api.errors import internal_problem, problem_response
+
+_access = logging.getLogger("countermark_broker.access")
+_log = logging.getLogger(__name__)
+
+
+class AccessLog:
+    """Logs method, path, status and duration; never bodies, headers or queries.
+
+    Args:
+        app: what answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.monotonic(), 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception:
+            _log.exception("a defect while answering %s", scope["method"])
+            if status == 0:
+                await problem_response(internal_problem())(scope, receive, watched)
+        finally:
+            path = scope["path"].encode("unicode_escape").decode("ascii")
+            milliseconds = (time.monotonic() - began) * 1000
+            _access.info("%s %s %d %.1f ms", scope["method"], path[:200], status, milliseconds)

@@ -1,0 +1,109 @@
+"""Shapes for the OpenAPI document. The answers themselves are written by `countermark_protocol.answers`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+_DIGEST = "64 lower-case hexadecimal digits"
+_BYTES = "unpadded base64url"
+
+
+class InclusionModel(BaseModel):
+    """A leaf and where it stands."""
+
+    index: int
+    leaf: str = Field(description=f"115 bytes, {_BYTES}")
+    path: list[str] = Field(description=f"sibling hashes, lowest first, {_DIGEST}")
+
+
+class ReleaseModel(BaseModel):
+    """A released stanza."""
+
+    message: str = Field(description=_DIGEST)
+    stanza: str = Field(description=_BYTES)
+
+
+class ReleasesModel(BaseModel):
+    """Stanzas."""
+
+    releases: list[ReleaseModel]
+
+
+class AcceptedModel(BaseModel):
+    """The proof of an entry."""
+
+    checkpoint: str
+    inclusion: InclusionModel
+    deliveries: dict[str, Any] | None = None
+    document: str | None = Field(default=None, description=_BYTES)
+    releases: list[ReleaseModel] | None = None
+
+
+class BoxEntryModel(BaseModel):
+    """One position of a box."""
+
+    inclusion: InclusionModel
+    delivery: dict[str, Any]
+    document: str = Field(description=_BYTES)
+    recipient: dict[str, Any] | None = None
+    recipients: list[dict[str, Any]] | None = None
+
+
+class BoxPageModel(BaseModel):
+    """Positions of a box, or the account that there are none."""
+
+    checkpoint: str
+    entries: list[BoxEntryModel]
+    account: str | None = Field(default=None, description=_BYTES)
+
+
+class LoggedStatementModel(BaseModel):
+    """A directory statement with its leaf."""
+
+    index: int
+    leaf: str
+    document: str
+
+
+class DirectoryPageModel(BaseModel):
+    """Directory statements."""
+
+    checkpoint: str
+    statements: list[LoggedStatementModel]
+    complete: bool
+    last: InclusionModel
+
+
+class InclusionAnswerModel(InclusionModel):
+    """A leaf, its path, and the size the path is for."""
+
+    size: int
+
+
+class ConsistencyModel(BaseModel):
+    """A consistency path."""
+
+    from_: int = Field(alias="from")
+    to: int
+    path: list[str]
+
+
+class StatusModel(BaseModel):
+    """Whether the process works."""
+
+    status: str
+
+
+class ProblemModel(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    hint: str
+    facts: dict[str, Any] | None = None
+    account: str | None = Field(default=None, description=f"signed account, {_BYTES}")

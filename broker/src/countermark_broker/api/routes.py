@@ -1,0 +1,91 @@
+"""The application: routers, and how every kind of failure is answered."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from countermark_broker.api.body import BodyBudget
+from countermark_broker.api.delivery import delivery_router
+from countermark_broker.api.errors import problem_of, problem_response
+from countermark_broker.api.middleware import AccessLog
+from countermark_broker.api.open_log import health_router, log_router, metrics_router
+from countermark_broker.api.posting import posting_router
+from countermark_broker.errors import FatalError
+from countermark_broker.services.accounts import NegativeAnswer
+from countermark_broker.services.listeners import Listeners
+from countermark_broker.services.node import Node
+from countermark_protocol.answers import Problem
+from countermark_protocol.errors import CountermarkError, MalformedError, NotFoundError
+
+
+def make_api(node: Node, listeners: Listeners) -> FastAPI:
+    """The HTTP application of a node."""
+    app = FastAPI(
+        title="Countermark broker",
+        version="1",
+        description="Accepts, logs and delivers sealed messages between agencies. See docs/spec/api.md.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+    )
+    v1 = APIRouter(prefix="/v1")
+    budget = BodyBudget(node.settings.max_bodies_mib * 1024 * 1024)
+    for router in (
+        posting_router(node, budget),
+        delivery_router(node, listeners),
+        log_router(node),
+        health_router(node),
+    ):
+        v1.include_router(router)
+    app.include_router(v1)
+    app.include_router(metrics_router(node, listeners))
+    _add_handlers(app, node)
+    app.add_middleware(AccessLog)
+    return app
+
+
+def _add_handlers(app: FastAPI, node: Node) -> None:
+    def answer(problem: Problem) -> Response:
+        node.metrics.refused.labels(problem.code).inc()
+        if problem.account is None and problem.status in {400, 401, 413, 422}:
+            node.metrics.unverified.inc()
+        return problem_response(problem)
+
+    @app.exception_handler(CountermarkError)
+    async def on_error(_request: Request, error: CountermarkError) -> Response:
+        return answer(problem_of(error))
+
+    @app.exception_handler(NegativeAnswer)
+    async def on_negative(_request: Request, error: NegativeAnswer) -> Response:
+        return answer(problem_of(error))
+
+    @app.exception_handler(FatalError)
+    async def on_fatal(_request: Request, error: FatalError) -> Response:
+        node.health.fail(error)
+        return answer(problem_of(node.health.fatal_answer()))
+
+    @app.exception_handler(RequestValidationError)
+    async def on_parameter(_request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        name = str(first["loc"][-1])
+        return answer(
+            problem_of(
+                MalformedError("bad_parameter", f"parameter '{name}': {first['msg'].lower()}", parameter=name)
+            )
+        )
+
+    @app.exception_handler(HTTPException)
+    async def on_http(_request: Request, error: HTTPException) -> Response:
+        if error.status_code == 405:
+            problem = problem_of(MalformedError("unknown_method", "this path has no such method"))
+        elif error.status_code == 404:
+            problem = problem_of(
+                NotFoundError("unknown_path", "there is no such call; docs/spec/api.md lists them")
+            )
+        else:
+            problem = problem_of(
+                MalformedError("bad_request", "the request is not HTTP that this broker understands")
+            )
+        return answer(problem)

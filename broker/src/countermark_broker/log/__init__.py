@@ -1,0 +1,1 @@
+"""The log: one routine appends, one publishes; recovery after a crash is the same routine."""

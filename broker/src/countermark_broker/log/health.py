@@ -1,0 +1,49 @@
+"""Whether this node may go on: one fatal finding stops all appending until a person has looked."""
+
+from __future__ import annotations
+
+import logging
+
+from countermark_broker.errors import FatalError, UnavailableError
+
+_log = logging.getLogger(__name__)
+
+
+class Health:
+    """Remembers the first fatal finding."""
+
+    def __init__(self) -> None:
+        self.fatal: FatalError | None = None
+        self.stopping = False
+
+    def fail(self, error: FatalError) -> None:
+        """Stop appending for good."""
+        if self.fatal is None:
+            self.fatal = error
+            _log.critical("fatal: %s; %s", error, error.way_out)
+
+    def check(self) -> None:
+        """Refuse to go on after a fatal finding, or while stopping.
+
+        Raises:
+            UnavailableError: ``fatal_state`` or ``stopping``.
+        """
+        self.check_fatal()
+        if self.stopping:
+            raise UnavailableError("stopping", "this node is stopping: send the same bytes to another one")
+
+    def check_fatal(self) -> None:
+        """Refuse to go on after a fatal finding.
+
+        Raises:
+            UnavailableError: ``fatal_state``.
+        """
+        if self.fatal is not None:
+            raise self.fatal_answer()
+
+    @staticmethod
+    def fatal_answer() -> UnavailableError:
+        """What callers are told: nothing of the finding itself."""
+        return UnavailableError(
+            "fatal_state", "this broker has stopped appending until its operator has looked at its state"
+        )

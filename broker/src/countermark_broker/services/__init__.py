@@ -1,0 +1,1 @@
+"""What the broker does for its callers, one file a concern; no HTTP, no SQL."""

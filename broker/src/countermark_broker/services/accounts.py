@@ -1,0 +1,122 @@
+"""Accounts: the signed form of every negative answer.
+
+Source: docs/spec/log.md §7; docs/spec/api.md §3.5.
+"""
+
+from __future__ import annotations
+
+from countermark_broker.errors import UnavailableError
+from countermark_broker.log.appender import Refused
+from countermark_broker.services.node import Caller, Node
+from countermark_broker.store.reading import read_box_state
+from countermark_protocol.accounts import Account, Refusal, StatedBox, Verdict
+from countermark_protocol.boxes import Box
+from countermark_protocol.checkpoint import Checkpoint
+from countermark_protocol.claims import Seen
+from countermark_protocol.documents import sign_document
+from countermark_protocol.encoding import encode_json
+from countermark_protocol.errors import CountermarkError, NotFoundError
+from countermark_protocol.identifiers import Address
+
+_MAX_MESSAGE = 2000
+
+
+class NegativeAnswer(Exception):  # noqa: N818  an answer, not a failure of this software
+    """A refusal or absence, with the account that says so.
+
+    Args:
+        error: what is refused and why.
+        account: the signed account.
+    """
+
+    def __init__(self, error: CountermarkError, account: bytes) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.account = account
+
+
+async def sign_account(
+    node: Node,
+    checkpoint: Checkpoint,
+    caller: Address,
+    request: bytes,
+    verdict: Verdict,
+    refusal: Refusal | None = None,
+) -> bytes:
+    """State, for a published checkpoint, what the caller's boxes hold, and what is denied.
+
+    Args:
+        node: this node.
+        checkpoint: published.
+        caller: whom it answers; the boxes are its own four.
+        request: digest of its request, or payload hash of its statement, 32 bytes.
+        verdict: what is denied.
+        refusal: the rule, where the verdict is ``refused``.
+
+    Raises:
+        UnavailableError: this node's key does not stand in the directory at that size.
+    """
+    directory, at = node.holder.current, checkpoint.size - 1
+    broker = directory.log().broker
+    if directory.instance(broker, node.node_key.public_key.key_id, at) is None:
+        raise UnavailableError(
+            "node_key_not_listed",
+            "this node's key is not in the broker's published keys: it cannot sign answers",
+        )
+    async with node.database.read() as connection:
+        boxes = tuple(
+            [
+                StatedBox(caller, box, await read_box_state(connection, caller, box, checkpoint.size))
+                for box in Box
+            ]
+        )
+    account = Account(
+        log=node.origin,
+        seen=Seen(checkpoint.size, checkpoint.root),
+        author=broker,
+        caller=caller,
+        request=request,
+        made_at=node.clock.now_ms(),
+        verdict=verdict,
+        boxes=boxes,
+        refusal=refusal,
+    )
+    return sign_document(encode_json(account.to_json()), [node.node_key])
+
+
+async def refused_statement(
+    node: Node, author: Address, payload_hash: bytes, refused: Refused
+) -> NegativeAnswer:
+    """The account of a statement that was decided upon and refused."""
+    checkpoint = await node.publisher.at_least(refused.size)
+    refusal = _refusal(refused.error, refused.time, refused.size)
+    account = await sign_account(node, checkpoint, author, payload_hash, Verdict.REFUSED, refusal)
+    return NegativeAnswer(refused.error, account)
+
+
+async def refused_request(
+    node: Node, caller: Caller, error: CountermarkError, request: bytes | None = None
+) -> NegativeAnswer:
+    """The account of a request that a rule forbids; `request` where it is about a statement."""
+    checkpoint = node.publisher.published
+    refusal = _refusal(error, node.clock.now_ms(), checkpoint.size)
+    account = await sign_account(
+        node, checkpoint, caller.address, request or caller.request, Verdict.REFUSED, refusal
+    )
+    return NegativeAnswer(error, account)
+
+
+async def not_held(node: Node, caller: Caller) -> NegativeAnswer:
+    """The one answer for what does not exist and for what the caller is no party to."""
+    account = await sign_account(
+        node, node.publisher.published, caller.address, caller.request, Verdict.NOT_HELD
+    )
+    error = NotFoundError(
+        "not_held", f"this log holds nothing of that name that {caller.address} is a party to"
+    )
+    return NegativeAnswer(error, account)
+
+
+def _refusal(error: CountermarkError, time: int, size: int) -> Refusal:
+    message = "".join(c if c >= " " else " " for c in error.message)[:_MAX_MESSAGE]
+    return Refusal(error.code, message, time, size)

@@ -1,0 +1,78 @@
+"""Waking long-polls: only those whose box has moved, whichever node moved it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from countermark_broker.errors import OverloadedError
+from countermark_protocol.boxes import Box
+from countermark_protocol.identifiers import Address
+
+Place = tuple[Address, Box]
+
+
+class Listeners:
+    """Who waits for which box.
+
+    Args:
+        most: long-polls that may wait at once.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._count = 0
+        self._events: defaultdict[Place, set[asyncio.Event]] = defaultdict(set)
+        self._ended = False
+
+    @property
+    def count(self) -> int:
+        """Long-polls waiting."""
+        return self._count
+
+    @property
+    def places(self) -> frozenset[Place]:
+        """Boxes that somebody waits for."""
+        return frozenset(self._events)
+
+    @contextmanager
+    def waiting(self, place: Place) -> Iterator[asyncio.Event]:
+        """Wait for a box: the event is set whenever it may have moved.
+
+        Raises:
+            OverloadedError: too many wait already.
+        """
+        if self._count >= self._most:
+            raise OverloadedError("too_many_listeners", "too many long-polls wait on this node")
+        event = asyncio.Event()
+        if self._ended:
+            event.set()
+        self._count += 1
+        self._events[place].add(event)
+        try:
+            yield event
+        finally:
+            self._count -= 1
+            self._events[place].discard(event)
+            if not self._events[place]:
+                del self._events[place]
+
+    def wake(self, places: set[Place]) -> None:
+        """These boxes have moved."""
+        for place in places & self._events.keys():
+            for event in self._events[place]:
+                event.set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether this node is stopping, so that nobody should wait any longer."""
+        return self._ended
+
+    def end(self) -> None:
+        """Wake everybody for good: this node is stopping."""
+        self._ended = True
+        for events in self._events.values():
+            for event in events:
+                event.set()

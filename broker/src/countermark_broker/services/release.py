@@ -1,0 +1,75 @@
+"""Stanzas and contents: only to who has signed for them, in the log, before.
+
+Source: docs/spec/api.md §3.6; design section 6.
+"""
+
+from __future__ import annotations
+
+from countermark_broker.errors import FatalError
+from countermark_broker.services.accounts import not_held, refused_request
+from countermark_broker.services.node import Caller, Node
+from countermark_broker.store.loading import load_message
+from countermark_broker.store.reading import read_content, read_stanzas
+from countermark_protocol.answers import Release
+from countermark_protocol.errors import PolicyError
+from countermark_protocol.state import DeliveryStage, MessageState
+
+_WAY_OUT = "restore it from a backup; nothing but a logged purge may remove it"
+
+
+async def read_stanza(node: Node, caller: Caller, payload_hash: bytes) -> Release:
+    """The caller's own stanza, again.
+
+    Raises:
+        NegativeAnswer: no recipient of such a message, or ``delivered`` is not logged yet.
+    """
+    message = await _message(node, caller, payload_hash)
+    if caller.address not in message.deliveries:
+        raise await not_held(node, caller)
+    await _demand_delivered(node, caller, message)
+    async with node.database.read() as connection:
+        stanza = (await read_stanzas(connection, [message.index], caller.address)).get(message.index)
+    if stanza is None:
+        raise FatalError("stanza_missing", f"the stanza for entry {message.index} is gone", _WAY_OUT)
+    return Release(payload_hash, stanza)
+
+
+async def read_ciphertext(node: Node, caller: Caller, payload_hash: bytes) -> bytes:
+    """The ciphertext, to its sender or to a recipient that has signed for it.
+
+    Raises:
+        NegativeAnswer: no party to such a message, or ``delivered`` is not logged yet.
+    """
+    message = await _message(node, caller, payload_hash)
+    if caller.address != message.sender:
+        await _demand_delivered(node, caller, message)
+    async with node.database.read() as connection:
+        content = await read_content(connection, message.index)
+    if content is None:
+        raise FatalError("content_missing", f"the content of entry {message.index} is gone", _WAY_OUT)
+    return content
+
+
+async def _message(node: Node, caller: Caller, payload_hash: bytes) -> MessageState:
+    async with node.database.read() as connection:
+        message = await load_message(connection, payload_hash)
+    if (
+        message is None
+        or message.index >= node.publisher.published.size
+        or (caller.address != message.sender and caller.address not in message.deliveries)
+    ):
+        raise await not_held(node, caller)
+    return message
+
+
+async def _demand_delivered(node: Node, caller: Caller, message: MessageState) -> None:
+    delivery = message.deliveries[caller.address]
+    if delivery.stage is DeliveryStage.OPEN or delivery.stage_index >= node.publisher.published.size:
+        raise await refused_request(
+            node,
+            caller,
+            PolicyError(
+                "not_delivered",
+                "a message is released to who has posted a 'delivered' receipt for it: post it first",
+            ),
+        )

@@ -1,0 +1,474 @@
+"""The verified view of the log: directory, checkpoint, and what may follow from an answer.
+
+Everything begins with the trust file. Directory statements are authentic by their signers alone and are
+folded from entry 0 on; the log key comes from the fold; a checkpoint is believed once that key signed it and
+the tree continues the last one believed; and the last leaf below it must carry the fold's own head.
+
+Two signed facts that contradict each other are kept as evidence, and nothing is sent any more.
+
+Source: docs/spec/log.md §9, docs/spec/api.md §4.3.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Final, NoReturn
+
+from countermark_client._io import Flow
+from countermark_client._session import ProblemAnswer, Session, problem_error
+from countermark_protocol.accounts import (
+    Account,
+    check_account_against_tail,
+    parse_account,
+    state_of,
+    verify_account,
+)
+from countermark_protocol.answers import DirectoryPage, Problem, parse_directory_page
+from countermark_protocol.boxes import Box, Tail
+from countermark_protocol.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
+from countermark_protocol.claims import DIRECTORY_KINDS, Claims, Seen
+from countermark_protocol.directory import Directory
+from countermark_protocol.documents import Document, parse_document, verify_document
+from countermark_protocol.encoding import parse_digest, parse_object
+from countermark_protocol.errors import (
+    CountermarkError,
+    InconsistentLogError,
+    NotFoundError,
+    ProofError,
+    SignatureError,
+    TransportError,
+    UncheckableError,
+    VerificationError,
+)
+from countermark_protocol.judging import judge_statement
+from countermark_protocol.keys import Signer
+from countermark_protocol.leaf import Leaf, parse_leaf
+from countermark_protocol.merkle import EMPTY_ROOT, Frontier, leaf_hash, verify_consistency, verify_inclusion
+from countermark_protocol.proof import Inclusion
+from countermark_protocol.statements import verify_statement
+
+_CHECKPOINT: Final = "checkpoint"
+#: When the broker last stood to the checkpoint: a directory read, or an account that names it.
+_CHECKED_AT: Final = "checked_at"
+#: When the directory was last read.
+_SYNCED_AT: Final = "synced_at"
+_HALTED: Final = "halted"
+
+
+class LogView:
+    """What one profile has verified of its log."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._store = session.store
+        self._origin = session.profile.log
+        self._stopped: CountermarkError | None = None
+        self._load()
+
+    # --- state ---
+
+    def _load(self) -> None:
+        """Read the state back; what was half done in memory is dropped."""
+        self.directory = Directory()
+        # After each directory statement: its index, and the trie's head.
+        self._indexes: list[int] = []
+        self._heads: list[bytes] = []
+        for index, leaf, document in self._store.directory():
+            self._fold_logged(index, leaf, document)
+        raw = self._store.meta(_CHECKPOINT)
+        self.checkpoint: Checkpoint | None = self._verify_checkpoint(raw) if raw is not None else None
+
+    @property
+    def seen(self) -> Seen:
+        """What this profile states to have seen in what it signs."""
+        if self.checkpoint is None:
+            return Seen(0, EMPTY_ROOT)
+        return Seen(self.checkpoint.size, self.checkpoint.root)
+
+    @property
+    def age(self) -> int | None:
+        """Age of the checkpoint in ms: since the broker last stood to it; None if there is none.
+
+        NOTE: without witnesses this is the broker's word alone.
+        """
+        if self.checkpoint is None:
+            return None
+        return max(0, self._session.clock() - self._store.meta_number(_CHECKED_AT))
+
+    @property
+    def halted(self) -> str | None:
+        """Why nothing is sent any more, or None."""
+        if self._stopped is not None:
+            return str(self._stopped)
+        reason = self._store.meta(_HALTED)
+        return reason.decode("utf-8") if reason is not None else None
+
+    def halt(self, error: CountermarkError) -> None:
+        """Stop sending: for good on a contradiction, until the next start on what cannot be checked here."""
+        if isinstance(error, InconsistentLogError):
+            self._session.profile.keep_evidence(error, self._session.clock())
+            self._store.set_meta(_HALTED, str(error).encode("utf-8"))
+        else:
+            self._stopped = error
+
+    def clear_halt(self) -> None:
+        """Send again, after people have looked at the evidence; the evidence stays."""
+        self._stopped = None
+        self._store.set_meta(_HALTED, None)
+
+    def check_not_halted(self) -> None:
+        """Refuse to go on while halted.
+
+        Raises:
+            UncheckableError: ``halted``.
+        """
+        reason = self.halted
+        if reason is not None:
+            raise UncheckableError(
+                "halted", f"nothing is sent since this was found: {reason}. Look at the evidence, then clear it"
+            )
+
+    # --- directory ---
+
+    def _fold_logged(self, index: int, leaf_data: bytes, data: bytes) -> None:
+        leaf = parse_leaf(leaf_data)
+        if leaf.kind not in DIRECTORY_KINDS:
+            raise ProofError("leaf_mismatch", "a leaf of another kind is shown for a directory statement")
+        trust = self._session.profile.trust.document
+        if self.directory.count == 0 and (index != 0 or data != trust.data):
+            raise InconsistentLogError(
+                "other_founding", "the log begins with another founding than the trust file", trust.data, data
+            )
+        if self.directory.count and index <= self._indexes[-1]:
+            raise ProofError("directory_order", "directory statements must come in the order of the log")
+        document = verify_statement(self.directory, parse_document(data))
+        if leaf.statement != document.statement_hash:
+            raise ProofError("leaf_mismatch", "the leaf is not that of this directory statement")
+        statement = judge_statement(self.directory, document, leaf.time)
+        if statement.header.log != self._origin or int(statement.header.kind) != leaf.kind:
+            raise VerificationError("wrong_log", "a directory statement was made for another log or kind")
+        self.directory.apply(statement, document, index, leaf.time)
+        self._indexes.append(index)
+        self._heads.append(self.directory.head)
+        if leaf.dir_head != self.directory.head or leaf.dir_count != self.directory.count:
+            self._contradicts_fold(leaf, index)
+
+    def _contradicts_fold(self, leaf: Leaf, index: int) -> NoReturn:
+        raise InconsistentLogError(
+            "directory_head_mismatch",
+            f"the directory head in leaf {index} is not that of the statements which the broker shows: one is "
+            "hidden, added or changed",
+            leaf.encode(),
+            *(document for _, _, document in self._store.directory()[-1:]),
+            index=index,
+        )
+
+    def check_leaf(self, leaf: Leaf, index: int) -> None:
+        """Check that a proven leaf carries the directory head that the fold had at its index.
+
+        Raises:
+            InconsistentLogError: ``directory_head_mismatch``.
+            UncheckableError: ``directory_behind``: the leaf knows more statements than this fold.
+        """
+        if leaf.dir_count > self.directory.count:
+            raise UncheckableError("directory_behind", "the leaf is newer than the directory read here")
+        count = bisect_right(self._indexes, index)
+        if leaf.dir_count != count or leaf.dir_head != self._heads[count - 1]:
+            self._contradicts_fold(leaf, index)
+
+    def follow_leaf(self, leaf: Leaf, index: int) -> Flow[None]:
+        """As `check_leaf`, after reading what the directory is behind by."""
+        if leaf.dir_count > self.directory.count:
+            yield from self.sync()
+        self.check_leaf(leaf, index)
+
+    def sync(self) -> Flow[Checkpoint]:
+        """Read all new directory statements and a fresh checkpoint, and verify both.
+
+        Returns:
+            The checkpoint.
+
+        Raises:
+            VerificationError: a statement, proof or checkpoint is not as it must be; nothing of it is kept.
+            SignatureError: no key of this profile stands in the directory.
+            TransportError: the broker could not be reached.
+        """
+        try:
+            checkpoint = yield from self._sync()
+        except UncheckableError as error:
+            self._load()
+            self.halt(error)
+            raise
+        except BaseException:
+            self._load()
+            raise
+        return checkpoint
+
+    def _sync(self) -> Flow[Checkpoint]:
+        new: list[tuple[int, bytes, bytes]] = []
+        first = self.directory.count
+        while True:
+            page = yield from self._directory_page(self.directory.count)
+            for s in page.statements:
+                self._fold_logged(s.index, s.leaf, s.document)
+                new.append((s.index, s.leaf, s.document))
+            if page.complete:
+                break
+            if not page.statements:
+                raise ProofError("directory_order", "a directory page is neither complete nor holds statements")
+        checkpoint = self._verify_checkpoint(page.checkpoint)
+        if self._indexes and self._indexes[-1] >= checkpoint.size:
+            raise ProofError("beyond_checkpoint", "a directory statement lies beyond the checkpoint shown with it")
+        yield from self._check_continues(checkpoint, None)
+        self._check_last(page.last, checkpoint)
+        with self._store.transaction():
+            self._store.add_directory(first, new)
+            self._keep(checkpoint)
+            now = str(self._session.clock()).encode()
+            self._store.set_meta(_CHECKED_AT, now)
+            self._store.set_meta(_SYNCED_AT, now)
+        return checkpoint
+
+    def _directory_page(self, start: int) -> Flow[DirectoryPage]:
+        signers = self._session.directory_signers()
+        standing = [s for s in signers if self.directory.key_stands(s.public_key.key_id)]
+        candidates: list[Signer] = [*standing, *(s for s in signers if s not in standing)]
+        refused: CountermarkError | None = None
+        for signer in candidates:
+            try:
+                response, _ = yield from self._session.call(
+                    "GET", "/v1/directory", f"from={start}&limit=500", signer=signer
+                )
+            except ProblemAnswer as answer:
+                refused = problem_error(answer.problem)
+                if answer.problem.status in {401, 403}:
+                    continue
+                raise refused from None
+            return parse_directory_page(response.body)
+        if refused is not None:
+            raise refused
+        raise NotFoundError("no_such_key", "this profile has no signing key to read the directory with")
+
+    def _check_last(self, last: Inclusion, checkpoint: Checkpoint) -> None:
+        leaf = parse_leaf(last.leaf)
+        if last.index != checkpoint.size - 1:
+            raise ProofError("beyond_checkpoint", "the leaf shown is not the last one below the checkpoint")
+        verify_inclusion(
+            leaf_hash(last.leaf), last.index, checkpoint.size, list(last.path), checkpoint.root
+        )
+        if leaf.dir_count != self.directory.count or leaf.dir_head != self.directory.head:
+            self._contradicts_fold(leaf, last.index)
+
+    # --- checkpoint ---
+
+    def _verify_checkpoint(self, raw: bytes) -> Checkpoint:
+        unverified = parse_checkpoint(raw)
+        if self.directory.count:
+            key = self.directory.log_key_for(unverified.size)
+        else:
+            key = self._session.profile.trust.record.log_key
+        return verify_checkpoint(unverified, self._origin, key.raw)
+
+    def advance(self, raw: bytes, newest: Inclusion | None = None) -> Flow[Checkpoint]:
+        """Verify the checkpoint of an answer; keep it if it is newer than the one believed so far.
+
+        Args:
+            raw: as answered.
+            newest: the proof of an entry under it, which may itself show that one tree continues the other.
+
+        Raises:
+            SignatureError: the log's key has not signed it.
+            InconsistentLogError: ``checkpoint_fork``.
+        """
+        try:
+            checkpoint = self._verify_checkpoint(raw)
+        except SignatureError:
+            # Perhaps the log has a new key that this profile has not read of yet.
+            yield from self.sync()
+            checkpoint = self._verify_checkpoint(raw)
+        yield from self._check_continues(checkpoint, newest)
+        self._keep(checkpoint)
+        return checkpoint
+
+    def _keep(self, checkpoint: Checkpoint) -> None:
+        if self.checkpoint is None or checkpoint.size > self.checkpoint.size:
+            self._store.set_meta(_CHECKPOINT, checkpoint.raw)
+            self.checkpoint = checkpoint
+
+    def _check_continues(self, checkpoint: Checkpoint, newest: Inclusion | None) -> Flow[None]:
+        """Check that this checkpoint and the one believed so far are of one history."""
+        known = self.checkpoint
+        if known is None:
+            return
+        if checkpoint.size == known.size:
+            if checkpoint.root != known.root:
+                self._fork(known, checkpoint)
+            return
+        old, new = sorted((known, checkpoint), key=lambda c: c.size)
+        if newest is not None and _shows_growth(newest, old, new):
+            return
+        for attempt in range(2):
+            path = yield from self._consistency_path(old.size, new.size)
+            try:
+                verify_consistency(old.size, old.root, new.size, new.root, path)
+            except ProofError:
+                # A path spoilt on its way is no crime: the log gets a second chance to show its history.
+                if attempt:
+                    self._fork(known, checkpoint)
+                continue
+            return
+
+    def _consistency_path(self, old: int, new: int) -> Flow[list[bytes]]:
+        try:
+            response, _ = yield from self._session.call("GET", "/v1/log/consistency", f"from={old}&to={new}")
+        except ProblemAnswer as answer:
+            raise problem_error(answer.problem) from None
+        claims = Claims(parse_object(response.body, "consistency proof"), "consistency proof")
+        if claims.integer("from") != old or claims.integer("to") != new:
+            raise ProofError("wrong_sizes", "the consistency proof is for other sizes than those asked for")
+        path = [parse_digest(h, "path") for h in claims.items("path", 0, 130)]
+        claims.done()
+        return path
+
+    def _fork(self, known: Checkpoint, other: Checkpoint) -> NoReturn:
+        raise InconsistentLogError(
+            "checkpoint_fork",
+            f"the log signed size {known.size} and size {other.size}, and cannot show that one continues the other",
+            known.raw,
+            other.raw,
+        )
+
+    def refresh(self) -> Flow[None]:
+        """Make sure that the checkpoint is fresh enough to send on.
+
+        Raises:
+            UncheckableError: ``halted``, or ``stale_checkpoint``: it is too old and the broker is away.
+            VerificationError: as `sync`.
+        """
+        self.check_not_halted()
+        age = self.age
+        since_sync = self._session.clock() - self._store.meta_number(_SYNCED_AT)
+        if age is not None and since_sync <= self._session.settings.sync_interval:
+            return
+        try:
+            yield from self.sync()
+        except TransportError as error:
+            if age is None or age > self._session.settings.max_checkpoint_age:
+                known = "none" if age is None else f"{age // 60_000} minutes old"
+                raise UncheckableError(
+                    "stale_checkpoint",
+                    f"expected a checkpoint at most {self._session.settings.max_checkpoint_age // 60_000} minutes "
+                    f"old, got {known}: nothing is sent on an old directory",
+                ) from error
+
+    # --- accounts ---
+
+    def check_account(self, data: bytes, request: bytes) -> Flow[tuple[Account, Document]]:
+        """Verify a signed negative answer, and compare it with all that this profile holds.
+
+        Args:
+            data: the signed account.
+            request: digest of the request it must answer, 32 bytes.
+
+        Raises:
+            SignatureError: not signed by a node key that counts, or about another request.
+            InconsistentLogError: ``account_contradicted``, or it names a tree that this log does not have.
+        """
+        unverified = parse_document(data)
+        size = parse_account(unverified.claims).seen.size
+        known = self.checkpoint
+        if (
+            known is None
+            or size > known.size
+            or any(self.directory.public_key(s.key_id) is None for s in unverified.signatures)
+        ):
+            yield from self.sync()  # node keys are judged by the directory at the account's size
+            known = self.checkpoint
+        document = verify_document(unverified, self.directory.public_key)
+        account = verify_account(document, self.directory, self._origin, request)
+        assert known is not None
+        if account.caller != self._session.profile.address:
+            raise SignatureError("wrong_caller", "the account answers another endpoint")
+        yield from self._check_seen(account.seen, document)
+        for box in Box:
+            self._compare(account, document, box)
+        if account.seen.size == known.size:
+            now = self._session.clock()
+            stated = min(account.made_at, now)
+            if stated > self._store.meta_number(_CHECKED_AT):
+                self._store.set_meta(_CHECKED_AT, str(stated).encode())
+        return account, document
+
+    def _check_seen(self, seen: Seen, document: Document) -> Flow[None]:
+        known = self.checkpoint
+        assert known is not None
+        if seen.size > known.size:
+            raise ProofError("beyond_checkpoint", "the account is about a size that was never published")
+        if seen.size == known.size:
+            if seen.root != known.root:
+                self._other_root(known, document)
+            return
+        path = yield from self._consistency_path(seen.size, known.size)
+        try:
+            verify_consistency(seen.size, seen.root, known.size, known.root, path)
+        except ProofError:
+            self._other_root(known, document)
+
+    def _other_root(self, known: Checkpoint, document: Document) -> NoReturn:
+        raise InconsistentLogError(
+            "account_other_root",
+            "an account signed by the broker names a tree that its checkpoint does not continue",
+            known.raw,
+            document.data,
+        )
+
+    def _compare(self, account: Account, document: Document, box: Box) -> None:
+        """Compare what an account states of a box with the last verified entry below its size."""
+        endpoint = self._session.profile.endpoint
+        position = self._store.last_below(box, account.seen.size)
+        if position is None:
+            return
+        entry = self._store.box_entry(box, position)
+        assert entry is not None
+        if state_of(account, endpoint, box) is None:
+            raise ProofError("account_incomplete", f"the account does not state the box '{box}' of its caller")
+        index, statement, previous = entry
+        tail = Tail(b"", position, previous)
+        check_account_against_tail(account, document.data, endpoint, box, index, statement, tail)
+
+    def refusal(self, problem: Problem, request: bytes) -> Flow[CountermarkError]:
+        """Verify the account of a refusal by rule.
+
+        Returns:
+            The error to raise: believed, because the broker signed it.
+
+        Raises:
+            ProofError: ``refusal_unproven``: the refusal came without an account.
+            VerificationError: as `check_account`.
+        """
+        if problem.account is None:
+            raise ProofError(
+                "refusal_unproven",
+                f"the broker refuses ({problem.code}) without a signed account: nothing follows from that",
+                rule=problem.code,
+            )
+        account, _ = yield from self.check_account(problem.account, request)
+        if account.refusal is not None and account.refusal.rule != problem.code:
+            raise ProofError("refusal_unproven", "the account states another rule than the problem document")
+        return problem_error(problem)
+
+
+def _shows_growth(newest: Inclusion, old: Checkpoint, new: Checkpoint) -> bool:
+    """Whether the path of the newest leaf shows that `new` is `old` and that leaf.
+
+    The path of the last leaf of a tree of n+1 leaves consists of exactly the complete subtrees of the first n,
+    so it gives the old root too. Saves a request for every statement where nobody else posts meanwhile. The
+    path itself is verified with the proof.
+    """
+    if new.size != old.size + 1 or newest.index != old.size or len(newest.path) != old.size.bit_count():
+        return False
+    try:
+        verify_inclusion(leaf_hash(newest.leaf), newest.index, new.size, list(newest.path), new.root)
+    except ProofError:
+        return False
+    return Frontier(old.size, tuple(reversed(newest.path))).root() == old.root

@@ -1,0 +1,305 @@
+"""What the client gives back: plain records, with the content typed where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from countermark_protocol.encoding import JsonObject, parse_digest
+from countermark_protocol.errors import CountermarkError
+from countermark_protocol.handling import Handling
+from countermark_protocol.identifiers import Address
+from countermark_protocol.manifest import Manifest, Urgency
+from countermark_protocol.messages.base import Message
+from countermark_protocol.receipts import Receipt, RejectionReason, Undelivered
+
+if TYPE_CHECKING:
+    from countermark_client._store import OutboxItem
+
+
+class HasMessage(Protocol):
+    """Anything that names a message: `Sent`, `Received`, `Rejected` and the like."""
+
+    @property
+    def message(self) -> bytes:
+        """Payload hash, 32 bytes."""
+        ...
+
+
+#: A message: its payload hash as 32 bytes or 64 hexadecimal digits, or a record that names it.
+MessageRef = bytes | str | HasMessage
+
+
+def message_hash(ref: MessageRef) -> bytes:
+    """The payload hash that a reference names, 32 bytes.
+
+    Raises:
+        MalformedError: not a payload hash.
+    """
+    if isinstance(ref, bytes):
+        return parse_digest(ref.hex(), "message")
+    return parse_digest(ref, "message") if isinstance(ref, str) else ref.message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A message to be sent; the arguments of `Client.send`.
+
+    Attributes:
+        type: message type, e.g. ``tracing-request``.
+        content: the typed message, or its document.
+        to: addresses, or one group as ``group:<owner>/<name>``.
+        urgency: the last two go to the recipients' box ``urgent``.
+        handling: how it may be used; that of the message replied to, or `default_handling`, if not said.
+        in_reply_to: the message it answers.
+        reply_by: when an answer is wanted.
+        expires_in: how long it stays deliverable; 30 days if not said.
+        supersedes: an own logged message that it replaces.
+        exercise: drill traffic; replies carry on what they reply to.
+        visible: whether recipients see each other; by its type if not said.
+    """
+
+    type: str
+    content: Message | JsonObject
+    to: Sequence[str]
+    urgency: Urgency | str = Urgency.ROUTINE
+    handling: Handling | None = None
+    in_reply_to: MessageRef | None = None
+    reply_by: datetime | None = None
+    expires_in: timedelta | None = None
+    supersedes: MessageRef | None = None
+    exercise: bool = False
+    visible: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message proven to be in the log.
+
+    Attributes:
+        message: payload hash, 32 bytes; names it everywhere.
+        id: its id.
+        type: message type.
+        recipients: to whom.
+        conversation: payload hash of its conversation's first message, 32 bytes.
+        index: of its log entry.
+        time: of its leaf, ms since 1970.
+    """
+
+    message: bytes
+    id: str
+    type: str
+    recipients: tuple[Address, ...]
+    conversation: bytes
+    index: int
+    time: int
+
+    @property
+    def hash(self) -> str:
+        """The payload hash in hexadecimal."""
+        return self.message.hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one draft of `Client.send_many`.
+
+    Attributes:
+        draft: as given.
+        sent: if it was logged.
+        error: if it was not.
+    """
+
+    draft: Draft
+    sent: Sent | None
+    error: CountermarkError | None
+
+
+@dataclass(frozen=True, slots=True)
+class FlushReport:
+    """What `Client.flush` did.
+
+    Attributes:
+        logged: statements now proven to be in the log.
+        refused: refused by rule; never sent again.
+        failed: answered with a plain problem; tried again by the next flush.
+    """
+
+    logged: tuple[OutboxItem, ...]
+    refused: tuple[OutboxItem, ...]
+    failed: tuple[OutboxItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedMessage:
+    """A message with all that was proven of it, opened and validated.
+
+    Attributes:
+        message: payload hash, 32 bytes.
+        manifest: the visible half.
+        content: the sealed half, typed.
+        index: of its log entry.
+        time: of its leaf, ms since 1970.
+        box: it came by.
+        position: in that box.
+        recipients: all of them where the manifest makes them visible; else None.
+        document: the signed manifest in its exact bytes.
+    """
+
+    message: bytes
+    manifest: Manifest
+    content: Message
+    index: int
+    time: int
+    box: str
+    position: int
+    recipients: tuple[Address, ...] | None
+    document: bytes = field(repr=False)
+
+    @property
+    def hash(self) -> str:
+        """The payload hash in hexadecimal."""
+        return self.message.hex()
+
+    @property
+    def sender(self) -> Address:
+        """Who sent it."""
+        return self.manifest.sender
+
+    @property
+    def type(self) -> str:
+        """Message type."""
+        return self.manifest.type
+
+    @property
+    def conversation(self) -> bytes:
+        """Payload hash of its conversation's first message, 32 bytes."""
+        return self.manifest.conversation or self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A message that this client rejected by itself, because it did not hold what its manifest promised.
+
+    Attributes:
+        message: payload hash, 32 bytes.
+        manifest: the visible half.
+        reason: as stated in the receipt.
+        details: as sealed to the sender: what was expected and the form of what came, never a value.
+        index: of the message's log entry.
+    """
+
+    message: bytes
+    manifest: Manifest
+    reason: RejectionReason
+    details: JsonObject
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A receipt about one's own messages, or the broker's word that one was not collected.
+
+    Attributes:
+        index: of its log entry.
+        time: of its leaf, ms since 1970.
+        statement: what is stated.
+    """
+
+    index: int
+    time: int
+    statement: Receipt | Undelivered
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientStatus:
+    """How far one recipient is with a sent message.
+
+    Attributes:
+        recipient: its address.
+        stage: ``open``, ``delivered``, ``accepted`` or ``rejected``.
+        time: of the receipt's leaf, ms since 1970; None while open.
+        reason: of a rejection.
+        details: of a rejection, opened; None if there are none or they do not open.
+        undelivered: the broker logged that it was not collected in time.
+        late: the first receipt came after ``expires_at``.
+    """
+
+    recipient: Address
+    stage: str
+    time: int | None
+    reason: str | None
+    details: Any
+    undelivered: bool
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStatus:
+    """How far a sent message is.
+
+    Attributes:
+        message: payload hash, 32 bytes.
+        stage: ``waiting`` (in the outbox), ``logged`` or ``refused``.
+        index: of its log entry, once logged.
+        time: of its leaf, ms since 1970.
+        recipients: one by one.
+        error: why it was refused, or what the last try gave.
+    """
+
+    message: bytes
+    stage: str
+    index: int | None
+    time: int | None
+    recipients: tuple[RecipientStatus, ...]
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationItem:
+    """One message of a conversation.
+
+    Attributes:
+        message: payload hash, 32 bytes.
+        direction: ``in`` or ``out``.
+        manifest: the visible half.
+        content: the sealed half, typed; None while not signed for, or where it does not open here.
+        index: of its log entry; None while in the outbox.
+        time: of its leaf, ms since 1970.
+        stage: how far it is.
+        reason: of a rejection.
+    """
+
+    message: bytes
+    direction: str
+    manifest: Manifest
+    content: Message | None
+    index: int | None
+    time: int | None
+    stage: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogReport:
+    """What `Client.verify_log` recomputed.
+
+    Attributes:
+        size: leaves read.
+        root: of the tree, recomputed, 32 bytes; equal to the checkpoint's.
+        first_time: of the first leaf, ms since 1970.
+        last_time: of the last leaf, ms since 1970.
+        directory_statements: how many.
+        kinds: kind → how many leaves.
+        own_entries: entries of this profile's own boxes found at their places.
+    """
+
+    size: int
+    root: bytes
+    first_time: int
+    last_time: int
+    directory_statements: int
+    kinds: dict[int, int]
+    own_entries: int

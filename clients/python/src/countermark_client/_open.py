@@ -1,0 +1,141 @@
+"""Opening what was received, or sent by oneself: from the sealed original to a typed content.
+
+What is wrong with a message is its sender's fault only if the broker delivered exactly what the sender
+signed; a stanza or ciphertext that is not the one named is the broker's, and never leads to a rejection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from countermark_client._session import Session
+from countermark_client._store import StoredMessage
+from countermark_protocol.documents import parse_document
+from countermark_protocol.encoding import JsonObject, parse_json
+from countermark_protocol.errors import (
+    CountermarkError,
+    MalformedError,
+    NotFoundError,
+    SealError,
+    UncheckableError,
+)
+from countermark_protocol.manifest import Manifest, parse_manifest
+from countermark_protocol.messages.base import Message
+from countermark_protocol.messages.facts import check_manifest_facts
+from countermark_protocol.parts import Part, join_parts
+from countermark_protocol.proof import parse_recipient
+from countermark_protocol.receipts import RejectionReason
+from countermark_protocol.registry import validate_content
+from countermark_protocol.sealing import ContentSecrets, MessageBinding, open_content, unwrap_secrets
+
+
+class UnacceptableError(Exception):
+    """A message that its sender spoilt; becomes a signed rejection.
+
+    Attributes:
+        reason: from the closed list.
+        details: for the sender: what was expected and the form of what came, never a value.
+        commitment_checked: whether the opened content was the one committed to.
+    """
+
+    def __init__(self, reason: RejectionReason, details: JsonObject, *, commitment_checked: bool) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+        self.details = details
+        self.commitment_checked = commitment_checked
+
+
+def manifest_of(stored: StoredMessage) -> Manifest:
+    """The manifest of a kept message."""
+    return parse_manifest(parse_document(stored.document).claims)
+
+
+def _binding(manifest: Manifest) -> MessageBinding:
+    return MessageBinding(
+        log=manifest.header.log,
+        message_id=manifest.id,
+        type=manifest.type,
+        sender=manifest.sender,
+        ciphertexts=(manifest.content.digest,),
+    )
+
+
+def open_received(session: Session, stored: StoredMessage) -> Message:
+    """Open and validate a received message.
+
+    Raises:
+        UnacceptableError: its sender spoilt it.
+        SealError: ``content_swapped``: the broker served another ciphertext than the one signed for.
+        UncheckableError: ``sealing_key_missing``: this instance does not hold the key.
+    """
+    manifest = manifest_of(stored)
+    assert stored.stanza is not None and stored.content is not None and stored.recipient is not None
+    row = parse_recipient(parse_json(stored.recipient))
+    try:
+        key = session.profile.keystore.sealing_key(row.sealing_key)
+    except NotFoundError as error:
+        raise UncheckableError("sealing_key_missing", error.message) from None
+    info = _binding(manifest).info(session.profile.endpoint, row.sealing_key)
+    try:
+        parts = _open(stored.content, unwrap_secrets(key, info, stored.stanza), manifest)
+    except SealError as error:
+        if error.code == "content_swapped":
+            raise
+        reason = (
+            RejectionReason.COMMITMENT_MISMATCH
+            if error.code == "commitment_mismatch"
+            else RejectionReason.UNOPENABLE
+        )
+        raise UnacceptableError(reason, _details(error), commitment_checked=False) from None
+    except MalformedError as error:
+        raise UnacceptableError(
+            RejectionReason.UNOPENABLE, _details(error), commitment_checked=False
+        ) from None
+    return _validate(parts, manifest)
+
+
+def _open(ciphertext: bytes, secrets: ContentSecrets, manifest: Manifest) -> tuple[Part, ...]:
+    return open_content(ciphertext, secrets, manifest.content)
+
+
+def _validate(parts: tuple[Part, ...], manifest: Manifest) -> Message:
+    try:
+        message = validate_content(manifest.type, manifest.version, join_parts(parts))
+    except UncheckableError as error:
+        raise UnacceptableError(
+            RejectionReason.UNKNOWN_VERSION, _details(error), commitment_checked=True
+        ) from None
+    except MalformedError as error:
+        raise UnacceptableError(
+            RejectionReason.INVALID_CONTENT, _details(error), commitment_checked=True
+        ) from None
+    try:
+        check_manifest_facts(message, manifest.stage, manifest.outcome)
+    except MalformedError as error:
+        raise UnacceptableError(
+            RejectionReason.MANIFEST_MISMATCH, _details(error), commitment_checked=True
+        ) from None
+    return message
+
+
+def _details(error: CountermarkError) -> JsonObject:
+    out: JsonObject = {"code": error.code, "message": error.message}
+    violations = error.facts.get("violations")
+    if violations:
+        out["violations"] = violations
+    return out
+
+
+def open_own(session: Session, stored: StoredMessage, ciphertext: bytes) -> Message | None:
+    """Open a message that this profile sent itself; None where it keeps no stanza that opens."""
+    if stored.stanza is None:
+        return None
+    manifest = manifest_of(stored)
+    for key in session.profile.keystore.sealing_keys():
+        info = _binding(manifest).info(manifest.sender, key.public_key.key_id)
+        with contextlib.suppress(SealError):
+            secrets = unwrap_secrets(key, info, stored.stanza)
+            return validate_content(
+                manifest.type, manifest.version, join_parts(_open(ciphertext, secrets, manifest))
+            )
+    return None
