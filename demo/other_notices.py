@@ -1,6 +1,6 @@
 """Notices that come of many records, or of none: destruction, a trade route, a marking system.
 
-Source: samples/README.md; field page 4.2 and 5.5, 5.7, 5.8; docs/spec/messages.md §7.
+Source: samples/README.md; domain page 4.2 and 5.5, 5.7, 5.8; docs/spec/messages.md §7.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def trade_route_alert(
 
 
 def marking_system_description(agency: Agency, inventions: Inventions) -> JsonObject:
-    """Describe how Taurus of Brazil builds its serials, as seen in seizure registers (field page 4.2)."""
+    """Describe how Taurus of Brazil builds its serials, as seen in seizure registers (domain page 4.2)."""
     ref = "marking system of BR"
     return checked(
         "marking-system-description",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from countermark_protocol.codes.tracing import RefusalReason
     from countermark_protocol.encoding import JsonObject
 
-#: Default time for an answer (field page 6.2), in days.
+#: Default time for an answer (domain page 6.2), in days.
 REPLY_DAYS: Final = 30
 
 

@@ -90,7 +90,7 @@ def test_enumerations_say_what_they_are(module):
         assert all(member.value for member in each)
 
 
-def test_field_page_lists_are_whole():
+def test_domain_page_lists_are_whole():
     assert len(weapons.WeaponCategory) == 19
     assert len(weapons.MarkKind) == 14
     assert len(weapons.MarkStatus) == 8

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from countermark_protocol.encoding import encode_json, parse_object
 from countermark_protocol.errors import MalformedError
 from countermark_protocol.messages.base import Block
-from countermark_protocol.messages.blocks import Place
+from countermark_protocol.messages.blocks import Dated, Place
+from countermark_protocol.messages.lost_or_stolen import LossPeriod
 from countermark_protocol.messages.marks import Mark, is_placeholder_serial
 from countermark_protocol.messages.patterns import is_safe_pattern
 from countermark_protocol.messages.scalars import earliest, latest
@@ -172,6 +173,22 @@ def test_python_builds_by_attribute_and_the_wire_only_by_member():
             "got": "a member named in 13 characters",
         }
     ]
+
+
+def test_python_builds_with_dates_of_its_own():
+    day, instant = dt.date(2024, 5, 2), dt.datetime(2024, 5, 2, 9, 30, 1, tzinfo=dt.UTC)
+    period = LossPeriod(from_=instant, to=instant + dt.timedelta(milliseconds=5))
+    assert period.model_dump(mode="json", by_alias=True) == {
+        "from": "2024-05-02T09:30:01Z",
+        "to": "2024-05-02T09:30:01.005000Z",
+    }
+    assert LossPeriod.model_validate_json(period.model_dump_json(by_alias=True)) == period
+    assert Dated(date=day).model_dump(mode="json", exclude_defaults=True) == {"date": "2024-05-02"}
+    with pytest.raises(ValidationError):
+        Dated(date=instant)
+    for other in (instant.replace(tzinfo=None), instant.astimezone(dt.timezone(dt.timedelta(hours=2)))):
+        with pytest.raises(ValidationError):
+            LossPeriod(from_=other, to=instant)
 
 
 def test_messages_are_immutable_and_hashable_blocks_compare_by_value():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Protocol
 
 from fastapi import Path, Query, Response
 
@@ -11,9 +11,9 @@ from countermark_protocol.answers import MAX_PAGE
 from countermark_protocol.encoding import JsonObject, encode_json, parse_digest
 
 #: Query and path parameters with their bounds.
-From: Final = Annotated[int, Query(alias="from", ge=0, le=2**53 - 1, description="number to begin at")]
-Limit: Final = Annotated[int, Query(ge=1, le=MAX_PAGE, description="most elements of the page")]
-PayloadHash: Final = Annotated[str, Path(description="payload hash, 64 lower-case hexadecimal digits")]
+From = Annotated[int, Query(alias="from", ge=0, le=2**53 - 1, description="number to begin at")]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="most elements of the page")]
+PayloadHash = Annotated[str, Path(description="payload hash, 64 lower-case hexadecimal digits")]
 
 
 class Answer(Protocol):

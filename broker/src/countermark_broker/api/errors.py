@@ -65,9 +65,12 @@ def status_of(error: CountermarkError) -> int:
 
 def problem_of(error: CountermarkError | NegativeAnswer) -> Problem:
     """The problem document of an error."""
-    account = None
     if isinstance(error, NegativeAnswer):
-        error, account = error.error, error.account
+        return _problem(error.error, error.account)
+    return _problem(error, None)
+
+
+def _problem(error: CountermarkError, account: bytes | None) -> Problem:
     return Problem(status_of(error), error.code, error.message, error.hint, account, error.facts)
 
 

@@ -41,7 +41,7 @@ class AccessLog:
 
         try:
             await self._app(scope, receive, watched)
-        except Exception:
+        except Exception:  # noqa: BLE001  a defect is logged here and told to nobody
             _log.exception("a defect while answering %s", scope["method"])
             if status == 0:
                 await problem_response(internal_problem())(scope, receive, watched)

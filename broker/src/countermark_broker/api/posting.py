@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from countermark_broker.api.answers import binary_body, json_response, payload_hash, responses, PayloadHash
+from countermark_broker.api.answers import PayloadHash, binary_body, json_response, payload_hash, responses
 from countermark_broker.api.auth import authenticate_endpoint
 from countermark_broker.api.body import BodyBudget
 from countermark_broker.api.models import AcceptedModel

@@ -126,7 +126,7 @@ class Publisher:
             stored = await self._store.load()
             async with self._database.read() as connection:
                 head = await read_head(connection)
-                self._check_not_behind(stored, head)
+                self.check_not_behind(stored, head)
                 directory = await self._holder.at(connection, head)
                 if await self._tree.recompute_root(connection, stored.size) != stored.root:
                     raise FatalError(
@@ -150,7 +150,16 @@ class Publisher:
                 await self._faults.reach("after_store_advance")
                 return self._take(self._verify(parse_checkpoint(note), directory))
 
-    def _check_not_behind(self, stored: UnverifiedCheckpoint, head: Head) -> None:
+    def holds(self, key_id: KeyId) -> bool:
+        """Whether this node holds a log key."""
+        return key_id in self._keys
+
+    def check_not_behind(self, stored: UnverifiedCheckpoint, head: Head) -> None:
+        """Demand that the store does not know more than the database.
+
+        Raises:
+            FatalError: ``database_behind_store`` or ``store_of_other_log``.
+        """
         if stored.origin != self._origin:
             raise FatalError(
                 "store_of_other_log",

@@ -136,7 +136,7 @@ class Sequencer:
         except FatalError as error:
             self._health.fail(error)
             outcomes = [Failed(self._health.fatal_answer()) for _ in group]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whoever waits must be answered whatever happened
             if not isinstance(error, UnavailableError):
                 _log.exception("a group of %d statements failed", len(group))
             outcomes = [Failed(error) for _ in group]
@@ -156,7 +156,7 @@ class Sequencer:
                 await asyncio.sleep(_RETRY_PAUSE_S)
                 return await self._settle(items, again=False)
             return [Failed(error) for _ in items]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  a defect met by one statement must not touch the others
             if len(items) == 1:
                 _log.exception("a statement cannot be appended")
                 return [Failed(error)]

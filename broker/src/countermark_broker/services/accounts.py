@@ -118,5 +118,5 @@ async def not_held(node: Node, caller: Caller) -> NegativeAnswer:
 
 
 def _refusal(error: CountermarkError, time: int, size: int) -> Refusal:
-    message = "".join(c if c >= " " else " " for c in error.message)[:_MAX_MESSAGE]
+    message = "".join(max(c, " ") for c in error.message)[:_MAX_MESSAGE]
     return Refusal(error.code, message, time, size)

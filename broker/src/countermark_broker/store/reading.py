@@ -31,6 +31,9 @@ class EntryRecord:
         document: the signed document.
         secret: from which the salts of its rows come; never leaves the broker.
         rows: recipients, of a message.
+        kind: as indexed.
+        payload_hash: as indexed.
+        dir_number: as indexed; None unless it is a directory statement.
     """
 
     index: int
@@ -38,6 +41,9 @@ class EntryRecord:
     document: bytes
     secret: bytes
     rows: tuple[RecipientRow, ...]
+    kind: int
+    payload_hash: bytes
+    dir_number: int | None
 
     def parsed_leaf(self) -> Leaf:
         """The leaf's fields."""
@@ -53,7 +59,16 @@ class PlacedRow:
 
 
 def _record(row: Any) -> EntryRecord:
-    return EntryRecord(row.entry, row.leaf, row.document, row.secret, parse_rows(row.recipient_rows))
+    return EntryRecord(
+        row.entry,
+        row.leaf,
+        row.document,
+        row.secret,
+        parse_rows(row.recipient_rows),
+        row.kind,
+        row.payload_hash,
+        row.dir_number,
+    )
 
 
 async def read_entry(connection: Connection, payload_hash: bytes) -> EntryRecord | None:

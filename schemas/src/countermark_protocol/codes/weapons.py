@@ -1,6 +1,6 @@
 """Own code lists about weapons and their marks.
 
-NOTE: values are wire format: never reuse, never rename. Where a list extends the field page, the docstring
+NOTE: values are wire format: never reuse, never rename. Where a list extends the domain page, the docstring
 says why. The lists of others (ISO, NCIC, HS, UN/ECE) are data files, read by `countermark_protocol.codes.tables`.
 
 Source: docs/spec/messages.md §7; the instruments each docstring names.
@@ -52,7 +52,7 @@ class OriginForm(StrEnum):
 class Component(StrEnum):
     """The part that bears a mark (ITI 10; Firearms Protocol 3(b)); frame or receiver is the reference.
 
-    UNKNOWN is added to the field page's list: national registers often hold a serial without its place,
+    UNKNOWN is added to the domain page's list: national registers often hold a serial without its place,
     and what is unknown is sent as unknown.
     """
 

@@ -3,7 +3,7 @@
 Auditors count answers by the ``stage`` and ``outcome`` of manifests without reading them; so the recipient,
 who can read, checks that both are true.
 
-Source: docs/spec/messages.md §7.10; field page 6.3 and 6.5.
+Source: docs/spec/messages.md §7.10; domain page 6.3 and 6.5.
 """
 
 from collections.abc import Mapping
@@ -97,7 +97,7 @@ def check_manifest_facts(message: Message, stage: Stage | None, outcome: Outcome
 
 
 def holds_personal_data(message: Message) -> bool:
-    """Whether a content holds data on persons, which TLP:GREEN and TLP:CLEAR exclude (field page 6.4, rule 8)."""
+    """Whether a content holds data on persons, which TLP:GREEN and TLP:CLEAR exclude (domain page 6.4, rule 8)."""
     blocks: list[object] = [message]
     while blocks:
         block = blocks.pop()

@@ -30,7 +30,7 @@ from countermark_protocol.messages.scalars import (
     Year,
 )
 
-#: What people type when there is no serial (field page 4.2); compared without case, spaces and punctuation.
+#: What people type when there is no serial (domain page 4.2); compared without case, spaces and punctuation.
 PLACEHOLDER_SERIALS: Final = frozenset(
     {
         *("SN", "NA", "NIL", "NONE", "NULL", "UNK", "UNKN", "UNKNOWN", "NOSERIAL", "NOSN", "NOSERIALNUMBER"),

@@ -26,9 +26,7 @@ class _Atom:
     copies: int = 1
     unbounded: bool = False
 
-    def beside(self, other: "_Atom | None") -> "_Atom":
-        if other is None:
-            return self
+    def beside(self, other: "_Atom") -> "_Atom":
         return _Atom(max(self.copies, other.copies), self.unbounded or other.unbounded)
 
 

@@ -4,11 +4,11 @@
 depends on today, on who sends to whom, or on how it is handled, and what is only suspicious, is found here.
 A finding that *refuses* must stop the sender's client; a *warning* is shown.
 
-Rules of field page 6.4 that are enforced elsewhere: 5, 9, 11, 15 by the models; 10 by the manifest; 13 and 14
+Rules of domain page 6.4 that are enforced elsewhere: 5, 9, 11, 15 by the models; 10 by the manifest; 13 and 14
 belong to attachments and assistance; 3 and 12 need a maker table and a classification word list, which do not
 exist yet.
 
-Source: field page 6.1 to 6.4; docs/spec/messages.md §7.11.
+Source: domain page 6.1 to 6.4; docs/spec/messages.md §7.11.
 """
 
 import datetime as dt
@@ -35,7 +35,7 @@ from countermark_protocol.messages.tracing_response import TracingResponse
 from countermark_protocol.messages.trade_route import TradeRouteAlert
 from countermark_protocol.messages.weapon import FirearmItem
 
-#: A delayed answer is looked at again within this time (field page 6.3).
+#: A delayed answer is looked at again within this time (domain page 6.3).
 MAX_DELAY_DAYS: Final = 90
 #: A theft record is looked at again within a year (INTERPOL RPD 49-50); one day more for leap years.
 MAX_REVIEW_DAYS: Final = 366

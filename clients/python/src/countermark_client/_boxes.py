@@ -1,0 +1,420 @@
+"""Reading one's own boxes: every page is proven, position by position, before anything of it is used.
+
+A page's entries must follow the box as last verified, each row proven in its leaf, each leaf under the
+checkpoint, each document signed by a key that counted at that leaf. No entries means a signed account.
+
+Source: docs/spec/api.md §3.3, §4.2; docs/spec/log.md §5, §8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from countermark_client._flows_send import MESSAGE, Sender
+from countermark_client._io import Flow
+from countermark_client._keystore import INSTANCE
+from countermark_client._log import LogView
+from countermark_client._models import Notice
+from countermark_client._session import ACCOUNTED, ProblemAnswer, Session, problem_error
+from countermark_client._store import (
+    Direction,
+    MessageStage,
+    OutboxState,
+    StoredDelivery,
+    StoredMessage,
+)
+from countermark_protocol.accounts import Verdict, state_of
+from countermark_protocol.answers import BoxEntry, BoxPage, parse_box_page
+from countermark_protocol.boxes import Box, BoxState
+from countermark_protocol.checkpoint import Checkpoint
+from countermark_protocol.claims import Kind
+from countermark_protocol.decision import box_for, signer_of
+from countermark_protocol.documents import Document, parse_document, statement_hash, verify_document
+from countermark_protocol.encoding import encode_json
+from countermark_protocol.errors import InconsistentLogError, ProofError
+from countermark_protocol.identifiers import Address
+from countermark_protocol.leaf import Leaf
+from countermark_protocol.manifest import Manifest, parse_manifest
+from countermark_protocol.proof import recipient_to_json, verify_leaf, verify_own_delivery
+from countermark_protocol.receipts import (
+    Receipt,
+    ReceiptStage,
+    Undelivered,
+    parse_receipt,
+    parse_undelivered,
+)
+from countermark_protocol.recipients import RecipientRow, recipients_root, verify_recipient
+from countermark_protocol.statements import kind_of
+
+#: Which kinds a box may hold.
+_KINDS = {
+    Box.URGENT: frozenset({Kind.MESSAGE}),
+    Box.ROUTINE: frozenset({Kind.MESSAGE}),
+    Box.SENT: frozenset({Kind.MESSAGE, Kind.RECEIPT}),
+    Box.NOTICES: frozenset({Kind.RECEIPT, Kind.UNDELIVERED}),
+}
+_STAGE_OF = {
+    ReceiptStage.DELIVERED: "delivered",
+    ReceiptStage.ACCEPTED: "accepted",
+    ReceiptStage.REJECTED: "rejected",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenEntry:
+    """One position of a box, proven.
+
+    Attributes:
+        index: of its log entry.
+        leaf: its leaf.
+        document: all its signatures verified.
+        statement: what it says.
+        entry: as answered.
+        position: in the box.
+        after: state of the box with it.
+    """
+
+    index: int
+    leaf: Leaf
+    document: Document
+    statement: Manifest | Receipt | Undelivered
+    entry: BoxEntry
+    position: int
+    after: BoxState
+
+
+class Boxes:
+    """The boxes of one profile's endpoint."""
+
+    def __init__(self, session: Session, log: LogView, sender: Sender) -> None:
+        self._session = session
+        self._store = session.store
+        self._log = log
+        self._sender = sender
+
+    def read(self, box: Box, wait: float = 0.0) -> Flow[int]:
+        """Read and keep the next page of a box.
+
+        Args:
+            box: which.
+            wait: seconds, 0 to 60, that the broker waits for an entry.
+
+        Returns:
+            Entries read; 0 at the end of the box, which the broker has signed.
+
+        Raises:
+            VerificationError: something in the answer is not proven; nothing of it is kept.
+            InconsistentLogError: two signed facts contradict each other.
+        """
+        entries = yield from self._page(box, wait)
+        with self._store.transaction():
+            for entry in entries:
+                self._store.add_box_entry(box, entry.index, entry.leaf.statement, entry.after)
+                self._keep(box, entry)
+        return len(entries)
+
+    def read_all(self, box: Box, each: Callable[[int], None] | None = None) -> Flow[int]:
+        """Read a box to its end; how many entries were new."""
+        total = 0
+        while True:
+            count = yield from self.read(box)
+            total += count
+            if each is not None and count:
+                each(total)
+            if count == 0:
+                return total
+
+    def _page(self, box: Box, wait: float) -> Flow[list[ProvenEntry]]:
+        state = self._store.box_state(box)
+        address = self._session.profile.endpoint
+        seconds = max(0, min(60, int(wait)))
+        query = f"from={state.count}&limit={self._session.settings.page_size}&wait={seconds}"
+        try:
+            response, digest = yield from self._session.call(
+                "GET",
+                f"/v1/boxes/{address}/{box.value}",
+                query,
+                signer=self._session.profile.keystore.signer(INSTANCE),
+                wait=seconds,
+            )
+        except ProblemAnswer as answer:
+            if answer.problem.status in ACCOUNTED:
+                raise (yield from self._log.refusal(answer.problem, answer.request)) from None
+            raise problem_error(answer.problem) from None
+        page = parse_box_page(response.body)
+        newest = page.entries[-1].inclusion if page.entries else None
+        checkpoint = yield from self._log.advance(page.checkpoint, newest)
+        if page.account is not None:
+            yield from self._end_of_box(page, box, state, digest)
+            return []
+        if len(page.entries) > self._session.settings.page_size:
+            raise ProofError("page_too_long", "the page holds more entries than were asked for")
+        entries: list[ProvenEntry] = []
+        for entry in page.entries:
+            proven = yield from self._prove(entry, checkpoint, box, state)
+            entries.append(proven)
+            state = proven.after
+        return entries
+
+    def _end_of_box(self, page: BoxPage, box: Box, state: BoxState, digest: bytes) -> Flow[None]:
+        assert page.account is not None
+        account, document = yield from self._log.check_account(page.account, digest)
+        if account.verdict is not Verdict.END_OF_BOX:
+            raise ProofError("wrong_verdict", f"expected an account 'end-of-box', got '{account.verdict}'")
+        stated = state_of(account, self._session.profile.endpoint, box)
+        if stated is None:
+            raise ProofError("account_incomplete", f"the account does not state box '{box}'")
+        if stated.count > state.count:
+            raise InconsistentLogError(
+                "account_contradicted",
+                f"the broker signs that box '{box}' ends at position {state.count}, and in the same account "
+                f"that it has {stated.count} entries",
+                document.data,
+            )
+
+    def _prove(
+        self, entry: BoxEntry, checkpoint: Checkpoint, box: Box, state: BoxState
+    ) -> Flow[ProvenEntry]:
+        unverified = parse_document(entry.document)
+        kind = kind_of(unverified.claims)
+        index = entry.inclusion.index
+        if kind not in _KINDS[box]:
+            raise ProofError("wrong_box", f"box '{box}' holds a statement of another kind")
+        leaf = verify_leaf(entry.inclusion, checkpoint, int(kind), statement_hash(entry.document))
+        yield from self._log.follow_leaf(leaf, index)
+        owner = self._session.profile.endpoint
+        after = verify_own_delivery(entry.delivery, leaf, index, owner, box, state)
+        document = verify_document(unverified, self._log.directory.public_key)
+        statement: Manifest | Receipt | Undelivered
+        if kind is Kind.MESSAGE:
+            statement = parse_manifest(document.claims)
+            author, header = statement.sender, statement.header
+        elif kind is Kind.RECEIPT:
+            statement = parse_receipt(document.claims)
+            author, header = statement.author, statement.header
+        else:
+            statement = parse_undelivered(document.claims)
+            author, header = statement.author, statement.header
+        evidence = (leaf.encode(), document.data)
+        if header.log != self._session.profile.log or header.seen.size > index:
+            raise InconsistentLogError(
+                "decided_wrongly", f"entry {index} is of another log, or back-dated", *evidence
+            )
+        if kind is Kind.UNDELIVERED and author != self._log.directory.log(index).broker:
+            raise InconsistentLogError("decided_wrongly", f"entry {index} is not by the broker", *evidence)
+        if self._log.directory.instance(author, signer_of(document), index) is None:
+            raise InconsistentLogError(
+                "signer_did_not_count",
+                f"entry {index} is signed by a key that did not count for {author} there",
+                *evidence,
+            )
+        self._check_place(box, statement, entry, evidence)
+        return ProvenEntry(index, leaf, document, statement, entry, state.count, after)
+
+    def _check_place(
+        self,
+        box: Box,
+        statement: Manifest | Receipt | Undelivered,
+        entry: BoxEntry,
+        evidence: tuple[bytes, ...],
+    ) -> None:
+        """Check that the statement belongs into this box of this endpoint."""
+        owner = self._session.profile.endpoint
+        if box is Box.SENT:
+            author = statement.sender if isinstance(statement, Manifest) else statement.author
+            if author != owner:
+                raise InconsistentLogError("wrong_box", f"box 'sent' holds an entry of {author}", *evidence)
+            return
+        if isinstance(statement, Manifest):
+            if box_for(statement.urgency) is not box:
+                raise InconsistentLogError(
+                    "wrong_box", f"a message of urgency '{statement.urgency}' stands in box '{box}'", *evidence
+                )
+            self._check_recipient(statement, entry)
+        elif statement.sender != owner:
+            raise InconsistentLogError(
+                "wrong_box", f"box 'notices' holds an entry about messages of {statement.sender}", *evidence
+            )
+
+    def _check_recipient(self, manifest: Manifest, entry: BoxEntry) -> None:
+        owner = self._session.profile.endpoint
+        if entry.recipient is None or entry.recipient.row.endpoint != owner:
+            raise ProofError("recipient_not_listed", "the answer lacks this endpoint's own recipient row")
+        verify_recipient(
+            entry.recipient.row, entry.recipient.at, manifest.recipient_count, manifest.recipient_root
+        )
+        if manifest.recipients_visible != (entry.recipients is not None):
+            raise ProofError(
+                "recipients_mismatch", "the table of recipients must be shown exactly where the sender says so"
+            )
+        if entry.recipients is not None and recipients_root(entry.recipients) != manifest.recipient_root:
+            raise ProofError("recipients_mismatch", "the recipients shown are not those that the sender signed")
+
+    # --- keeping ---
+
+    def _keep(self, box: Box, entry: ProvenEntry) -> None:
+        if box is Box.SENT:
+            self._keep_sent(entry)
+        elif box is Box.NOTICES:
+            self._keep_notice(entry)
+        else:
+            assert isinstance(entry.statement, Manifest)
+            self._keep_received(box, entry, entry.statement)
+
+    def _keep_received(self, box: Box, entry: ProvenEntry, manifest: Manifest) -> None:
+        own = entry.entry.recipient
+        assert own is not None
+        payload = entry.document.payload_hash
+        visible = entry.entry.recipients
+        self._store.add_message(
+            StoredMessage(
+                payload=payload,
+                direction=Direction.IN,
+                conversation=manifest.conversation or payload,
+                document=entry.document.data,
+                index=entry.index,
+                time=entry.leaf.time,
+                box=box.value,
+                position=entry.position,
+                recipient=encode_json(recipient_to_json(own.row)),
+                recipients=_addresses(visible) if visible is not None else None,
+                stanza=None,
+                content=None,
+                stage=MessageStage.LISTED,
+                reason=None,
+            )
+        )
+
+    def _keep_sent(self, entry: ProvenEntry) -> None:
+        """Check an entry of ``sent`` against what this profile knows to have sent."""
+        payload = entry.document.payload_hash
+        key_id = signer_of(entry.document)
+        own = {s.public_key.key_id for s in self._session.profile.keystore.signers(INSTANCE)}
+        item = self._store.outbox_item(payload)
+        ahead = self._store.take_sent_ahead(entry.position)
+        if ahead is not None and ahead[:2] != (entry.index, entry.leaf.statement):
+            raise InconsistentLogError(
+                "box_rewritten",
+                f"position {entry.position} of box 'sent' was proven to be another entry before",
+                entry.leaf.encode(),
+                entry.document.data,
+            )
+        if item is not None and item.state is OutboxState.REFUSED:
+            raise InconsistentLogError(
+                "refused_but_logged",
+                f"the broker signed that it refuses a statement, and logged it as entry {entry.index}",
+                item.account or b"",
+                entry.document.data,
+                entry.leaf.encode(),
+            )
+        if item is None and key_id in own:
+            raise InconsistentLogError(
+                "unknown_sent_entry",
+                f"entry {entry.index} is signed by this instance's own key, and this profile did not make it: "
+                "the key is in other hands, or this profile was restored from an old copy",
+                entry.document.data,
+                entry.leaf.encode(),
+            )
+        if isinstance(entry.statement, Receipt):
+            self._sender.apply_receipt(entry.statement)
+        elif isinstance(entry.statement, Manifest) and (item is None or item.kind != MESSAGE):
+            manifest = entry.statement
+            self._store.add_message(
+                StoredMessage(
+                    payload=payload,
+                    direction=Direction.OUT,
+                    conversation=manifest.conversation or payload,
+                    document=entry.document.data,
+                    index=entry.index,
+                    time=entry.leaf.time,
+                    box=None,
+                    position=None,
+                    recipient=None,
+                    recipients=None,
+                    stanza=None,
+                    content=None,
+                    stage=MessageStage.LOGGED,
+                    reason=None,
+                )
+            )
+
+    def _keep_notice(self, entry: ProvenEntry) -> None:
+        self._store.add_notice(entry.position, entry.index, entry.leaf.time, entry.document.data)
+        if isinstance(entry.statement, Undelivered):
+            self._undelivered(entry.statement, entry)
+        elif isinstance(entry.statement, Receipt):
+            self._receipt(entry.statement, entry)
+
+    def _undelivered(self, notice: Undelivered, entry: ProvenEntry) -> None:
+        known = self._delivery(notice.message, notice.recipient, entry)
+        self._store.set_delivery(
+            StoredDelivery(
+                notice.message,
+                notice.recipient,
+                known.stage,
+                known.index,
+                known.time,
+                known.reason,
+                known.details,
+                entry.index,
+            )
+        )
+
+    def _receipt(self, receipt: Receipt, entry: ProvenEntry) -> None:
+        for item in receipt.items:
+            known = self._delivery(item.message, receipt.author, entry)
+            before = "open" if receipt.stage is ReceiptStage.DELIVERED else "delivered"
+            if known.stage != before:
+                raise InconsistentLogError(
+                    "decided_wrongly",
+                    f"entry {entry.index} states '{receipt.stage}' of a message that is '{known.stage}': only a "
+                    "receipt that moves all its messages may be logged",
+                    entry.leaf.encode(),
+                    entry.document.data,
+                )
+            self._store.set_delivery(
+                StoredDelivery(
+                    item.message,
+                    receipt.author,
+                    _STAGE_OF[receipt.stage],
+                    entry.index,
+                    entry.leaf.time,
+                    item.reason.value if item.reason is not None else None,
+                    item.details or None,
+                    known.undelivered,
+                )
+            )
+
+    def _delivery(self, message: bytes, recipient: Address, entry: ProvenEntry) -> StoredDelivery:
+        known = self._store.delivery(message, recipient)
+        if known is not None:
+            return known
+        if self._store.outbox_item(message) is not None:
+            raise InconsistentLogError(
+                "decided_wrongly",
+                f"entry {entry.index} is by {recipient}, to whom this message was never sent",
+                entry.leaf.encode(),
+                entry.document.data,
+            )
+        # Sent by another instance of this endpoint: followed from its first receipt on.
+        return StoredDelivery(message, recipient, "open", None, None, None, None, None)
+
+    # --- reading what is kept ---
+
+    def notices_from(self, start: int) -> list[Notice]:
+        """Receipts and notices kept, from a position of the box on."""
+        out: list[Notice] = []
+        for _, index, time, data in self._store.notices(start):
+            claims = parse_document(data).claims
+            statement = (
+                parse_receipt(claims) if kind_of(claims) is Kind.RECEIPT else parse_undelivered(claims)
+            )
+            out.append(Notice(index, time, statement))
+        return out
+
+
+def _addresses(rows: tuple[RecipientRow, ...]) -> bytes:
+    return encode_json(sorted(row.endpoint for row in rows))
+
+

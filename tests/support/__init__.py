@@ -1,0 +1,1 @@
+"""Helpers shared by tests: a small world of agencies, and brokers to run it on."""
