@@ -8,14 +8,14 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from records import Row, calibre_of, checked, delaware_day, delaware_item
+from demo.records import Row, calibre_of, checked, delaware_day, delaware_item
 
 from countermark_protocol.codes.matching import UNKNOWN_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from inventions import Agency, Inventions
+    from demo.inventions import Agency, Inventions
 
     from countermark_protocol.encoding import JsonObject
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Final
 
-from records import Row, checked, delaware_day, delaware_event, delaware_item
+from demo.records import Row, checked, delaware_day, delaware_event, delaware_item
 
 from countermark_protocol.codes.matching import UNKNOWN_TEXT
 
 if TYPE_CHECKING:
-    from inventions import Agency, Inventions
+    from demo.inventions import Agency, Inventions
 
     from countermark_protocol.codes.tracing import RefusalReason
     from countermark_protocol.encoding import JsonObject

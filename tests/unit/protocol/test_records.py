@@ -24,11 +24,11 @@ RECEIVED = dt.datetime(2026, 2, 1, 9, 30, tzinfo=dt.UTC)
 
 @pytest.fixture(scope="module")
 def demo():
-    """The demo's modules, as the demo itself imports them: from its own folder."""
+    """The demo's modules."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "demo"))
+        patch.syspath_prepend(str(ROOT))
         yield {
-            name: importlib.import_module(name)
+            name: importlib.import_module(f"demo.{name}")
             for name in ("inventions", "records", "traces", "other_notices")
         }
 

@@ -85,6 +85,11 @@ class Sequencer:
         if self._task is not None:
             await self._task
 
+    @property
+    def waiting(self) -> int:
+        """Statements that wait for a commit."""
+        return len(self._queue)
+
     async def submit(self, item: Submitted) -> Outcome:
         """Append a statement; returns once it is committed *and* published, or refused.
 

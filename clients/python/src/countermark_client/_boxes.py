@@ -173,9 +173,7 @@ class Boxes:
                 document.data,
             )
 
-    def _prove(
-        self, entry: BoxEntry, checkpoint: Checkpoint, box: Box, state: BoxState
-    ) -> Flow[ProvenEntry]:
+    def _prove(self, entry: BoxEntry, checkpoint: Checkpoint, box: Box, state: BoxState) -> Flow[ProvenEntry]:
         unverified = parse_document(entry.document)
         kind = kind_of(unverified.claims)
         index = entry.inclusion.index
@@ -229,7 +227,9 @@ class Boxes:
         if isinstance(statement, Manifest):
             if box_for(statement.urgency) is not box:
                 raise InconsistentLogError(
-                    "wrong_box", f"a message of urgency '{statement.urgency}' stands in box '{box}'", *evidence
+                    "wrong_box",
+                    f"a message of urgency '{statement.urgency}' stands in box '{box}'",
+                    *evidence,
                 )
             self._check_recipient(statement, entry)
         elif statement.sender != owner:
@@ -246,10 +246,13 @@ class Boxes:
         )
         if manifest.recipients_visible != (entry.recipients is not None):
             raise ProofError(
-                "recipients_mismatch", "the table of recipients must be shown exactly where the sender says so"
+                "recipients_mismatch",
+                "the table of recipients must be shown exactly where the sender says so",
             )
         if entry.recipients is not None and recipients_root(entry.recipients) != manifest.recipient_root:
-            raise ProofError("recipients_mismatch", "the recipients shown are not those that the sender signed")
+            raise ProofError(
+                "recipients_mismatch", "the recipients shown are not those that the sender signed"
+            )
 
     # --- keeping ---
 
@@ -416,5 +419,3 @@ class Boxes:
 
 def _addresses(rows: tuple[RecipientRow, ...]) -> bytes:
     return encode_json(sorted(row.endpoint for row in rows))
-
-

@@ -44,7 +44,13 @@ from countermark_protocol.messages.facts import manifest_facts
 from countermark_protocol.messages.review import Circumstances, Severity, review
 from countermark_protocol.parts import split_content
 from countermark_protocol.policy import PolicyFacts, allowing_rule
-from countermark_protocol.recipients import MAX_RECIPIENTS, RecipientRow, order_rows, recipients_root, stanza_hash
+from countermark_protocol.recipients import (
+    MAX_RECIPIENTS,
+    RecipientRow,
+    order_rows,
+    recipients_root,
+    stanza_hash,
+)
 from countermark_protocol.records import GroupRecord
 from countermark_protocol.registry import content_document, known_types, validate_content
 from countermark_protocol.sealing import ContentSecrets, MessageBinding, seal_content, wrap_secrets
@@ -141,9 +147,7 @@ class Composer:
         if problems:
             named = "; ".join(f"{p['recipient']}: {p['message']}" for p in problems[:5])
             more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
-            raise PolicyError(
-                "recipients_refused", f"nothing was sent. {named}{more}", problems=problems
-            )
+            raise PolicyError("recipients_refused", f"nothing was sent. {named}{more}", problems=problems)
         self._review(draft, message, recipients, handling, exercise, now)
         return self._seal(draft, message, recipients, group, handling, exercise, target, now)
 
@@ -176,7 +180,9 @@ class Composer:
                 )
             return None, recipients
         if len(to) > 1:
-            malformed("mixed_recipients", "expected one group, or addresses: a message names one group at most")
+            malformed(
+                "mixed_recipients", "expected one group, or addresses: a message names one group at most"
+            )
         name = parse_group_name(names[0])
         directory = self._log.directory
         record, held = directory.group(name), directory.held(f"group/{name}")
@@ -266,7 +272,8 @@ class Composer:
         answer = TYPES[message.TYPE].is_answer
         if answer and draft.in_reply_to is None:
             problems += [
-                _problem(r, "answer_incomplete", "an answer names the message it replies to") for r in recipients
+                _problem(r, "answer_incomplete", "an answer names the message it replies to")
+                for r in recipients
             ]
         return problems
 
@@ -328,14 +335,14 @@ class Composer:
             assert key is not None  # its absence was named as a problem
             stanzas[recipient] = wrap_secrets(key, binding.info(recipient, key.key_id), keys)
             rows.append(
-                RecipientRow(
-                    secrets.token_bytes(32), recipient, key.key_id, stanza_hash(stanzas[recipient])
-                )
+                RecipientRow(secrets.token_bytes(32), recipient, key.key_id, stanza_hash(stanzas[recipient]))
             )
         ordered = order_rows(rows)
         facts = manifest_facts(message)
         visible = draft.visible if draft.visible is not None else TYPES[message.TYPE].visible_recipients
-        validity = draft.expires_in // dt.timedelta(milliseconds=1) if draft.expires_in else DEFAULT_VALIDITY_MS
+        validity = (
+            draft.expires_in // dt.timedelta(milliseconds=1) if draft.expires_in else DEFAULT_VALIDITY_MS
+        )
         manifest = Manifest(
             header=Header(Kind.MESSAGE, profile.log, self._log.seen),
             id=binding.message_id,

@@ -167,7 +167,8 @@ class Inbox:
             expected = manifest_of(stored).content
             if len(content) != expected.size or ciphertext_digest(content) != expected.digest:
                 raise SealError(
-                    "content_swapped", "the broker served another ciphertext than the one that the sender signed"
+                    "content_swapped",
+                    "the broker served another ciphertext than the one that the sender signed",
                 )
             self._store.set_sealed(payload, content=content)
         return self._store.message(payload, Direction.IN)
@@ -203,9 +204,7 @@ class Inbox:
             return
         about: JsonObject = {"message": details} if isinstance(details, str) else details or {}
         item = self._rejection(stored, reason, about, commitment_checked=True)
-        yield from self._sender.post_receipt(
-            manifest_of(stored).sender, ReceiptStage.REJECTED, [item]
-        )
+        yield from self._sender.post_receipt(manifest_of(stored).sender, ReceiptStage.REJECTED, [item])
 
     def _require_opened(self, ref: MessageRef) -> StoredMessage:
         stored = self._store.message(message_hash(ref), Direction.IN)
@@ -218,9 +217,7 @@ class Inbox:
             open_received(self._session, stored)
         return stored
 
-    def _reject_spoilt(
-        self, spoilt: list[tuple[StoredMessage, UnacceptableError]]
-    ) -> Flow[list[Rejected]]:
+    def _reject_spoilt(self, spoilt: list[tuple[StoredMessage, UnacceptableError]]) -> Flow[list[Rejected]]:
         out: list[Rejected] = []
         errors = {stored.payload: error for stored, error in spoilt}
         for sender, group in _by_sender([stored for stored, _ in spoilt]):
@@ -234,9 +231,7 @@ class Inbox:
                 )
             # Sealed details are large: a receipt stays within the size of a payload.
             for start in range(0, len(items), 8):
-                yield from self._sender.post_receipt(
-                    sender, ReceiptStage.REJECTED, items[start : start + 8]
-                )
+                yield from self._sender.post_receipt(sender, ReceiptStage.REJECTED, items[start : start + 8])
         for stored, error in spoilt:
             assert stored.index is not None
             out.append(
@@ -282,9 +277,7 @@ class Inbox:
             stage=stored.stage.value,
             index=stored.index,
             time=stored.time,
-            recipients=tuple(
-                self._recipient_status(d, expires_at) for d in self._store.deliveries(payload)
-            ),
+            recipients=tuple(self._recipient_status(d, expires_at) for d in self._store.deliveries(payload)),
             error=item.error if item is not None else None,
         )
 
@@ -396,15 +389,15 @@ def _by_sender(messages: list[StoredMessage]) -> list[tuple[Address, list[Stored
     out: list[tuple[Address, list[StoredMessage]]] = []
     for sender, group in groupby(keyed, key=lambda m: manifest_of(m).sender):
         whole = list(group)
-        out += [
-            (sender, whole[i : i + MAX_RECEIPT_ITEMS]) for i in range(0, len(whole), MAX_RECEIPT_ITEMS)
-        ]
+        out += [(sender, whole[i : i + MAX_RECEIPT_ITEMS]) for i in range(0, len(whole), MAX_RECEIPT_ITEMS)]
     return out
 
 
 def _opened(stored: StoredMessage, content: Message) -> OpenedMessage:
-    assert stored.index is not None and stored.time is not None
-    assert stored.box is not None and stored.position is not None
+    assert stored.index is not None
+    assert stored.time is not None
+    assert stored.box is not None
+    assert stored.position is not None
     return OpenedMessage(
         message=stored.payload,
         manifest=manifest_of(stored),
@@ -416,4 +409,3 @@ def _opened(stored: StoredMessage, content: Message) -> OpenedMessage:
         recipients=tuple(parse_json(stored.recipients)) if stored.recipients is not None else None,
         document=stored.document,
     )
-

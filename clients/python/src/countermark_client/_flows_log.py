@@ -51,7 +51,9 @@ def verify_log(session: Session, log: LogView, progress: Progress | None) -> Flo
             if index in own:
                 if own[index] != leaf.statement:
                     raise InconsistentLogError(
-                        "leaf_changed", f"entry {index} was proven to be another statement before", data,
+                        "leaf_changed",
+                        f"entry {index} was proven to be another statement before",
+                        data,
                         checkpoint.raw,
                     )
                 found += 1
@@ -88,5 +90,7 @@ def _leaves(session: Session, start: int, count: int) -> Flow[list[bytes]]:
     if len(data) % LEAF_BYTES:
         malformed("truncated", f"leaves must come as whole records of {LEAF_BYTES} bytes")
     if not 1 <= len(data) // LEAF_BYTES <= count:
-        raise ProofError("leaves_missing", f"expected 1 to {count} leaves from {start} on, got {len(data) // LEAF_BYTES}")
+        raise ProofError(
+            "leaves_missing", f"expected 1 to {count} leaves from {start} on, got {len(data) // LEAF_BYTES}"
+        )
     return [data[i : i + LEAF_BYTES] for i in range(0, len(data), LEAF_BYTES)]

@@ -106,7 +106,9 @@ class Sender:
     def sent(self, payload: bytes) -> Sent:
         """The record of a logged message of this profile."""
         stored = self._store.message(payload, Direction.OUT)
-        assert stored is not None and stored.index is not None and stored.time is not None
+        assert stored is not None
+        assert stored.index is not None
+        assert stored.time is not None
         manifest = parse_manifest(parse_document(stored.document).claims)
         return Sent(
             message=payload,
@@ -208,9 +210,7 @@ class Sender:
                 item.payload, OutboxState.REFUSED, error.code, error.message, account
             )
             if item.kind == MESSAGE:
-                self._store.set_message_stage(
-                    item.payload, Direction.OUT, MessageStage.REFUSED, error.code
-                )
+                self._store.set_message_stage(item.payload, Direction.OUT, MessageStage.REFUSED, error.code)
 
     def _message_accepted(self, item: OutboxItem, accepted: Accepted, answer: bytes) -> Flow[None]:
         submission = parse_submission(item.body)
@@ -224,9 +224,7 @@ class Sender:
         with self._store.transaction():
             self.fold_own_tail(row, tail, accepted.inclusion.index, leaf, document.data)
             self._store.set_outbox_logged(item.payload, accepted.inclusion.index, leaf.time, answer)
-            self._store.set_message_logged(
-                item.payload, document.data, accepted.inclusion.index, leaf.time
-            )
+            self._store.set_message_logged(item.payload, document.data, accepted.inclusion.index, leaf.time)
 
     def _receipt_accepted(self, item: OutboxItem, accepted: Accepted, answer: bytes) -> Flow[None]:
         unverified = parse_document(item.body)
@@ -255,7 +253,9 @@ class Sender:
     def _check_releases(self, receipt: Receipt, releases: tuple[Release, ...]) -> dict[bytes, bytes]:
         wanted = {i.message for i in receipt.items} if receipt.stage is ReceiptStage.DELIVERED else set()
         if {r.message for r in releases} != wanted or len(releases) != len(wanted):
-            raise ProofError("releases_mismatch", "expected the stanza of every message signed for, and no other")
+            raise ProofError(
+                "releases_mismatch", "expected the stanza of every message signed for, and no other"
+            )
         for release in releases:
             self.check_stanza(release.message, release.stanza)
         return {r.message: r.stanza for r in releases}
@@ -272,7 +272,8 @@ class Sender:
         row = parse_recipient(parse_json(stored.recipient))
         if stanza_hash(stanza) != row.stanza:
             raise ProofError(
-                "stanza_mismatch", "the stanza released is not the one that the sender sealed for this recipient"
+                "stanza_mismatch",
+                "the stanza released is not the one that the sender sealed for this recipient",
             )
 
     # --- verifying answers ---
@@ -323,9 +324,7 @@ class Sender:
     ) -> tuple[Row, Tail]:
         if accepted.deliveries is None:
             raise ProofError("deliveries_mismatch", "the answer shows no deliveries")
-        return verify_all_deliveries(
-            accepted.deliveries, leaf, accepted.inclusion.index, author, expected
-        )
+        return verify_all_deliveries(accepted.deliveries, leaf, accepted.inclusion.index, author, expected)
 
     def fold_own_tail(self, row: Row, tail: Tail, index: int, leaf: Leaf, document: bytes) -> None:
         """Take an own entry into the box ``sent``, as far as it is known without gap.
@@ -354,7 +353,9 @@ class Sender:
         while (ahead := self._store.take_sent_ahead(after.count)) is not None:
             next_index, statement, previous = ahead
             if previous != after.head:
-                raise ProofError("box_head_mismatch", "box 'sent' has another past than the one already proven")
+                raise ProofError(
+                    "box_head_mismatch", "box 'sent' has another past than the one already proven"
+                )
             after = after.after(next_index, statement)
             self._store.add_box_entry(Box.SENT, next_index, statement, after)
 
@@ -372,6 +373,9 @@ class Sender:
         except ProblemAnswer as answer:
             raise problem_error(answer.problem) from None
         accepted = parse_accepted(response.body)
+        if not self._log.directory.count:
+            # A new principal may read the directory, and so learn the log's key, only once this is logged.
+            yield from self._log.sync()
         if accepted.document is not None:
             unverified = parse_document(accepted.document)
             if unverified.payload != parse_document(data).payload:
@@ -379,9 +383,6 @@ class Sender:
         document = verify_statement(self._log.directory, unverified)
         kind = Claims(document.claims, "statement").raw("kind")
         checkpoint = yield from self._log.advance(accepted.checkpoint, accepted.inclusion)
-        leaf = verify_leaf(
-            accepted.inclusion, checkpoint, int(parse_kind(kind)), document.statement_hash
-        )
+        leaf = verify_leaf(accepted.inclusion, checkpoint, int(parse_kind(kind)), document.statement_hash)
         verify_no_deliveries(leaf)
         return accepted.inclusion.index
-

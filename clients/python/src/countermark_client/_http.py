@@ -20,7 +20,9 @@ def mapped_errors() -> Iterator[None]:
     try:
         yield
     except httpx.TimeoutException as error:
-        raise TransportError("timeout", f"the broker did not answer in time ({type(error).__name__})") from error
+        raise TransportError(
+            "timeout", f"the broker did not answer in time ({type(error).__name__})"
+        ) from error
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.CookieConflict) as error:
         raise TransportError("bad_request", f"the request cannot be made ({type(error).__name__})") from error
     except (httpx.HTTPError, httpx.StreamError) as error:

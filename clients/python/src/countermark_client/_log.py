@@ -125,7 +125,8 @@ class LogView:
         reason = self.halted
         if reason is not None:
             raise UncheckableError(
-                "halted", f"nothing is sent since this was found: {reason}. Look at the evidence, then clear it"
+                "halted",
+                f"nothing is sent since this was found: {reason}. Look at the evidence, then clear it",
             )
 
     # --- directory ---
@@ -215,10 +216,14 @@ class LogView:
             if page.complete:
                 break
             if not page.statements:
-                raise ProofError("directory_order", "a directory page is neither complete nor holds statements")
+                raise ProofError(
+                    "directory_order", "a directory page is neither complete nor holds statements"
+                )
         checkpoint = self._verify_checkpoint(page.checkpoint)
         if self._indexes and self._indexes[-1] >= checkpoint.size:
-            raise ProofError("beyond_checkpoint", "a directory statement lies beyond the checkpoint shown with it")
+            raise ProofError(
+                "beyond_checkpoint", "a directory statement lies beyond the checkpoint shown with it"
+            )
         yield from self._check_continues(checkpoint, None)
         self._check_last(page.last, checkpoint)
         with self._store.transaction():
@@ -253,9 +258,7 @@ class LogView:
         leaf = parse_leaf(last.leaf)
         if last.index != checkpoint.size - 1:
             raise ProofError("beyond_checkpoint", "the leaf shown is not the last one below the checkpoint")
-        verify_inclusion(
-            leaf_hash(last.leaf), last.index, checkpoint.size, list(last.path), checkpoint.root
-        )
+        verify_inclusion(leaf_hash(last.leaf), last.index, checkpoint.size, list(last.path), checkpoint.root)
         if leaf.dir_count != self.directory.count or leaf.dir_head != self.directory.head:
             self._contradicts_fold(leaf, last.index)
 
@@ -431,7 +434,9 @@ class LogView:
         entry = self._store.box_entry(box, position)
         assert entry is not None
         if state_of(account, endpoint, box) is None:
-            raise ProofError("account_incomplete", f"the account does not state the box '{box}' of its caller")
+            raise ProofError(
+                "account_incomplete", f"the account does not state the box '{box}' of its caller"
+            )
         index, statement, previous = entry
         tail = Tail(b"", position, previous)
         check_account_against_tail(account, document.data, endpoint, box, index, statement, tail)

@@ -62,7 +62,7 @@ class Draft:
     """
 
     type: str
-    content: Message | JsonObject
+    content: Message | JsonObject = field(repr=False)
     to: Sequence[str]
     urgency: Urgency | str = Urgency.ROUTINE
     handling: Handling | None = None
@@ -150,7 +150,7 @@ class OpenedMessage:
 
     message: bytes
     manifest: Manifest
-    content: Message
+    content: Message = field(repr=False)
     index: int
     time: int
     box: str
@@ -231,7 +231,7 @@ class RecipientStatus:
     stage: str
     time: int | None
     reason: str | None
-    details: Any
+    details: Any = field(repr=False)
     undelivered: bool
     late: bool
 
@@ -275,7 +275,7 @@ class ConversationItem:
     message: bytes
     direction: str
     manifest: Manifest
-    content: Message | None
+    content: Message | None = field(repr=False)
     index: int | None
     time: int | None
     stage: str

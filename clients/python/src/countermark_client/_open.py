@@ -69,7 +69,9 @@ def open_received(session: Session, stored: StoredMessage) -> Message:
         UncheckableError: ``sealing_key_missing``: this instance does not hold the key.
     """
     manifest = manifest_of(stored)
-    assert stored.stanza is not None and stored.content is not None and stored.recipient is not None
+    assert stored.stanza is not None
+    assert stored.content is not None
+    assert stored.recipient is not None
     row = parse_recipient(parse_json(stored.recipient))
     try:
         key = session.profile.keystore.sealing_key(row.sealing_key)

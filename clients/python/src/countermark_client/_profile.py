@@ -247,12 +247,12 @@ class Profile:
         """Add a private key to the key file. A new sealing key makes the one before it a former one.
 
         Raises:
-            ValueError: the keystore is no key file.
+            TypeError: the keystore is no key file.
             SealError: ``wrong_passphrase``.
         """
         if not isinstance(self.keystore, MemoryKeystore):
             msg = "keys are added to this keystore by its own tools"
-            raise ValueError(msg)
+            raise TypeError(msg)
         keystore = self.keystore
         if self.folder is not None:
             keystore = load_key_file(self.folder / KEY_FILE, passphrase)
@@ -276,7 +276,12 @@ class Profile:
             place.mkdir(mode=0o700, parents=True)
             for number, piece in enumerate(error.evidence, 1):
                 write_private(place / f"{number}.bin", piece)
-            about: dict[str, Any] = {"code": error.code, "message": error.message, "at": at, "facts": error.facts}
+            about: dict[str, Any] = {
+                "code": error.code,
+                "message": error.message,
+                "at": at,
+                "facts": error.facts,
+            }
             write_private(place / "about.json", json.dumps(about, indent=1, default=str).encode())
         evidence = Evidence(error.code, error.message, error.evidence, place)
         self._evidence.append(evidence)
@@ -292,7 +297,9 @@ class Profile:
             about = parse_object((place / "about.json").read_bytes(), "evidence")
             pieces = sorted(place.glob("*.bin"), key=lambda p: int(p.stem))
             out.append(
-                Evidence(str(about["code"]), str(about["message"]), tuple(p.read_bytes() for p in pieces), place)
+                Evidence(
+                    str(about["code"]), str(about["message"]), tuple(p.read_bytes() for p in pieces), place
+                )
             )
         return tuple(out)
 

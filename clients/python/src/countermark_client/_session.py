@@ -159,7 +159,9 @@ class Session:
                 "unusable_answer", f"status {response.status} without a problem document: is this a broker?"
             )
         if problem.status != response.status:
-            return TransportError("unusable_answer", "the problem document states another status than the answer")
+            return TransportError(
+                "unusable_answer", "the problem document states another status than the answer"
+            )
         if response.status in _RETRIED:
             return TransportError(
                 "broker_unavailable", f"the broker answers {response.status} {problem.code}: {problem.detail}"

@@ -184,13 +184,12 @@ _MESSAGE_COLUMNS: Final = (
     "payload, direction, conversation, document, idx, time, box, position, recipient, recipients, stanza, "
     "content, stage, reason"
 )
-_OUTBOX_COLUMNS: Final = (
-    "number, payload, kind, body, state, created, idx, time, proof, account, code, error"
-)
+_OUTBOX_COLUMNS: Final = "number, payload, kind, body, state, created, idx, time, proof, account, code, error"
 
 
 def _message(row: tuple[Any, ...]) -> StoredMessage:
-    return StoredMessage(row[0], Direction(row[1]), *row[2:12], MessageStage(row[12]), row[13])
+    values: list[Any] = [row[0], Direction(row[1]), *row[2:12], MessageStage(row[12]), row[13]]
+    return StoredMessage(*values)
 
 
 def _item(row: tuple[Any, ...]) -> OutboxItem:
@@ -452,7 +451,9 @@ class Store:
             (MessageStage.LOGGED.value, document, index, time, payload),
         )
 
-    def set_sealed(self, payload: bytes, *, stanza: bytes | None = None, content: bytes | None = None) -> None:
+    def set_sealed(
+        self, payload: bytes, *, stanza: bytes | None = None, content: bytes | None = None
+    ) -> None:
         """Keep the stanza or the ciphertext of a received message."""
         self._db.execute(
             "UPDATE messages SET stanza = coalesce(?, stanza), content = coalesce(?, content) "
@@ -493,4 +494,6 @@ class Store:
 
     def notices(self, start: int = 0) -> list[tuple[int, int, int, bytes]]:
         """(position, index, time, document) of receipts and notices from a position on."""
-        return self._db.execute("SELECT * FROM notices WHERE position >= ? ORDER BY position", (start,)).fetchall()
+        return self._db.execute(
+            "SELECT * FROM notices WHERE position >= ? ORDER BY position", (start,)
+        ).fetchall()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -70,7 +70,8 @@ class Received(OpenedMessage):
 
 
 def _received(opened: OpenedMessage, client: Client) -> Received:
-    return Received(*(getattr(opened, f.name) for f in fields(OpenedMessage)), client)
+    values: dict[str, Any] = {f.name: getattr(opened, f.name) for f in fields(OpenedMessage)}
+    return Received(**values, client=client)
 
 
 class Client:
@@ -100,7 +101,7 @@ class Client:
     ) -> None:
         self._core = Core(profile, settings, clock)
         self._http = httpx.Client(
-            base_url=profile.broker_url, transport=transport, verify=_tls(verify), follow_redirects=False
+            base_url=profile.broker_url, transport=transport, verify=tls(verify), follow_redirects=False
         )
         self._sleep = sleep or time.sleep
         self._lock = threading.Lock()
@@ -379,7 +380,8 @@ class Client:
         return self._core.profile
 
 
-def _tls(verify: bool | str) -> bool | ssl.SSLContext:
+def tls(verify: bool | str) -> bool | ssl.SSLContext:
+    """What httpx takes: True, or a context that trusts one authority's certificate."""
     if isinstance(verify, str):
         return ssl.create_default_context(cafile=verify)
     return verify

@@ -219,9 +219,7 @@ class Drafts:
         )
         return self._draft(Kind.KEYS, address, record)
 
-    def group(
-        self, name: str, *, title: str, members: Iterable[str], state: State = State.ACTIVE
-    ) -> bytes:
+    def group(self, name: str, *, title: str, members: Iterable[str], state: State = State.ACTIVE) -> bytes:
         """A group: signed by its owner, the authority in its name."""
         record = GroupRecord(
             name=parse_group_name(name),

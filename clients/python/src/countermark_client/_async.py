@@ -1,0 +1,374 @@
+"""`AsyncClient`: the same core, driven by httpx on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from countermark_client import _http
+from countermark_client._core import Core, as_drafts
+from countermark_client._flows_log import Progress
+from countermark_client._io import Flow, Request, Response, Sleep
+from countermark_client._models import (
+    ConversationItem,
+    Draft,
+    FlushReport,
+    LogReport,
+    MessageRef,
+    MessageStatus,
+    Notice,
+    OpenedMessage,
+    Outcome,
+    Rejected,
+    Sent,
+)
+from countermark_client._profile import Profile
+from countermark_client._session import Clock
+from countermark_client._settings import Settings
+from countermark_client._store import Direction, OutboxItem
+from countermark_client._sync import tls
+from countermark_client.statements import Drafts
+from countermark_protocol.boxes import Box
+from countermark_protocol.checkpoint import Checkpoint
+from countermark_protocol.directory import Directory
+from countermark_protocol.encoding import JsonObject
+from countermark_protocol.errors import TransportError
+from countermark_protocol.handling import Handling
+from countermark_protocol.manifest import Urgency
+from countermark_protocol.messages.base import Message
+from countermark_protocol.receipts import RejectionReason
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncReceived(OpenedMessage):
+    """A message to this endpoint, opened and validated, to be accepted or rejected."""
+
+    client: AsyncClient = field(repr=False, compare=False)
+
+    async def accept(self) -> None:
+        """State to the sender, by a logged receipt, that the message was taken in."""
+        await self.client.accept(self)
+
+    async def reject(self, reason: RejectionReason | str, details: str | JsonObject | None = None) -> None:
+        """State to the sender that the message was not taken in.
+
+        Args:
+            reason: from the closed list.
+            details: sealed to the sender; the broker cannot read them.
+        """
+        await self.client.reject(self, reason, details)
+
+
+def _received(opened: OpenedMessage, client: AsyncClient) -> AsyncReceived:
+    values: dict[str, Any] = {f.name: getattr(opened, f.name) for f in fields(OpenedMessage)}
+    return AsyncReceived(**values, client=client)
+
+
+class AsyncClient:
+    """One instance of an endpoint, as a program uses it. As `Client`, awaited.
+
+    Args:
+        profile: opened; the client does not close it, unless it opened it (`Client.open`).
+        transport: of httpx; None for the network.
+        settings: bounds and patience.
+        clock: ms since 1970; the machine's if None.
+        sleep: waits a number of seconds; `asyncio.sleep` if None.
+        verify: TLS: True for the system's authorities, or a path to the authority's certificate.
+
+    One call runs at a time, whichever task makes it; the store's short writes run on the event loop. What a
+    `TransportError` interrupts is kept: the same bytes are sent again by the next call or by `flush`.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+        verify: bool | str = True,
+    ) -> None:
+        self._core = Core(profile, settings, clock)
+        self._http = httpx.AsyncClient(
+            base_url=profile.broker_url, transport=transport, verify=tls(verify), follow_redirects=False
+        )
+        self._sleep = sleep or asyncio.sleep
+        self._lock = asyncio.Lock()
+        self._owned = False
+
+    @classmethod
+    def open(cls, folder: Path | str, passphrase: str, *, verify: bool | str = True) -> Self:
+        """A client over the profile in a folder, which it closes in the end."""
+        client = cls(Profile.open(folder, passphrase), verify=verify)
+        client._owned = True
+        return client
+
+    async def __aenter__(self) -> Self:
+        """Use as a context manager closes it."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections, and the profile if this client opened it."""
+        await self._http.aclose()
+        if self._owned:
+            self._core.profile.close()
+
+    # --- driving ---
+
+    async def _run(self, flow: Flow[T]) -> T:
+        async with self._lock:
+            return await self._drive(self._core.guarded(flow))
+
+    async def _drive(self, flow: Flow[T]) -> T:
+        try:
+            effect = next(flow)
+            while True:
+                try:
+                    outcome = await self._perform(effect)
+                except TransportError as error:
+                    effect = flow.throw(error)
+                else:
+                    effect = flow.send(outcome)
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+        finally:
+            flow.close()
+
+    async def _perform(self, effect: Request | Sleep) -> Response | None:
+        if isinstance(effect, Sleep):
+            await self._sleep(effect.seconds)
+            return None
+        with _http.mapped_errors():
+            response = await self._http.send(_http.build(self._http, effect), stream=True)
+            try:
+                body = _http.Gatherer()
+                async for chunk in response.aiter_bytes():
+                    body.add(chunk)
+            finally:
+                await response.aclose()
+            return _http.result(response, body.done())
+
+    # --- sending ---
+
+    async def send(
+        self,
+        type: str,  # noqa: A002  the word of the specification
+        content: Message | JsonObject,
+        to: Sequence[str],
+        *,
+        urgency: Urgency | str = Urgency.ROUTINE,
+        handling: Handling | None = None,
+        in_reply_to: MessageRef | None = None,
+        reply_by: datetime | None = None,
+        expires_in: timedelta | None = None,
+        supersedes: MessageRef | None = None,
+        exercise: bool = False,
+        visible: bool | None = None,
+    ) -> Sent:
+        """Send a message and prove that it is in the log; arguments as in `Draft`.
+
+        Raises:
+            MalformedError: content or recipients are not valid; nothing was sealed.
+            PolicyError: not allowed; by the client before sealing (``recipients_refused``,
+                ``review_refused``), or by the broker, with a verified account.
+            UncheckableError: the client is halted, or its checkpoint too old.
+            VerificationError: the broker's answer does not prove what it should.
+            TransportError: the broker is away; the message waits in the outbox.
+        """
+        draft = Draft(
+            type=type,
+            content=content,
+            to=to,
+            urgency=urgency,
+            handling=handling,
+            in_reply_to=in_reply_to,
+            reply_by=reply_by,
+            expires_in=expires_in,
+            supersedes=supersedes,
+            exercise=exercise,
+            visible=visible,
+        )
+        return await self._run(self._core.sender.send(draft))
+
+    async def reply(
+        self,
+        message: OpenedMessage,
+        type: str,  # noqa: A002
+        content: Message | JsonObject,
+        *,
+        urgency: Urgency | str = Urgency.ROUTINE,
+        handling: Handling | None = None,
+        reply_by: datetime | None = None,
+        expires_in: timedelta | None = None,
+    ) -> Sent:
+        """Answer a received message; raises as `send`."""
+        return await self.send(
+            type,
+            content,
+            [message.sender],
+            urgency=urgency,
+            handling=handling,
+            in_reply_to=message,
+            reply_by=reply_by,
+            expires_in=expires_in,
+        )
+
+    async def send_many(self, drafts: Iterable[Draft]) -> AsyncIterator[Outcome]:
+        """Send one after the other; what is refused does not stop what follows.
+
+        Raises:
+            TransportError: the broker is away; the message it happened at waits in the outbox, those after it
+                were not made yet.
+        """
+        for draft in as_drafts(drafts):
+            yield await self._run(self._core.send_next(draft))
+
+    async def flush(self) -> FlushReport:
+        """Send what the outbox holds: after a crash, or when the broker is back. The same bytes again."""
+        return await self._run(self._core.sender.flush())
+
+    def outbox(self) -> list[OutboxItem]:
+        """All statements of this profile, in the order of sending."""
+        return self._core.session.store.outbox()
+
+    # --- receiving ---
+
+    async def inbox(self, box: Box | str | None = None, *, wait: float = 0.0) -> AsyncIterator[AsyncReceived]:
+        """Messages to this endpoint, those of ``urgent`` first; ends when there are no more.
+
+        Each is proven to be in the log, signed for (`delivered` is logged), opened and validated. One that does
+        not hold what its manifest promises is rejected on the way and added to `rejected`. One that is neither
+        accepted nor rejected comes again at the next start.
+
+        Args:
+            box: ``urgent`` or ``routine``; both if None.
+            wait: seconds to wait for further messages before ending.
+
+        Raises:
+            VerificationError: something the broker answered is not proven.
+        """
+        only = Box(box) if box is not None else None
+        given: set[bytes] = set()
+        while True:
+            opened, rejected = await self._run(self._core.inbox.next_batch(frozenset(given), wait, only))
+            self._core.rejected.extend(rejected)
+            given.update(r.message for r in rejected)
+            if not opened and not rejected:
+                return
+            for one in opened:
+                given.add(one.message)
+                yield _received(one, self)
+
+    @property
+    def rejected(self) -> tuple[Rejected, ...]:
+        """Messages that this client rejected by itself since it was made."""
+        return tuple(self._core.rejected)
+
+    async def accept(self, message: MessageRef) -> None:
+        """Accept one received message."""
+        await self.accept_many([message])
+
+    async def accept_many(self, messages: Iterable[MessageRef]) -> int:
+        """Accept received messages, one receipt for up to 256 of a sender; how many were not accepted yet."""
+        return await self._run(self._core.inbox.accept(list(messages)))
+
+    async def reject(
+        self, message: MessageRef, reason: RejectionReason | str, details: str | JsonObject | None = None
+    ) -> None:
+        """Reject one received message, with details sealed to its sender."""
+        await self._run(self._core.inbox.reject(message, RejectionReason(reason), details))
+
+    def open_message(self, message: MessageRef) -> AsyncReceived:
+        """A message received before, opened again from its sealed original."""
+        return _received(self._core.inbox.open_again(message), self)
+
+    async def notices(self) -> list[Notice]:
+        """Read new receipts and undelivered notices; `status` then knows of them."""
+        return await self._run(self._core.inbox.read_notices())
+
+    def status(self, message: MessageRef) -> MessageStatus:
+        """How far a sent message is, as far as notices were read."""
+        return self._core.inbox.status(message)
+
+    def conversation(self, message: MessageRef) -> list[ConversationItem]:
+        """All messages of a message's conversation that this profile holds, in log order."""
+        return self._core.inbox.conversation(message)
+
+    def messages(self, direction: Direction | str | None = None) -> list[ConversationItem]:
+        """All messages that this profile holds, in log order."""
+        return self._core.inbox.messages(Direction(direction) if direction is not None else None)
+
+    # --- checking ---
+
+    async def sync(self) -> Checkpoint:
+        """Read new directory statements and a fresh checkpoint, and verify both."""
+        return await self._run(self._core.log.sync())
+
+    async def sync_sent(self) -> int:
+        """Compare the box ``sent`` with what this profile sent; how many entries were new.
+
+        Raises:
+            InconsistentLogError: ``unknown_sent_entry``: this instance's key signed what it did not send;
+                ``refused_but_logged``.
+        """
+        return await self._run(self._core.sync_sent())
+
+    async def verify_log(self, progress: Progress | None = None) -> LogReport:
+        """Read every leaf of the log, check their succession, and recompute the root."""
+        return await self._run(self._core.verify_log(progress))
+
+    @property
+    def directory(self) -> Directory:
+        """The directory as last verified."""
+        return self._core.log.directory
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The checkpoint last verified."""
+        return self._core.log.checkpoint
+
+    @property
+    def checkpoint_age(self) -> int | None:
+        """Age of that checkpoint, ms."""
+        return self._core.log.age
+
+    @property
+    def halted(self) -> str | None:
+        """Why this client sends nothing any more, or None."""
+        return self._core.log.halted
+
+    def clear_halt(self) -> None:
+        """Send again, after people have looked at `Profile.evidence`."""
+        self._core.log.clear_halt()
+
+    # --- directory statements ---
+
+    @property
+    def drafts(self) -> Drafts:
+        """Drafts of directory statements, from the directory as read (`sync` first)."""
+        return self._core.drafts
+
+    async def publish_statement(self, document: bytes) -> int:
+        """Post a directory statement that has all its signatures; the index of its entry."""
+        return await self._run(self._core.publish(document))
+
+    @property
+    def profile(self) -> Profile:
+        """The profile."""
+        return self._core.profile

@@ -1,0 +1,166 @@
+"""`make demo`: found a log, enrol five authorities and seventeen endpoints, run the main job on real records.
+
+Everything lies in the folder ``.demo`` of the checkout and is made anew at each run. The broker runs in a
+process of its own on loopback and is stopped at the end.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from countermark_client import Draft
+from countermark_protocol.errors import CountermarkError
+from countermark_protocol.keys import fingerprint
+from demo.exchange import Exchange, Tally
+from demo.inventions import Inventions
+from demo.world import CAST, World, found, govern, run_broker, serving
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / ".demo"
+
+
+def main() -> int:
+    """Run the demo; exit code 1 if anything was not as promised."""
+    console = Console(width=None if sys.stdout.isatty() else 112)
+    try:
+        return _run(console)
+    except CountermarkError as error:
+        console.print(f"[red]error:[/red] {error}\nhint: {error.hint}", soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        console.print("stopped; the next run starts anew")
+        return 1
+
+
+def _run(console: Console) -> int:
+    began = time.monotonic()
+    inventions = Inventions()
+    console.rule("1  A log is founded")
+    world = found(FOLDER)
+    console.print(run_broker("fingerprint", str(world.broker_home / "founding.trust")).strip())
+    with serving(world):
+        try:
+            console.rule("2  Governors admit authorities, authorities enrol endpoints")
+            govern(world)
+            _show_cast(console, world)
+            console.rule("3  The main job, on 955 real records (all sent as exercise)")
+            exchange = _play(console, world, inventions)
+            console.rule("4  The log, verified from outside")
+            _verify(console, world)
+            console.rule("5  What was exchanged")
+            complete = _show_tally(console, exchange.tally)
+            _show_trace(console, world, exchange)
+        finally:
+            world.close()
+    _show_inventions(console, inventions)
+    _say_how_to_go_on(console, world)
+    console.print(f"\ndone in {time.monotonic() - began:.0f} s")
+    if not complete:
+        console.print("[red]error:[/red] not every delivery was accepted")
+    return 0 if complete else 1
+
+
+def _show_cast(console: Console, world: World) -> None:
+    table = Table("authority", "endpoint", "plays", title=f"{len(CAST)} authorities, {len(world.clients)} endpoints")
+    for code, (name, endpoints) in CAST.items():
+        for address, role in endpoints.items():
+            table.add_row(f"{code}  {name}", address, role)
+    console.print(table)
+
+
+def _play(console: Console, world: World, inventions: Inventions) -> Exchange:
+    columns = TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console) as progress:
+
+        def track(drafts: Iterable[Draft], label: str, total: int) -> Iterator[Draft]:
+            yield from progress.track(drafts, total=total, description=f"send {label}")
+
+        reading: dict[str, object] = {}
+
+        def read(address: str, count: int) -> None:
+            if address not in reading:
+                reading[address] = progress.add_task(f"read {address}", total=None)
+            progress.update(reading[address], completed=count)  # type: ignore[arg-type]
+
+        exchange = Exchange(world, inventions, track)
+        exchange.notices()
+        exchange.trace_requests()
+        exchange.alert_and_others()
+        exchange.read_everything(read)
+        for task in progress.tasks:
+            progress.update(task.id, total=task.completed)
+    return exchange
+
+
+def _verify(console: Console, world: World) -> None:
+    outsider = world.clients["be.auditor.national"]
+    outsider.sync()
+    report = outsider.verify_log()
+    console.print(
+        f"{report.size} leaves read and re-hashed; root {report.root.hex()[:16]}… is that of the signed checkpoint; "
+        f"{report.directory_statements} directory statements give the head of the last leaf"
+    )
+    for client in world.clients.values():
+        client.sync_sent()
+    console.print(f"the boxes 'sent' of {len(world.clients)} endpoints hold exactly what they sent")
+    console.print(run_broker("rebuild", "--check", "--home", str(world.broker_home)).strip())
+
+
+def _show_tally(console: Console, tally: Tally) -> bool:
+    table = Table("type", *("sent", "delivered", "accepted", "rejected"))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for kind in sorted(tally.sent):
+        counts = (c[kind] for c in (tally.sent, tally.delivered, tally.accepted, tally.rejected))
+        table.add_row(kind, *(str(n) for n in counts))
+    totals = [sum(c.values()) for c in (tally.sent, tally.delivered, tally.accepted, tally.rejected)]
+    table.add_section()
+    table.add_row("all", *(str(n) for n in totals))
+    console.print(table)
+    console.print(
+        f"sent and proven: {totals[0] / tally.send_seconds:.0f} messages/s one after the other; "
+        f"opened, validated, accepted (and traces answered): {totals[2] / tally.read_seconds:.0f} deliveries/s"
+    )
+    return totals[1] == totals[2] and not totals[3]
+
+
+def _show_trace(console: Console, world: World, exchange: Exchange) -> None:
+    assert exchange.one_trace is not None
+    requester = world.clients["us.police.delaware"]
+    table = Table("from", "type", "stage", "entry", title="one trace, as its requester sees it")
+    for item in requester.conversation(exchange.one_trace):
+        m = item.manifest
+        table.add_row(m.sender, m.type, m.stage.value if m.stage else "", str(item.index))
+    console.print(table)
+
+
+def _show_inventions(console: Console, inventions: Inventions) -> None:
+    table = Table("made up", "how often", "for example", title="What no record holds, and the demo made up")
+    table.add_row("the cast", "1", "which State plays which part; all agencies of section 2")
+    for each in inventions.summary():
+        table.add_row(each.kind, str(each.count), each.first.value[:70])
+    console.print(table)
+
+
+def _say_how_to_go_on(console: Console, world: World) -> None:
+    trust = fingerprint(world.clients["us.contact.national"].profile.trust.document.payload_hash)
+    lines = [
+        f"Everything lies in {FOLDER.relative_to(ROOT)}/ (trust file fingerprint {trust}). To look around:",
+        "  export COUNTERMARK_PASSPHRASE=$(cat .demo/passphrase.txt)",
+        "  .venv/bin/countermark-broker serve --home .demo/broker &",
+        "  .venv/bin/countermark --home .demo/agencies/br.contact.national --help",
+        "  .venv/bin/countermark --home .demo/agencies/br.contact.national verify",
+        "  .venv/bin/countermark-broker doctor --home .demo/broker",
+    ]
+    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

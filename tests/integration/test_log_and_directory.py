@@ -1,0 +1,110 @@
+"""What anyone may check: leaves, paths, roots; and how directory statements are judged over HTTP."""
+
+from countermark_protocol.answers import parse_accepted
+from countermark_protocol.documents import encode_document, parse_document
+from countermark_protocol.encoding import parse_digest, parse_object
+from countermark_protocol.leaf import LEAF_BYTES, parse_leaf, verify_succession
+from countermark_protocol.merkle import leaf_hash, root_of, verify_consistency, verify_inclusion
+from countermark_protocol.policy import Policy
+from countermark_protocol.proof import parse_inclusion, verify_no_deliveries
+from countermark_protocol.records import State
+from support.world import KAMPALA, NAIROBI
+
+
+def get(api, target):
+    answer = api.request("GET", target)
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+def test_the_whole_log_verifies_from_outside(world, api):
+    api.refresh()
+    for _ in range(3):
+        api.post_message(world.message(NAIROBI, [KAMPALA]))
+    checkpoint = api.checkpoint_of(get(api, "/v1/log/checkpoint"))
+    data = get(api, "/v1/log/leaves?from=0&limit=10000")
+    leaves = [data[i : i + LEAF_BYTES] for i in range(0, len(data), LEAF_BYTES)]
+    hashes = [leaf_hash(leaf) for leaf in leaves]
+    assert len(leaves) == checkpoint.size
+    assert root_of(hashes) == checkpoint.root
+    before = None
+    for leaf in map(parse_leaf, leaves):
+        verify_succession(before, leaf)
+        before = leaf
+    for size in range(1, checkpoint.size + 1):
+        for index in {0, size // 2, size - 1}:
+            found = parse_object(get(api, f"/v1/log/inclusion?index={index}&size={size}"))
+            assert found.pop("size") == size
+            inclusion = parse_inclusion(found)
+            assert inclusion.leaf == leaves[index]
+            verify_inclusion(hashes[index], index, size, inclusion.path, root_of(hashes[:size]))
+    for old in range(checkpoint.size + 1):
+        answer = parse_object(get(api, f"/v1/log/consistency?from={old}"))
+        path = [parse_digest(h, "path") for h in answer["path"]]
+        assert (answer["from"], answer["to"]) == (old, checkpoint.size)
+        verify_consistency(old, root_of(hashes[:old]), checkpoint.size, checkpoint.root, path)
+
+
+def test_directory_statements_are_judged_and_proven(world, api):
+    api.refresh()
+    statement = world.endpoint_statement("ke.border.busia")
+    answer = api.post_statement(statement)
+    assert answer.status_code == 201
+    accepted, leaf = api.verify_accepted(answer, statement)
+    assert accepted.deliveries is None
+    verify_no_deliveries(leaf)
+    again = api.post_statement(statement)
+    assert again.status_code == 200
+    assert parse_accepted(again.content).inclusion.leaf == accepted.inclusion.leaf
+    api.refresh()
+    assert api.directory.endpoint("ke.border.busia") is not None
+
+
+def test_refused_directory_statements_are_plain_problems(world, api):
+    api.refresh()
+    size = api.checkpoint_of(get(api, "/v1/log/checkpoint")).size
+    kept = dict(world.newest)
+
+    def refused(data, code, status):
+        problem = api.problem(api.post_statement(data), code)
+        assert (problem.status, problem.account) == (status, None)
+        world.newest = dict(kept)
+
+    world.newest[f"endpoint/{KAMPALA}"] = bytes(32)
+    refused(world.endpoint_statement(KAMPALA, state=State.SUSPENDED), "stale_statement", 409)
+    world.grace_ms += 1
+    refused(world.founding(), "already_founded", 409)
+    refused(world.endpoint_statement("zz.police.nowhere"), "unknown_key", 401)
+    policy = parse_document(world.policy_statement())
+    one = encode_document(policy.payload, policy.signatures[:1])
+    world.newest = dict(kept)
+    assert api.post_statement(one).status_code == 200  # the policy in force, word for word: a repeat
+    table = Policy(world.policy.rules[:1])
+    policy = parse_document(world.policy_statement(table))
+    refused(encode_document(policy.payload, policy.signatures[:1]), "too_few_signatures", 401)
+    refused(world.message(NAIROBI, [KAMPALA]).document, "wrong_kind", 400)
+    refused(world.receipt(KAMPALA, [bytes(32)]), "wrong_kind", 400)
+    refused(b"junk", "unknown_version", 422)
+    assert api.checkpoint_of(get(api, "/v1/log/checkpoint")).size == size
+
+
+def test_a_suspended_endpoint_neither_sends_nor_receives(world, api):
+    api.refresh()
+    assert api.post_statement(world.endpoint_statement(KAMPALA, state=State.SUSPENDED)).status_code == 201
+    problem = api.problem(api.post_message(world.message(NAIROBI, [KAMPALA])), "unknown_recipient")
+    assert problem.account is not None
+    assert api.problem(api.post_message(world.message(KAMPALA, [NAIROBI]))).status == 401
+    assert api.post_statement(world.endpoint_statement(KAMPALA)).status_code == 201
+    assert api.post_message(world.message(NAIROBI, [KAMPALA])).status_code == 201
+
+
+def test_metrics_count_what_happened(world, api):
+    api.refresh()
+    api.post_message(world.message(NAIROBI, [KAMPALA]))
+    api.post_message(b"junk")
+    text = get(api, "/metrics").decode()
+    assert 'countermark_accepted_total{kind="message"} 1.0' in text
+    assert 'countermark_refused_total{code="unknown_version"} 1.0' in text
+    assert "countermark_unverified_rejects_total 1.0" in text
+    for name in ("group_statements", "commit_seconds", "published_size", "checkpoint_age_seconds", "listeners"):
+        assert f"countermark_{name}" in text

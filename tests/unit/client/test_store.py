@@ -1,0 +1,85 @@
+"""The store: what is written together, in which order it comes back, and that nothing decrypted is in it."""
+
+import sqlite3
+
+import pytest
+
+from countermark_client import OutboxState, testing
+from countermark_client._store import Store
+from countermark_protocol.boxes import Box, BoxState
+from countermark_protocol.errors import CountermarkError
+
+
+def test_a_transaction_is_all_or_nothing(tmp_path):
+    store = Store(tmp_path / "s.db")
+    with pytest.raises(RuntimeError), store.transaction():
+        store.set_meta("a", b"1")
+        with store.transaction():
+            store.add_outbox(b"h" * 32, "message", b"body", 1)
+        raise RuntimeError
+    assert store.meta("a") is None
+    assert store.outbox() == []
+    store.close()
+
+
+def test_durability_settings(tmp_path):
+    store = Store(tmp_path / "s.db")
+    assert store._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert store._db.execute("PRAGMA synchronous").fetchone()[0] == 2
+    store.close()
+
+
+def test_a_later_version_is_refused(tmp_path):
+    Store(tmp_path / "s.db").close()
+    db = sqlite3.connect(tmp_path / "s.db")
+    db.execute("PRAGMA user_version=99")
+    db.close()
+    with pytest.raises(CountermarkError) as caught:
+        Store(tmp_path / "s.db")
+    assert caught.value.code == "store_version"
+
+
+def test_the_outbox_keeps_its_order_and_refuses_a_second_copy():
+    store = Store(None)
+    for i in (3, 1, 2):
+        store.add_outbox(bytes([i]) * 32, "message", bytes([i]), i)
+    assert [item.body for item in store.outbox(OutboxState.WAITING)] == [b"\x03", b"\x01", b"\x02"]
+    with pytest.raises(sqlite3.IntegrityError):
+        store.add_outbox(b"\x01" * 32, "message", b"other bytes", 4)
+    store.close()
+
+
+def test_boxes_are_chained():
+    store = Store(None)
+    state = BoxState()
+    for i in range(5):
+        state = state.after(i * 2, bytes([i]) * 32)
+        store.add_box_entry(Box.ROUTINE, i * 2, bytes([i]) * 32, state)
+    assert store.box_state(Box.ROUTINE) == state
+    assert store.box_state(Box.URGENT) == BoxState()
+    assert store.last_below(Box.ROUTINE, 5) == 2
+    assert store.last_below(Box.ROUTINE, 0) is None
+    index, statement, previous = store.box_entry(Box.ROUTINE, 0)
+    assert (index, statement, previous) == (0, bytes(32), bytes(32))
+    assert store.box_entry(Box.ROUTINE, 5) is None
+    store.close()
+
+
+def test_nothing_decrypted_reaches_the_disk(tmp_path):
+    world = testing.world("ke.police.nairobi", "be.contact.federal")
+    sender, receiver = (
+        world.client(world.profile(a, folder=tmp_path / a)) for a in ("ke.police.nairobi", "be.contact.federal")
+    )
+    sent = sender.send("tracing-request", testing.sample_request("SECRET-CASE-77"), to=["be.contact.federal"])
+    [received] = receiver.inbox()
+    received.reject("not_for_us", "SECRET-DETAIL-78")
+    sender.notices()
+    assert sender.conversation(sent)[0].content.national_case_ref == "SECRET-CASE-77"
+    assert receiver.conversation(sent)[0].content.national_case_ref == "SECRET-CASE-77"
+    assert sender.status(sent).recipients[0].details == {"message": "SECRET-DETAIL-78"}
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            data = file.read_bytes()
+            assert b"SECRET-CASE" not in data, file
+            assert b"SECRET-DETAIL" not in data, file
+    assert "SECRET" not in repr(received) + repr(sender.conversation(sent)) + repr(sender.status(sent))
