@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from countermark_client import Draft
+from countermark_client import ConversationItem, Draft
 from countermark_protocol.errors import CountermarkError
 from countermark_protocol.keys import fingerprint
-from demo.exchange import Exchange, Tally
+from countermark_protocol.messages.tracing_request import TracingAcknowledgement
+from countermark_protocol.messages.tracing_response import TracingResponse
+from demo.exchange import Exchange
 from demo.inventions import Inventions
 from demo.world import CAST, World, found, govern, run_broker, serving
 
@@ -55,8 +58,8 @@ def _run(console: Console) -> int:
             console.rule("4  The log, verified from outside")
             _verify(console, world)
             console.rule("5  What was exchanged")
-            complete = _show_tally(console, exchange.tally)
-            _show_trace(console, world, exchange)
+            complete = _show_tally(console, exchange)
+            _show_traces(console, exchange)
         finally:
             world.close()
     _show_inventions(console, inventions)
@@ -68,7 +71,9 @@ def _run(console: Console) -> int:
 
 
 def _show_cast(console: Console, world: World) -> None:
-    table = Table("authority", "endpoint", "plays", title=f"{len(CAST)} authorities, {len(world.clients)} endpoints")
+    table = Table(
+        "authority", "endpoint", "plays", title=f"{len(CAST)} authorities, {len(world.clients)} endpoints"
+    )
     for code, (name, endpoints) in CAST.items():
         for address, role in endpoints.items():
             table.add_row(f"{code}  {name}", address, role)
@@ -113,7 +118,8 @@ def _verify(console: Console, world: World) -> None:
     console.print(run_broker("rebuild", "--check", "--home", str(world.broker_home)).strip())
 
 
-def _show_tally(console: Console, tally: Tally) -> bool:
+def _show_tally(console: Console, exchange: Exchange) -> bool:
+    tally, confirmed = exchange.tally, exchange.confirmed()
     table = Table("type", *("sent", "delivered", "accepted", "rejected"))
     for column in table.columns[1:]:
         column.justify = "right"
@@ -128,17 +134,36 @@ def _show_tally(console: Console, tally: Tally) -> bool:
         f"sent and proven: {totals[0] / tally.send_seconds:.0f} messages/s one after the other; "
         f"opened, validated, accepted (and traces answered): {totals[2] / tally.read_seconds:.0f} deliveries/s"
     )
-    return totals[1] == totals[2] and not totals[3]
+    console.print(
+        "as the senders know it from receipts: "
+        + ", ".join(f"{count} {stage}" for stage, count in sorted(confirmed.items()))
+    )
+    return totals[1] == totals[2] == confirmed["accepted"] == confirmed.total() and not totals[3]
 
 
-def _show_trace(console: Console, world: World, exchange: Exchange) -> None:
-    assert exchange.one_trace is not None
-    requester = world.clients["us.police.delaware"]
-    table = Table("from", "type", "stage", "entry", title="one trace, as its requester sees it")
-    for item in requester.conversation(exchange.one_trace):
-        m = item.manifest
-        table.add_row(m.sender, m.type, m.stage.value if m.stage else "", str(item.index))
+def _show_traces(console: Console, exchange: Exchange) -> None:
+    found_out = list(exchange.traces())
+    table = Table("what became of it", "traces", "answered by", "for example, as its requester reads it")
+    for outcome, count in Counter(outcome for outcome, _, _ in found_out).most_common():
+        _, _, answer = next(each for each in found_out if each[0] == outcome)
+        table.add_row(outcome, str(count), answer.manifest.sender, _in_words(answer))
     console.print(table)
+
+
+def _in_words(answer: ConversationItem) -> str:
+    content = answer.content
+    if isinstance(content, TracingAcknowledgement):
+        return "; ".join(f"{m.path}: {m.why}" for m in content.missing)
+    assert isinstance(content, TracingResponse)
+    result = content.item_results[0]
+    if result.refusal is not None:
+        return f"{', '.join(result.refusal.reasons)}: {result.refusal.text}"
+    if result.inability is not None:
+        return result.inability.text
+    sale = result.chain[0]
+    place = sale.from_.place if sale.from_ is not None else None
+    where = f" by a dealer in {place.name}, {place.subdivision}" if place is not None else ""
+    return f"{sale.event.value.lower()} sale on {sale.date}{where}; time to crime {result.time_to_crime_days} days"
 
 
 def _show_inventions(console: Console, inventions: Inventions) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from countermark_client import Client, Draft, Received
+from countermark_client import Client, ConversationItem, Draft, Received, Sent
 from countermark_protocol.codes.tracing import RefusalReason
 from countermark_protocol.encoding import JsonObject
 from countermark_protocol.handling import Classification, Handling, HandlingCode, Tlp, UsePurpose
+from countermark_protocol.messages.tracing_request import TracingAcknowledgement
+from countermark_protocol.messages.tracing_response import TracingResponse
 from demo import other_notices, records, traces
 from demo.inventions import Agency, Inventions
-from demo.world import CAST, GROUP, GROUP_MEMBERS, World
+from demo.world import CAST, GROUP, World
 
 Track = Callable[[Iterable[Draft], str, int], Iterable[Draft]]
 
@@ -37,7 +39,8 @@ class Tally:
         delivered: deliveries signed for (one for each recipient).
         accepted: deliveries accepted.
         rejected: deliveries rejected.
-        seconds: spent sending.
+        send_seconds: spent sending what is not an answer.
+        read_seconds: spent reading, receipting and answering.
     """
 
     sent: Counter[str] = field(default_factory=Counter)
@@ -50,7 +53,7 @@ class Tally:
 
 def agency_of(address: str) -> Agency:
     """The agency that plays an endpoint."""
-    name, endpoints = CAST[address.split(".")[0]]
+    name, endpoints = CAST[address.split(".", maxsplit=1)[0]]
     return Agency(name, endpoints[address])
 
 
@@ -86,7 +89,8 @@ class Exchange:
         self._register: dict[str, records.Row] = {}
         self._asked_for_more = False
         self._refused = False
-        self.one_trace: bytes | None = None
+        self.sent: dict[str, list[bytes]] = {address: [] for address in world.clients}
+        self.requests: list[bytes] = []
 
     # --- sending ---
 
@@ -97,10 +101,14 @@ class Exchange:
         for outcome in client.send_many(self._track(drafts, label, len(drafts))):
             if outcome.sent is None:
                 raise outcome.error or RuntimeError("neither sent nor refused")
-            self.tally.sent[outcome.sent.type] += 1
-            if outcome.sent.type == "tracing-request" and self.one_trace is None:
-                self.one_trace = outcome.sent.message
+            self._note(sender, outcome.sent)
+            if outcome.sent.type == "tracing-request":
+                self.requests.append(outcome.sent.message)
         self.tally.send_seconds += time.monotonic() - began
+
+    def _note(self, sender: str, sent: Sent) -> None:
+        self.tally.sent[sent.type] += 1
+        self.sent[sender].append(sent.message)
 
     def _draft(self, kind: str, content: JsonObject, to: Sequence[str]) -> Draft:
         return Draft(type=kind, content=content, to=to, handling=handling(), exercise=True)
@@ -157,22 +165,32 @@ class Exchange:
         alert = other_notices.trade_route_alert(
             rows, agency_of(customs), self._inventions, from_state="GA", today=self._today
         )
-        self.send_all(customs, [self._draft("trade-route-alert", alert, [f"group:{GROUP}"])], "alert to a group")
+        self.send_all(
+            customs, [self._draft("trade-route-alert", alert, [f"group:{GROUP}"])], "alert to a group"
+        )
         contact = "br.contact.national"
         marking = other_notices.marking_system_description(agency_of(contact), self._inventions)
         everybody = [address for address in self._world.clients if address != contact]
-        self.send_all(contact, [self._draft("marking-system-description", marking, everybody)], "marking description")
+        self.send_all(
+            contact, [self._draft("marking-system-description", marking, everybody)], "marking description"
+        )
         police = agency_of(POLICE)
         size = DESTROYED // 4
         notices = [
             other_notices.destruction_notice(
-                rows[n * size : (n + 1) * size], police, self._inventions, number=n + 1, destroyed_on=self._today
+                rows[n * size : (n + 1) * size],
+                police,
+                self._inventions,
+                number=n + 1,
+                destroyed_on=self._today,
             )
             for n in range(4)
         ]
         to = [NATIONAL, REGISTRY]
         self.send_all(
-            POLICE, [self._draft("destruction-notice", notice, to) for notice in notices], "destruction notices"
+            POLICE,
+            [self._draft("destruction-notice", notice, to) for notice in notices],
+            "destruction notices",
         )
 
     # --- reading ---
@@ -181,7 +199,9 @@ class Exchange:
         """Every endpoint opens, validates and accepts what came; who was asked answers; until nothing is new."""
         began = time.monotonic()
         while True:
-            new = sum(self._read_one(address, client, track) for address, client in self._world.clients.items())
+            new = sum(
+                self._read_one(address, client, track) for address, client in self._world.clients.items()
+            )
             if not new:
                 break
         for client in self._world.clients.values():
@@ -219,8 +239,9 @@ class Exchange:
             received_at=received,
             ask_for_more=ask_for_more,
         )
-        client.reply(message, "tracing-acknowledgement", acknowledgement, handling=handling())
-        self.tally.sent["tracing-acknowledgement"] += 1
+        self._note(
+            address, client.reply(message, "tracing-acknowledgement", acknowledgement, handling=handling())
+        )
         if ask_for_more:
             self._asked_for_more = True
             return
@@ -229,15 +250,26 @@ class Exchange:
         response = traces.tracing_response(
             row, request, agency, self._inventions, request_id=message.manifest.id, refusal=refusal
         )
-        client.reply(
-            message,
-            "tracing-response",
-            response,
-            handling=handling(HandlingCode.H1, originator_control=True),
-        )
-        self.tally.sent["tracing-response"] += 1
+        restricted = handling(HandlingCode.H1, originator_control=True)
+        self._note(address, client.reply(message, "tracing-response", response, handling=restricted))
 
+    # --- looking back ---
 
-def group_size() -> int:
-    """Endpoints that the alert reaches."""
-    return len(GROUP_MEMBERS)
+    def confirmed(self) -> Counter[str]:
+        """Deliveries by stage as their *senders* see them, from the receipts in their boxes."""
+        stages: Counter[str] = Counter()
+        for address, messages in self.sent.items():
+            for message in messages:
+                stages.update(r.stage for r in self._world.clients[address].status(message).recipients)
+        return stages
+
+    def traces(self) -> Iterator[tuple[str, ConversationItem, ConversationItem]]:
+        """Each trace as its requester sees it: what became of it, the request, and the last answer."""
+        requester = self._world.clients[POLICE]
+        for request in self.requests:
+            first, *_, last = requester.conversation(request)
+            answer = last.content
+            if isinstance(answer, TracingResponse):
+                yield answer.item_results[0].outcome.value, first, last
+            elif isinstance(answer, TracingAcknowledgement):
+                yield answer.status.value, first, last

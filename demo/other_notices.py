@@ -8,16 +8,14 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from demo.records import Row, calibre_of, checked, delaware_day, delaware_item
-
 from countermark_protocol.codes.matching import UNKNOWN_TEXT
+from demo.records import Row, calibre_of, checked, delaware_day, delaware_item
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from demo.inventions import Agency, Inventions
-
     from countermark_protocol.encoding import JsonObject
+    from demo.inventions import Agency, Inventions
 
 
 def destruction_notice(

@@ -23,9 +23,8 @@ from countermark_protocol.codes.tables import CodeListName, load_code_list
 from countermark_protocol.registry import validate_content
 
 if TYPE_CHECKING:
-    from demo.inventions import Agency, Inventions
-
     from countermark_protocol.encoding import JsonObject
+    from demo.inventions import Agency, Inventions
 
 Row = Mapping[str, str]
 

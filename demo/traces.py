@@ -10,15 +10,13 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Final
 
+from countermark_protocol.codes.matching import UNKNOWN_TEXT
 from demo.records import Row, checked, delaware_day, delaware_event, delaware_item
 
-from countermark_protocol.codes.matching import UNKNOWN_TEXT
-
 if TYPE_CHECKING:
-    from demo.inventions import Agency, Inventions
-
     from countermark_protocol.codes.tracing import RefusalReason
     from countermark_protocol.encoding import JsonObject
+    from demo.inventions import Agency, Inventions
 
 #: Default time for an answer (domain page 6.2), in days.
 REPLY_DAYS: Final = 30

@@ -180,7 +180,15 @@ def found(root: Path) -> World:
 @contextmanager
 def serving(world: World) -> Iterator[None]:
     """The broker in a process of its own, stopped at the end whatever happens."""
-    command = [sys.executable, "-m", "countermark_broker.cli", "serve", "--home", str(world.broker_home), "--json-lines"]
+    command = [
+        sys.executable,
+        "-m",
+        "countermark_broker.cli",
+        "serve",
+        "--home",
+        str(world.broker_home),
+        "--json-lines",
+    ]
     log = (world.root / "broker.log").open("w", encoding="utf-8")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=dict(os.environ))
     try:

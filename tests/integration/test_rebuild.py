@@ -1,5 +1,6 @@
 """Everything but entries, stanzas and contents is a view: a rebuild gives it again."""
 
+import asyncio
 import sqlite3
 
 import pytest
@@ -28,8 +29,6 @@ async def lively(world, home):
         )
         await accept_message(node, reply.data)
         await accept_directory(node, world.endpoint_statement("ke.border.busia"))
-        import asyncio
-
         await asyncio.gather(
             *(accept_message(node, world.message(NAIROBI, [KAMPALA]).data) for _ in range(270))
         )
@@ -105,7 +104,7 @@ async def test_a_damaged_view_is_found_and_remade(world, lively, damage, finding
     [
         "UPDATE entries SET secret = zeroblob(32) WHERE kind = 9",
         "UPDATE entries SET document = zeroblob(100) WHERE entry = 5",
-        "UPDATE entries SET kind = 10 WHERE entry = 20",
+        "UPDATE entries SET kind = kind + 1 WHERE entry = 5",
         "UPDATE entries SET dir_number = 9999 WHERE entry = 3",
         "UPDATE entries SET leaf = (SELECT leaf FROM entries WHERE entry = 19) WHERE entry = 20",
         "PRAGMA foreign_keys=OFF; DELETE FROM entries WHERE entry = 6",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import shutil
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from countermark_broker.app import Broker, Parts, build_parts
-from countermark_broker.config import Settings, load_settings
+from countermark_broker.app import Broker, build_parts
+from countermark_broker.config import load_settings
 from countermark_broker.log.faults import FaultPoints
 from countermark_broker.services.accept import accept_directory
 from countermark_broker.services.founding import complete_founding, found_log
@@ -23,7 +23,7 @@ from countermark_broker.store.migrate import find_migrations
 from countermark_protocol.keyfile import StoredKey
 from countermark_protocol.keys import Algorithm
 from support.api_client import ApiClient
-from support.world import BROKER, World, seed
+from support.world import World, seed
 
 AUTHORITY = "broker.example.org"
 PASSPHRASE = "correct horse battery staple"
@@ -57,7 +57,6 @@ async def found(world: World, home: Path) -> None:
     await found_log(
         parts.node, parts.appender, find_migrations(None), document, keyring(world), "node-1"
     )
-    world.newest[f"keys/{BROKER}"] = world.newest.get(f"keys/{BROKER}", b"")
     parts.node.sequencer.start()
     for data in world.setup():
         await accept_directory(parts.node, data)
@@ -148,8 +147,6 @@ def world() -> World:
 @pytest.fixture
 def home(founded_template: Path, tmp_path: Path) -> Path:
     """A founded home of one's own."""
-    import shutil
-
     target = tmp_path / "home"
     shutil.copytree(founded_template, target)
     return target
@@ -178,3 +175,23 @@ def api(http_broker: HttpBroker) -> Iterator[ApiClient]:
     client.close()
 
 
+
+
+@pytest.fixture(scope="session")
+def key_file_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The broker's key file, made once: Argon2id is slow on purpose."""
+    path = tmp_path_factory.mktemp("keys") / "broker.keys"
+    keys = (
+        StoredKey("log", Algorithm.ED25519, seed("log")),
+        StoredKey("node", Algorithm.ED25519, seed("node")),
+    )
+    write_keys(path, keys, PASSPHRASE)
+    return path
+
+
+@pytest.fixture
+def process_home(home: Path, key_file_template: Path) -> Path:
+    """A founded home that a process of its own can serve."""
+    (home / "keys").mkdir(mode=0o700)
+    shutil.copy(key_file_template, home / "keys" / "broker.keys")
+    return home

@@ -371,10 +371,11 @@ class TestBroker:
         start = _number(exchange, "from", 0, 2**53 - 1, 0)
         limit = _number(exchange, "limit", 1, MAX_PAGE, 100)
         wait = _number(exchange, "wait", 0, 60, 0)
-        indexes = self._boxes.get((address, box), [])[start : start + limit]
+        held = self._boxes.setdefault((address, box), [])
+        if wait and len(held) <= start and self._pass_time is not None:
+            self._pass_time(wait)
+        indexes = held[start : start + limit]
         if not indexes:
-            if wait and self._pass_time is not None:
-                self._pass_time(wait)
             account = self._account(address, request, Verdict.END_OF_BOX, None)
             page = BoxPage(self.checkpoint, (), account)
         else:
