@@ -1,16 +1,21 @@
 """Bad input over real HTTP: a problem with a stable code, nothing stored, and the good ones beside it unharmed."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from countermark_protocol.accounts import Verdict
+from countermark_protocol.answers import parse_accepted
+from countermark_protocol.claims import Seen
 from countermark_protocol.documents import encode_document, make_signature, parse_document, sign_document
 from countermark_protocol.encoding import encode_json
 from countermark_protocol.recipients import recipients_root
+from countermark_protocol.signers import Es256Signer
 from countermark_protocol.submission import MAX_SUBMISSION_BYTES, encode_submission
-from support.world import BRUSSELS, DAY, KAMPALA, LYON, NAIROBI, hash_of, now_ms, signer
+from support.broker_fixtures import HttpBroker
+from support.world import BRUSSELS, DAY, KAMPALA, LYON, NAIROBI, World, hash_of, now_ms, seed, signer
 
 #: name → (how to make it, status, code, whether the refusal bears an account)
 CASES = {}
@@ -205,15 +210,11 @@ def sealed_to_another_key(world):
 
 @case(409, "seen_ahead", account=True)
 def seen_what_is_not_there(world):
-    from countermark_protocol.claims import Seen
-
     return good(world, seen=Seen(10**9, bytes(32))).data
 
 
 @case(409, "seen_other_root", account=True)
 def seen_another_root(world):
-    from countermark_protocol.claims import Seen
-
     return good(world, seen=Seen(3, bytes(32))).data
 
 
@@ -230,11 +231,6 @@ def size_of(api):
 @pytest.fixture(scope="module")
 def shared(founded_template, tmp_path_factory):
     """One broker for all cases: none of them may leave a trace."""
-    import shutil
-
-    from support.broker_fixtures import HttpBroker
-    from support.world import World
-
     home = tmp_path_factory.mktemp("bad") / "home"
     shutil.copytree(founded_template, home)
     world = World()
@@ -256,7 +252,8 @@ def test_alone(shared, name):
     answer = api.post_message(data)
     problem = api.problem(answer, code)
     assert problem.status == status
-    assert problem.detail and problem.hint
+    assert problem.detail
+    assert problem.hint
     assert (problem.account is not None) == has_account
     if has_account:
         document = data[5 : 5 + int.from_bytes(data[1:5], "big")]
@@ -298,10 +295,6 @@ def test_an_id_names_one_message(shared):
 
 def test_same_payload_signed_again_is_answered_with_what_was_logged(shared):
     world, api, _ = shared
-    from countermark_protocol.answers import parse_accepted
-    from countermark_protocol.signers import Es256Signer
-    from support.world import seed
-
     sealed = good(world)
     assert api.post_message(sealed).status_code == 201
     # Even with a signature that counts for nothing: the repeat is answered before signatures are checked.
@@ -313,7 +306,7 @@ def test_same_payload_signed_again_is_answered_with_what_was_logged(shared):
 
 
 def test_an_exception_tells_nothing(shared, monkeypatch):
-    world, api, broker = shared
+    _world, api, _broker = shared
 
     async def broken(*_args):
         raise RuntimeError("secret detail")

@@ -34,8 +34,8 @@ def governors(tmp_path):
     return world, [x for path in files for x in ("--governor", path)]
 
 
-def init(home, options, *more):
-    return run_cli(
+def init(home, options, *more, run=run_cli):
+    return run(
         "init", "--home", home, "--origin", "log.example.org/cli", "--broker-address", "xo-x.broker.main",
         "--authority-host", "localhost:8470", "--quorum", 2, *options, *more,
     )  # fmt: skip
@@ -47,13 +47,13 @@ def test_from_init_to_serving(tmp_path, governors):
     made = init(home, options, "--json")
     assert made.returncode == 0, made.stderr
     draft = json.loads(made.stdout)
-    fails(init(home, options), 1, "home_in_use")
+    fails(init(home, options, run=in_process), 1, "home_in_use")
     assert (home / "keys" / "broker.keys").stat().st_mode & 0o777 == 0o600
 
-    unsigned = run_cli("found", "--home", home, "--founding", draft["draft"])
+    unsigned = in_process("found", "--home", home, "--founding", draft["draft"])
     fails(unsigned, 1, "too_few_signatures")
     assert not (home / "checkpoint").exists()
-    fails(run_cli("serve", "--home", home), 1, "not_migrated")
+    fails(in_process("serve", "--home", home), 1, "not_migrated")
 
     data = (home / "founding.draft").read_bytes()
     for governor in world.governors:
@@ -64,17 +64,17 @@ def test_from_init_to_serving(tmp_path, governors):
     assert founded.returncode == 0, founded.stdout
     assert json.loads(founded.stdout)["size"] == 2
     assert json.loads(founded.stdout)["fingerprint"] == draft["fingerprint"]
-    again = run_cli("found", "--home", home, "--founding", signed, "--json")
+    again = in_process("found", "--home", home, "--founding", signed, "--json")
     assert json.loads(again.stdout) == json.loads(founded.stdout)
-    shown = run_cli("fingerprint", home / "founding.trust", "--json")
+    shown = in_process("fingerprint", home / "founding.trust", "--json")
     assert json.loads(shown.stdout)["fingerprint"] == draft["fingerprint"]
     assert len(json.loads(shown.stdout)["signatures"]) == 5
 
     (home / "keys" / "administrator.keys").rename(tmp_path / "kept elsewhere")
-    doctor = run_cli("doctor", "--home", home, "--json")
+    doctor = in_process("doctor", "--home", home, "--json")
     assert json.loads(doctor.stdout)["ok"], doctor.stdout
-    assert run_cli("migrate", "--home", home).returncode == 0
-    rebuilt = run_cli("rebuild", "--check", "--home", home, "--json")
+    assert in_process("migrate", "--home", home).returncode == 0
+    rebuilt = in_process("rebuild", "--check", "--home", home, "--json")
     assert json.loads(rebuilt.stdout) == {"entries": 2, "findings": [], "rewritten": False}
 
     broker = BrokerProcess(world, home).wait_until_listening()

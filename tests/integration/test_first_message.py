@@ -18,7 +18,7 @@ def test_a_message_goes_all_the_way(world, api):
     assert answer.status_code == 201
     accepted, leaf = api.verify_accepted(answer, sealed.document, sealed.expected_deliveries())
 
-    entries, state, account = api.verified_box(KAMPALA, Box.ROUTINE)
+    entries, _, account = api.verified_box(KAMPALA, Box.ROUTINE)
     assert [statement_hash(e.document) for e in entries] == [leaf.statement]
     manifest = parse_manifest(parse_document(entries[0].document).claims)
     own = entries[0].recipient
@@ -39,7 +39,7 @@ def test_a_message_goes_all_the_way(world, api):
 
     done = world.receipt(KAMPALA, [sealed], ReceiptStage.ACCEPTED)
     assert api.post_receipt(done, KAMPALA).status_code == 201
-    notices, state, account = api.verified_box(NAIROBI, Box.NOTICES)
+    notices, _state, account = api.verified_box(NAIROBI, Box.NOTICES)
     assert [e.document for e in notices] == [receipt, done]
     verified = api.verify_account_of(account, api.last_digest)
     assert verified.verdict is Verdict.END_OF_BOX

@@ -102,5 +102,11 @@ def test_metrics_count_what_happened(world, api):
     assert 'countermark_accepted_total{kind="message"} 1.0' in text
     assert 'countermark_refused_total{code="unknown_version"} 1.0' in text
     assert "countermark_unverified_rejects_total 1.0" in text
-    for name in ("group_statements", "commit_seconds", "published_size", "checkpoint_age_seconds", "listeners"):
+    for name in (
+        "group_statements",
+        "commit_seconds",
+        "published_size",
+        "checkpoint_age_seconds",
+        "listeners",
+    ):
         assert f"countermark_{name}" in text

@@ -5,12 +5,14 @@ import sqlite3
 
 import pytest
 
+from countermark_broker.app import build_parts
+from countermark_broker.config import load_settings
 from countermark_broker.errors import FatalError
 from countermark_broker.services.accept import accept_directory, accept_message, accept_receipt
 from countermark_broker.services.maintenance import rebuild_views
 from countermark_broker.services.node import Caller
 from countermark_protocol.receipts import ReceiptStage
-from support.broker_fixtures import running
+from support.broker_fixtures import keyring, running
 from support.world import BRUSSELS, KAMPALA, LYON, NAIROBI
 
 
@@ -25,7 +27,10 @@ async def lively(world, home):
         for stage in (ReceiptStage.DELIVERED, ReceiptStage.ACCEPTED):
             await accept_receipt(node, world.receipt(KAMPALA, [first], stage), Caller(KAMPALA, bytes(32)))
         reply = world.reply(
-            KAMPALA, first, type="tracing-acknowledgement", extra={"stage": "acknowledged", "outcome": NO_OUTCOME}
+            KAMPALA,
+            first,
+            type="tracing-acknowledgement",
+            extra={"stage": "acknowledged", "outcome": NO_OUTCOME},
         )
         await accept_message(node, reply.data)
         await accept_directory(node, world.endpoint_statement("ke.border.busia"))
@@ -51,10 +56,6 @@ def sql(home, *statements):
 
 
 async def rebuild(world, home, check_only):
-    from countermark_broker.app import build_parts
-    from countermark_broker.config import load_settings
-    from support.broker_fixtures import keyring
-
     node = build_parts(load_settings(home, {}), keyring(world)).node
     try:
         return await rebuild_views(node, check_only=check_only)

@@ -9,7 +9,8 @@ from countermark_protocol.answers import parse_accepted
 from countermark_protocol.boxes import Box
 from countermark_protocol.encoding import parse_base64url, parse_object
 from countermark_protocol.receipts import ReceiptItem, ReceiptStage, RejectionReason
-from support.world import BRUSSELS, KAMPALA, LYON, NAIROBI, hash_of, now_ms
+from countermark_protocol.records import Ground, RevocationRecord
+from support.world import BRUSSELS, KAMPALA, LYON, NAIROBI, hash_of, now_ms, signer
 
 
 @pytest.fixture
@@ -145,15 +146,11 @@ def test_the_directory_is_read_by_any_standing_key(world, api):
     target = "/v1/directory?from=0&limit=500"
     for key in (world.governors[0], world.agencies[LYON].administrator, world.authority("ke")):
         assert api.request("GET", target, by=key).status_code == 200
-    from support.world import signer
-
     assert api.problem(api.request("GET", target, by=signer("nobody")), "unknown_key").status == 401
     assert api.problem(api.request("GET", target), "signature_missing").status == 400
 
 
 def test_a_revoked_key_counts_for_nothing(world, api, message):
-    from countermark_protocol.records import Ground, RevocationRecord
-
     agency = world.agencies[KAMPALA]
     record = RevocationRecord(agency.instance.public_key.key_id, Ground.COMPROMISE, now_ms())
     revocation = world.revocation(agency.instance, record, [agency.administrator])

@@ -9,13 +9,14 @@ import pytest
 from countermark_broker.app import Broker, build_parts
 from countermark_broker.config import load_settings
 from countermark_broker.errors import FatalError, NotStorableError, UnavailableError
+from countermark_broker.log import appender
 from countermark_broker.services.accept import accept_directory, accept_message
-from countermark_broker.services.maintenance import rebuild_views
-from countermark_protocol.checkpoint import sign_checkpoint
-from countermark_protocol.errors import PolicyError
 from countermark_broker.services.accounts import NegativeAnswer
+from countermark_broker.services.maintenance import rebuild_views
+from countermark_protocol.checkpoint import parse_checkpoint, sign_checkpoint
+from countermark_protocol.errors import PolicyError
 from support.broker_fixtures import keyring, running
-from support.world import KAMPALA, NAIROBI
+from support.world import KAMPALA, NAIROBI, signer
 
 
 class FailAt:
@@ -66,7 +67,15 @@ async def test_the_commit_order(world, home):
 
 
 @pytest.mark.parametrize(
-    "point", ["before_lock", "under_lock", "after_append_before_commit", "after_commit", "before_sign", "after_store_advance"]
+    "point",
+    [
+        "before_lock",
+        "under_lock",
+        "after_append_before_commit",
+        "after_commit",
+        "before_sign",
+        "after_store_advance",
+    ],
 )
 async def test_a_failure_at_any_step_is_repaired_by_the_same_routine(world, home, point):
     """Also where the write persisted but was reported failed (after_commit, after_store_advance)."""
@@ -115,8 +124,6 @@ async def test_one_statement_that_the_database_refuses_stands_alone(world, home)
 
 
 async def test_a_defect_met_by_one_statement_does_not_touch_the_others(world, home, monkeypatch):
-    from countermark_broker.log import appender
-
     messages = [world.message(NAIROBI, [KAMPALA]) for _ in range(5)]
     real = appender.append_statement
 
@@ -143,7 +150,9 @@ async def test_the_same_message_twice_in_one_group_is_one_entry(world, home):
 
 
 async def test_a_committed_head_without_checkpoint_is_published_at_start(world, home):
-    broker = Broker(build_parts(load_settings(home, {}), keyring(world), None, FailAt("before_sign", OSError(5, "io"))))
+    broker = Broker(
+        build_parts(load_settings(home, {}), keyring(world), None, FailAt("before_sign", OSError(5, "io")))
+    )
     broker.node.publisher.on_advance(lambda *_: None)
     async with running(world, home, FailAt("before_sign", OSError(5, "io"))) as first:
         sealed = world.message(NAIROBI, [KAMPALA])
@@ -196,12 +205,11 @@ async def test_a_database_with_another_past_is_fatal(world, home):
 
 
 async def test_a_store_that_the_log_key_did_not_sign_is_fatal(world, home):
-    from countermark_protocol.checkpoint import parse_checkpoint
-    from support.world import signer
-
     path = home / "checkpoint" / "checkpoint"
     stored, thief = parse_checkpoint(path.read_bytes()), signer("thief")
-    path.write_bytes(sign_checkpoint(world.origin, stored.size, stored.root, thief.sign, thief.public_key.raw))
+    path.write_bytes(
+        sign_checkpoint(world.origin, stored.size, stored.root, thief.sign, thief.public_key.raw)
+    )
     await start_fails(world, home, "store_not_signed")
 
 
@@ -251,7 +259,10 @@ async def test_what_was_taken_is_finished_when_stopping(world, home):
 
 async def test_refusals_are_accounts_under_a_published_size(world, home):
     async with running(world, home) as broker:
-        good, bad = world.message(NAIROBI, [KAMPALA]), world.message("xo-interpol.organisation.iarms", [KAMPALA])
+        good, bad = (
+            world.message(NAIROBI, [KAMPALA]),
+            world.message("xo-interpol.organisation.iarms", [KAMPALA]),
+        )
         _, refused = await asyncio.gather(post(broker, good), post(broker, bad), return_exceptions=True)
         assert isinstance(refused, NegativeAnswer)
         assert isinstance(refused.error, PolicyError)

@@ -2,10 +2,16 @@
 
 import asyncio
 
-from countermark_broker.services.accept import accept_directory, accept_message
+import pytest
+
+from countermark_broker.errors import FatalError
+from countermark_broker.services.accept import accept_directory, accept_message, accept_receipt
 from countermark_broker.services.deliver import read_page
 from countermark_broker.services.maintenance import rebuild_views
 from countermark_broker.services.node import Caller
+from countermark_broker.services.release import read_ciphertext, read_stanza
+from countermark_broker.services.statements import read_statement_of
+from countermark_broker.store.head import read_head
 from countermark_protocol.boxes import Box
 from support.broker_fixtures import running
 from support.world import KAMPALA, NAIROBI
@@ -52,3 +58,47 @@ async def test_a_long_poll_sees_what_the_other_node_published(world, home):
         await accept_message(one.node, sealed.data)
         page = await waiting
         assert [e.document for e in page.entries] == [sealed.document]
+
+
+async def test_what_one_node_answered_the_other_one_holds(world, home):
+    """Even before the other has looked at the checkpoint store again."""
+    async with running(world, home) as one, running(world, home) as two:
+        sealed = world.message(NAIROBI, [KAMPALA])
+        await accept_message(one.node, sealed.data)
+        found = await read_statement_of(two.node, Caller(NAIROBI, bytes(32)), sealed.payload_hash)
+        assert found.document == sealed.document
+        receipt = world.receipt(KAMPALA, [sealed])
+        answer = await accept_receipt(one.node, receipt, Caller(KAMPALA, bytes(32)))
+        stanza = await read_stanza(two.node, Caller(KAMPALA, bytes(32)), sealed.payload_hash)
+        assert (stanza,) == answer.accepted.releases
+        content = await read_ciphertext(two.node, Caller(KAMPALA, bytes(32)), sealed.payload_hash)
+        assert content == sealed.content
+
+
+async def test_an_older_head_is_no_contradiction_but_under_the_lock_it_is(world, home):
+    """A reader may have read its head just before this node committed a directory statement."""
+    async with running(world, home) as broker:
+        node = broker.node
+        async with node.database.read() as connection:
+            head = await read_head(connection)
+            await accept_directory(node, world.endpoint_statement("ke.border.busia"))
+            newer = await node.holder.at(connection, head, locked=False)
+            assert newer.count == head.dir_count + 1
+            with pytest.raises(FatalError):
+                await node.holder.at(connection, head, locked=True)
+
+
+async def test_reading_and_writing_the_directory_at_once(world, home):
+    async with running(world, home) as broker:
+        names = [f"ke.border.post{i}" for i in range(12)]
+        statements = [world.endpoint_statement(name) for name in names]
+
+        async def read():
+            while node.holder.current.count < wanted:
+                await node.newest_directory()
+                await node.publisher.advance()
+
+        node = broker.node
+        wanted = node.holder.current.count + len(names)
+        await asyncio.gather(*(accept_directory(node, s) for s in statements), read(), read(), read())
+        assert node.health.fatal is None

@@ -59,13 +59,17 @@ async def test_a_receipt_in_time_prevents_it_and_a_late_one_still_releases(short
     async with running(world, home) as broker:
         sealed = await expire(world, broker.node, [KAMPALA, BRUSSELS])
         # Late, but before the notice: it prevents the notice.
-        answer = await accept_receipt(broker.node, world.receipt(KAMPALA, [sealed]), Caller(KAMPALA, bytes(32)))
+        answer = await accept_receipt(
+            broker.node, world.receipt(KAMPALA, [sealed]), Caller(KAMPALA, bytes(32))
+        )
         assert answer.accepted.releases
         assert await notify_once(broker.node) == 1
         (notice,) = await notices(broker.node)
         assert notice.recipient == BRUSSELS
         assert notice.message == sealed.payload_hash
-        late = await accept_receipt(broker.node, world.receipt(BRUSSELS, [sealed]), Caller(BRUSSELS, bytes(32)))
+        late = await accept_receipt(
+            broker.node, world.receipt(BRUSSELS, [sealed]), Caller(BRUSSELS, bytes(32))
+        )
         assert late.accepted.releases
 
 

@@ -70,7 +70,10 @@ async def test_a_trace_on_an_event_loop(world):
         assert (status.stage, status.reason) == ("rejected", "handling_unacceptable")
         assert status.details == {"message": "not for this desk"}
         outcomes = [
-            o async for o in kenya.send_many([Draft(type="tracing-request", content=testing.sample_request(), to=[BELGIUM])])
+            o
+            async for o in kenya.send_many(
+                [Draft(type="tracing-request", content=testing.sample_request(), to=[BELGIUM])]
+            )
         ]
         assert outcomes[0].sent is not None
         assert (await kenya.verify_log()).size == world.broker.state.size
@@ -133,7 +136,9 @@ def test_every_problem_is_named_by_recipient_before_anything_is_sealed(world):
     kenya = world.client(KENYA)
     with pytest.raises(PolicyError) as caught:
         kenya.send(
-            "tracing-request", testing.sample_request(), to=[BELGIUM, "zz.contact.none", "tz.contact.dodoma", UGANDA]
+            "tracing-request",
+            testing.sample_request(),
+            to=[BELGIUM, "zz.contact.none", "tz.contact.dodoma", UGANDA],
         )
     problems = {(p["recipient"], p["code"]) for p in caught.value.facts["problems"]}
     assert problems == {
@@ -217,7 +222,9 @@ def test_two_instances_of_one_endpoint_share_their_boxes(world):
 
 def test_what_is_not_collected_is_stated_and_late_is_told(world):
     kenya, belgium = world.client(KENYA), world.client(BELGIUM)
-    sent = kenya.send("tracing-request", testing.sample_request(), to=[BELGIUM], expires_in=timedelta(hours=1))
+    sent = kenya.send(
+        "tracing-request", testing.sample_request(), to=[BELGIUM], expires_in=timedelta(hours=1)
+    )
     world.clock.advance(hours=2)
     assert world.broker.tick() == 1
     assert world.broker.tick() == 0

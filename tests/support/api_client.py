@@ -24,7 +24,13 @@ from countermark_protocol.checkpoint import Checkpoint, parse_checkpoint, verify
 from countermark_protocol.claims import Kind
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document, statement_hash, verify_document
-from countermark_protocol.httpsig import RequestFacts, SignatureParams, request_digest, sign_request, signature_base
+from countermark_protocol.httpsig import (
+    RequestFacts,
+    SignatureParams,
+    request_digest,
+    sign_request,
+    signature_base,
+)
 from countermark_protocol.identifiers import Address
 from countermark_protocol.judging import judge_statement
 from countermark_protocol.leaf import Leaf, parse_leaf
@@ -60,7 +66,13 @@ class ApiClient:
     # --- requests ---
 
     def sign(
-        self, method: str, target: str, body: bytes | None, key: Any, created: int | None = None, authority: str | None = None
+        self,
+        method: str,
+        target: str,
+        body: bytes | None,
+        key: Any,
+        created: int | None = None,
+        authority: str | None = None,
     ) -> Signed:
         path, _, query = target.partition("?")
         facts = RequestFacts(method, authority or self.authority, path, query, body)

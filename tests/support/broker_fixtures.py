@@ -39,7 +39,9 @@ def write_home(world: World, home: Path, *, key_files: bool = False, **settings:
     home.mkdir(parents=True, exist_ok=True)
     lines = [f'origin = "{world.origin}"', f'authorities = ["{AUTHORITY}"]', "port = 0"]
     values: dict[str, Any] = {"store_poll_ms": 200, "heartbeat_ms": 200, "verify_threads": 2} | settings
-    lines += [f"{name} = {f'{chr(34)}{v}{chr(34)}' if isinstance(v, str) else v}" for name, v in values.items()]
+    lines += [
+        f"{name} = {f'{chr(34)}{v}{chr(34)}' if isinstance(v, str) else v}" for name, v in values.items()
+    ]
     (home / "broker.toml").write_text("\n".join(lines) + "\n")
     if key_files:
         keys = (
@@ -54,9 +56,7 @@ async def found(world: World, home: Path) -> None:
     """Found the log of a world in its home, and enrol everybody."""
     parts = build_parts(load_settings(home, {}), keyring(world))
     document = complete_founding(world.founding(), keyring(world))
-    await found_log(
-        parts.node, parts.appender, find_migrations(None), document, keyring(world), "node-1"
-    )
+    await found_log(parts.node, parts.appender, find_migrations(None), document, keyring(world), "node-1")
     parts.node.sequencer.start()
     for data in world.setup():
         await accept_directory(parts.node, data)
@@ -173,8 +173,6 @@ def api(http_broker: HttpBroker) -> Iterator[ApiClient]:
     client = http_broker.client()
     yield client
     client.close()
-
-
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,17 @@ class BrokerProcess:
         self.world = world
         self._log = (home / "serve.log").open("ab")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "countermark_broker.cli", "serve", "--home", str(home), "--port", "0", "--json-lines"],
+            [
+                sys.executable,
+                "-m",
+                "countermark_broker.cli",
+                "serve",
+                "--home",
+                str(home),
+                "--port",
+                "0",
+                "--json-lines",
+            ],
             env=environment(**variables),
             stdout=subprocess.PIPE,
             stderr=self._log,

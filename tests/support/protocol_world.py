@@ -72,7 +72,10 @@ def snapshot(state: LogState) -> Any:
             state.origin,
             state.frontier,
             state.time,
-            *(dict(m) for m in (state.entries, state.messages, state.ids, state.parties, state.boxes, state.roots)),
+            *(
+                dict(m)
+                for m in (state.entries, state.messages, state.ids, state.parties, state.boxes, state.roots)
+            ),
             d.head,
             d.count,
             d._history,
@@ -145,7 +148,9 @@ class ProtocolWorld(World):
         assert snapshot(self.state) == before
         return caught.value
 
-    def directory_statement(self, kind: Kind, name: str, record: Any, by: Iterable[Signer], **more: Any) -> bytes:
+    def directory_statement(
+        self, kind: Kind, name: str, record: Any, by: Iterable[Signer], **more: Any
+    ) -> bytes:
         """A signed directory statement of any record; `possession` and changed payload members in `more`."""
         return self.record_statement(kind, name, record, by, more.pop("possession", ()), **more)
 
@@ -157,7 +162,9 @@ class ProtocolWorld(World):
 
     # --- messages ---
 
-    def compose(self, sender: str = NAIROBI, recipients: Sequence[str] = (KAMPALA,), **changes: Any) -> Sealed:
+    def compose(
+        self, sender: str = NAIROBI, recipients: Sequence[str] = (KAMPALA,), **changes: Any
+    ) -> Sealed:
         """A message as `World.message`, by this world's clock."""
         sent_at = changes.pop("sent_at", self.now)
         changes.setdefault("handling", handling(retention_until=NOW + 1000 * DAY))
@@ -177,7 +184,9 @@ class ProtocolWorld(World):
         self.put(sealed)
         return sealed
 
-    def resigned(self, sealed: Sealed, *signers: Any, possession: Iterable[Any] = (), payload: Any = None) -> Sealed:
+    def resigned(
+        self, sealed: Sealed, *signers: Any, possession: Iterable[Any] = (), payload: Any = None
+    ) -> Sealed:
         """The same submission under other signatures (and, where given, another payload)."""
         old = parse_document(sealed.document)
         body = old.payload if payload is None else encode_json(payload)
@@ -198,7 +207,9 @@ class ProtocolWorld(World):
         to = changes.pop("sender", message.manifest.sender if isinstance(message, Sealed) else NAIROBI)
         by = changes.pop("by", self.node_key)
         notice = Undelivered(
-            Header(Kind.UNDELIVERED, changes.pop("origin", self.origin), changes.pop("seen", Seen(0, EMPTY_ROOT))),
+            Header(
+                Kind.UNDELIVERED, changes.pop("origin", self.origin), changes.pop("seen", Seen(0, EMPTY_ROOT))
+            ),
             changes.pop("author", BROKER),
             Address(to),
             message.payload_hash if isinstance(message, Sealed) else message,
@@ -225,9 +236,7 @@ class ProtocolWorld(World):
     def checkpoint_bytes(self, size: int | None = None) -> bytes:
         """The signed checkpoint of this size."""
         at = self.state.size if size is None else size
-        return sign_checkpoint(
-            self.origin, at, self.root(at), self.log_key.sign, self.log_key.public_key.raw
-        )
+        return sign_checkpoint(self.origin, at, self.root(at), self.log_key.sign, self.log_key.public_key.raw)
 
     def checkpoint(self, size: int | None = None) -> Checkpoint:
         """The verified checkpoint of this size."""

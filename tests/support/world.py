@@ -24,7 +24,14 @@ from countermark_protocol.documents import (
 )
 from countermark_protocol.encoding import encode_json
 from countermark_protocol.handling import Classification, Handling, HandlingCode, Tlp, UsePurpose
-from countermark_protocol.identifiers import Address, AuthorityCode, Origin, Role, authority_of, make_message_id
+from countermark_protocol.identifiers import (
+    Address,
+    AuthorityCode,
+    Origin,
+    Role,
+    authority_of,
+    make_message_id,
+)
 from countermark_protocol.manifest import Manifest, Urgency
 from countermark_protocol.merkle import EMPTY_ROOT
 from countermark_protocol.parts import split_content
@@ -174,7 +181,13 @@ class World:
     # --- directory ---
 
     def record_statement(
-        self, kind: Kind, name: str, record: Record, signers: Iterable[Any], possession: Iterable[Any] = (), **changes: Any
+        self,
+        kind: Kind,
+        name: str,
+        record: Record,
+        signers: Iterable[Any],
+        possession: Iterable[Any] = (),
+        **changes: Any,
     ) -> bytes:
         """A signed directory statement that follows the newest one of its subject."""
         subject = subject_of(kind, name)
@@ -204,22 +217,20 @@ class World:
 
     def broker_keys(self) -> bytes:
         """Entry 1."""
-        record = KeysRecord(
-            BROKER, (InstanceKey(self.node_key.public_key, "node-1"),), None, None, 0, {}
-        )
+        record = KeysRecord(BROKER, (InstanceKey(self.node_key.public_key, "node-1"),), None, None, 0, {})
         return self.record_statement(Kind.KEYS, BROKER, record, [self.administrator], [self.node_key])
 
     def policy_statement(self, policy: Policy | None = None) -> bytes:
         """The policy table."""
-        return self.record_statement(
-            Kind.POLICY, "", policy or self.policy, self.governors[: self.quorum]
-        )
+        return self.record_statement(Kind.POLICY, "", policy or self.policy, self.governors[: self.quorum])
 
     def authority(self, code: str) -> Ed25519Signer:
         """The key of an authority."""
         return signer(f"authority {code}")
 
-    def authority_statement(self, code: str, roles: Sequence[Role] | None = None, state: State = State.ACTIVE) -> bytes:
+    def authority_statement(
+        self, code: str, roles: Sequence[Role] | None = None, state: State = State.ACTIVE
+    ) -> bytes:
         """Admits an authority; all roles unless told otherwise."""
         key = self.authority(code)
         fresh = f"authority/{code}" not in self.newest
@@ -268,7 +279,9 @@ class World:
     def group_statement(self, name: str, members: Sequence[str]) -> bytes:
         """A group of endpoints."""
         record = GroupRecord(name, f"Group {name}", tuple(map(Address, members)), State.ACTIVE)  # type: ignore[arg-type]
-        return self.record_statement(Kind.GROUP, name, record, [self.authority(name.split("/")[0])])
+        return self.record_statement(
+            Kind.GROUP, name, record, [self.authority(name.split("/", maxsplit=1)[0])]
+        )
 
     def revocation(self, key: Any, record: RevocationRecord, by: Sequence[Any]) -> bytes:
         """Revokes a key."""
@@ -290,7 +303,7 @@ class World:
         sender: str,
         recipients: Sequence[str],
         *,
-        type: str = "confiscation-notice",
+        type: str = "confiscation-notice",  # noqa: A002  the manifest's own word
         content: dict[str, Any] | None = None,
         seen: Seen = NOTHING_SEEN,
         signer: Any = None,
@@ -336,11 +349,23 @@ class World:
         data = encode_submission(document, rows, stanzas, ciphertext)
         return Sealed(data, document, manifest, rows, stanzas, ciphertext, secrets)
 
-    def reply(self, sender: str, to: Sealed, *, type: str = "tracing-response", **changes: Any) -> Sealed:
+    def reply(
+        self,
+        sender: str,
+        to: Sealed,
+        *,
+        type: str = "tracing-response",  # noqa: A002  the manifest's own word
+        **changes: Any,
+    ) -> Sealed:
         """An answer to a message, to its sender alone."""
         first = to.manifest.conversation or to.payload_hash
         return self.message(
-            sender, [to.manifest.sender], type=type, conversation=first, in_reply_to=to.payload_hash, **changes
+            sender,
+            [to.manifest.sender],
+            type=type,
+            conversation=first,
+            in_reply_to=to.payload_hash,
+            **changes,
         )
 
     def receipt(

@@ -73,7 +73,7 @@ class Settings(BaseSettings):
         default=4096, ge=1, description="recipients a commit: bounds the time one group holds the lock"
     )
     max_waiting: int = Field(
-        default=4096, ge=1, description="statements waiting for a commit; bounds memory, then 503"
+        default=4096, ge=1, description="statements waiting for a commit; bounds memory, then 429"
     )
     verify_threads: int = Field(
         default=0, ge=0, le=256, description="threads that verify signatures; 0: one a processor"

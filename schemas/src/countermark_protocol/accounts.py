@@ -195,7 +195,8 @@ def verify_account(document: Document, directory: Directory, log: Origin, reques
     at = account.seen.size - 1
     signers = document.signers
     if (
-        len(signers) != 1
+        at < 0  # no node key counts before the founding
+        or len(signers) != 1
         or signers[0][0] is not Purpose.SIGN
         or account.author != directory.log(at).broker
         or directory.instance(account.author, signers[0][1], at) is None
@@ -230,7 +231,8 @@ def check_account(
         entries: (index, statement hash) by position, as far as the owner has verified them.
 
     Raises:
-        InconsistentLogError: ``account_contradicted``: an entry below its size is not in what it states.
+        InconsistentLogError: ``account_contradicted``: an entry below its size is not in what it states, or it
+            states one that cannot be, since a later entry of the box stands at its position.
     """
     stated = state_of(account, endpoint, box)
     if stated is None:
@@ -239,8 +241,14 @@ def check_account(
     head = EMPTY_HEAD
     for index, statement in below[: stated.count]:
         head = box_head(head, index, statement)
+    # With an entry beyond the account's size, those below it are all there are: positions have no gaps.
     whole = len(below) >= stated.count
-    if len(below) > stated.count or (whole and head != stated.head):
+    all_known = len(entries) > len(below)
+    if (
+        len(below) > stated.count
+        or (all_known and len(below) < stated.count)
+        or (whole and head != stated.head)
+    ):
         raise InconsistentLogError(
             "account_contradicted",
             f"the broker states {stated.count} entries in box '{box}' of {endpoint} below size "
@@ -256,18 +264,24 @@ def check_account_against_tail(
 
     Raises:
         InconsistentLogError: ``account_contradicted``: the entry lies below the account's size at a position
-            that it does not count, or is the last one it counts and gives another head.
+            that it does not count, or is the last one it counts and gives another head; or it lies beyond that
+            size at a position that it counts, or is the first one after those and has another head before it.
     """
     stated = state_of(account, endpoint, box)
-    if stated is None or index >= account.seen.size:
+    if stated is None:
         return
-    is_last = tail.position == stated.count - 1
-    if tail.position >= stated.count or (
-        is_last and box_head(tail.previous, index, statement) != stated.head
-    ):
+    if index < account.seen.size:
+        misplaced = tail.position >= stated.count
+        touches = tail.position == stated.count - 1
+        head = box_head(tail.previous, index, statement)
+    else:
+        misplaced = tail.position < stated.count
+        touches = tail.position == stated.count
+        head = tail.previous
+    if misplaced or (touches and head != stated.head):
         raise InconsistentLogError(
             "account_contradicted",
-            f"the broker states {stated.count} entries in box '{box}' of {endpoint}; a proven one stands at "
-            f"position {tail.position}",
+            f"the broker states {stated.count} entries in box '{box}' of {endpoint} below size "
+            f"{account.seen.size}; entry {index} is proven to stand at position {tail.position}",
             document,
         )

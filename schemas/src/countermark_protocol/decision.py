@@ -32,7 +32,7 @@ from countermark_protocol.manifest import Manifest, Urgency
 from countermark_protocol.policy import PolicyFacts, allowing_rule
 from countermark_protocol.receipts import ReceiptStage
 from countermark_protocol.recipients import RecipientRow
-from countermark_protocol.records import DirectoryStatement, GroupRecord
+from countermark_protocol.records import DirectoryStatement, GroupRecord, State
 from countermark_protocol.state import Delivery, DeliveryStage, LogState, MessageState
 from countermark_protocol.statements import (
     MessageStatement,
@@ -254,6 +254,8 @@ def _check_group(state: LogState, m: Manifest, rows: tuple[RecipientRow, ...]) -
     held = state.directory.held_by_statement(f"group/{m.group.name}", m.group.statement)
     if held is None or not isinstance(held.record, GroupRecord):
         raise NotFoundError("unknown_group", f"group '{m.group.name}' never had that statement")
+    if held.record.state is not State.ACTIVE:
+        raise PolicyError("group_suspended", f"group '{m.group.name}' is suspended by the statement named")
     strangers = {row.endpoint for row in rows} - set(held.record.members)
     if strangers:
         raise PolicyError(

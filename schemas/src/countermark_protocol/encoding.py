@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NewType, NoReturn
 
@@ -150,11 +151,8 @@ class Reader:
 def _object(pairs: list[tuple[str, Any]]) -> JsonObject:
     members = dict(pairs)
     if len(members) != len(pairs):
-        seen: set[str] = set()
-        for name, _ in pairs:
-            if name in seen:
-                malformed("duplicate_member", f"JSON object has the member {name[:64]!r} twice")
-            seen.add(name)
+        [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
+        malformed("duplicate_member", f"JSON object has the member {name[:64]!r} twice")
     return members
 
 

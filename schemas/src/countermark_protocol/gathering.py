@@ -9,6 +9,7 @@ Source: docs/spec/documents.md §6.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from countermark_protocol.documents import (
@@ -51,6 +52,11 @@ def start_gathering(payload: bytes) -> bytes:
     return data
 
 
+def _encode(payload: bytes, signatures: Iterable[Signature]) -> bytes:
+    # Read back at once: a file that the next hand could not read must not be written.
+    return parse_gathering(encode_document(payload, signatures)).data
+
+
 def read_gathering(data: bytes) -> Gathering:
     """Parse a gathering file.
 
@@ -64,28 +70,28 @@ def add_signature(data: bytes, signer: Signer, purpose: Purpose = Purpose.SIGN) 
     """Add one key's signature.
 
     Raises:
-        MalformedError: not a gathering file.
+        MalformedError: not a gathering file, or it has as many signatures as a document may have.
         ConflictError: ``already_signed``: this key has signed it.
     """
     document = parse_gathering(data)
     added = make_signature(document.payload, signer, purpose)
     if any(s.key_id == added.key_id for s in document.signatures):
         raise ConflictError("already_signed", f"key {added.key_id.hex()} has signed this document already")
-    return encode_document(document.payload, (*document.signatures, added))
+    return _encode(document.payload, (*document.signatures, added))
 
 
 def merge_gatherings(first: bytes, second: bytes) -> bytes:
     """Put together the signatures of two copies of one document, gathered apart.
 
     Raises:
-        MalformedError: not gathering files.
+        MalformedError: not gathering files, or together more signatures than a document may have.
         ConflictError: ``other_payload``: they are not copies of one document.
     """
     a, b = parse_gathering(first), parse_gathering(second)
     if a.payload != b.payload:
         raise ConflictError("other_payload", "the two files gather signatures over different documents")
     merged: dict[bytes, Signature] = {s.key_id: s for s in (*b.signatures, *a.signatures)}
-    return encode_document(a.payload, merged.values())
+    return _encode(a.payload, merged.values())
 
 
 def verify_signature_of(data: bytes, key: PublicKey, purpose: Purpose = Purpose.SIGN) -> None:

@@ -212,12 +212,15 @@ def verify_disclosure(disclosed: Sequence[DisclosedPart], commitment: bytes) -> 
 
     Raises:
         SealError: ``disclosure_mismatch``: a part was altered, renamed, moved, added or left out.
-        MalformedError: an open part is not strict JSON, or a part is neither open nor closed.
+        MalformedError: an open part is not strict JSON, a part is neither open nor closed, or has a name that
+            no content can hold.
 
     Does not prove: anything about the closed parts beyond their names and number.
     """
     hashes: list[tuple[str, bytes]] = []
     for part in disclosed:
+        if not part.name.isascii() or len(part.name) > MAX_NAME_BYTES:
+            malformed("bad_part_name", f"part names are ASCII, at most {MAX_NAME_BYTES} characters")
         if part.data is not None and part.salt is not None and part.value_hash is None:
             hashes.append((part.name, part_value_hash(part.salt, part.data)))
         elif part.value_hash is not None and part.data is None and part.salt is None:

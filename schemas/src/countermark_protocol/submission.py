@@ -14,7 +14,7 @@ from typing import Final
 
 from countermark_protocol.documents import MAX_PAYLOAD_BYTES, UnverifiedDocument, parse_document
 from countermark_protocol.encoding import Reader, Writer, labelled_hash, malformed
-from countermark_protocol.errors import PolicyError
+from countermark_protocol.errors import PolicyError, UncheckableError
 from countermark_protocol.identifiers import KeyId, parse_address
 from countermark_protocol.manifest import MAX_CONTENT_BYTES, Manifest, parse_manifest
 from countermark_protocol.recipients import (
@@ -72,7 +72,9 @@ def parse_submission(data: bytes) -> Submission:
     """
     reader = Reader(data, "submission")
     if reader.uint(1, "version") != SUBMISSION_VERSION:
-        malformed("unknown_version", f"submission has another version than {SUBMISSION_VERSION}")
+        raise UncheckableError(
+            "unknown_version", f"submission has another version than {SUBMISSION_VERSION}"
+        )
     document = parse_document(reader.sized(4, MAX_DOCUMENT_BYTES, "manifest document"))
     manifest = parse_manifest(document.claims)
     count = reader.uint(2, "row count")

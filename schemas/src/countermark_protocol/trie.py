@@ -18,6 +18,7 @@ from countermark_protocol.keys import sha256
 
 EMPTY: Final = bytes(32)
 DEPTH: Final = 256
+_LIMIT: Final = 2**64
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,8 @@ def verify_subject(head: bytes, subject: str, proof: TrieProof) -> TrieRecord | 
     key = _key(subject)
     node = EMPTY
     if proof.record is not None:
+        if not (0 <= proof.record.index < _LIMIT and 0 <= proof.record.time < _LIMIT):
+            raise ProofError("bad_trie_path", "the record shown has an index or time that no leaf can have")
         node = proof.record.digest()
         other = _key(proof.record.subject)
         if other >> (DEPTH - depth) != key >> (DEPTH - depth):

@@ -8,6 +8,7 @@ from countermark_client import (
     ADMINISTRATOR,
     INSTANCE,
     SEALING,
+    Client,
     MemoryKeystore,
     Profile,
     Settings,
@@ -46,7 +47,12 @@ def test_files_belong_to_their_owner_alone(folder):
     assert folder.stat().st_mode & 0o777 == 0o700
     for file in folder.iterdir():
         assert file.stat().st_mode & 0o077 == 0, file.name
-    assert {f.name for f in folder.iterdir()} >= {"profile.json", "trust.countermark", "keys.json", "state.db"}
+    assert {f.name for f in folder.iterdir()} >= {
+        "profile.json",
+        "trust.countermark",
+        "keys.json",
+        "state.db",
+    }
 
 
 def test_a_profile_opens_again_with_the_same_keys(world, folder):
@@ -91,7 +97,9 @@ def test_a_full_folder_is_not_taken(world, folder):
 def test_a_swapped_trust_file_is_refused(folder):
     other = testing.world()
     (folder / "trust.countermark").write_bytes(b"\x01" + other.trust[1:])
-    profile = Profile.open(folder, testing.PASSPHRASE)  # same origin: only people comparing fingerprints see it
+    profile = Profile.open(
+        folder, testing.PASSPHRASE
+    )  # same origin: only people comparing fingerprints see it
     assert profile.trust.fingerprint != ""
     profile.close()
     tampered = bytearray(other.trust)
@@ -109,7 +117,8 @@ def test_only_a_founding_is_a_trust_file(world):
 
 
 @pytest.mark.parametrize(
-    "url", ["broker.test", "ftp://broker.test", "https://", "https://broker.test/path", "https://broker.test?x=1"]
+    "url",
+    ["broker.test", "ftp://broker.test", "https://", "https://broker.test/path", "https://broker.test?x=1"],
 )
 def test_broker_urls_that_are_none(world, url):
     with pytest.raises(MalformedError) as caught:
@@ -151,7 +160,9 @@ def test_other_keystores_join_by_their_scheme(tmp_path):
         open_keystore("token:slot=1", tmp_path, "pin")
     assert caught.value.code == "unknown_keystore"
     made = MemoryKeystore((make_key(INSTANCE),))
-    register_scheme("test-token", lambda rest, _folder, pin: made if (rest, pin) == ("slot=1", "1234") else None)
+    register_scheme(
+        "test-token", lambda rest, _folder, pin: made if (rest, pin) == ("slot=1", "1234") else None
+    )
     assert open_keystore("test-token:slot=1", tmp_path, "1234") is made
 
 
@@ -179,3 +190,23 @@ def test_evidence_survives_a_restart(folder):
 def test_settings_that_would_be_unsafe(wrong):
     with pytest.raises(ValueError, match="must be"):
         Settings(**wrong)
+
+
+def test_a_profile_is_open_once(folder):
+    profile = Profile.open(folder, testing.PASSPHRASE)
+    with pytest.raises(ConflictError) as caught:
+        Profile.open(folder, testing.PASSPHRASE)
+    assert caught.value.code == "profile_in_use"
+    profile.close()
+    Profile.open(folder, testing.PASSPHRASE).close()
+
+
+def test_a_wrong_passphrase_leaves_the_folder_free(folder):
+    with pytest.raises(SealError):
+        Profile.open(folder, "another")
+    Profile.open(folder, testing.PASSPHRASE).close()
+
+
+def test_certificates_are_always_verified(world):
+    with pytest.raises(ValueError, match="always verified"):
+        Client(world.profile(ADDRESS), verify=False)

@@ -20,7 +20,9 @@ def test_all_is_sorted_complete_and_real(module):
 
 
 def test_every_public_name_of_the_package_is_listed():
-    public = {n for n, v in vars(countermark_client).items() if not n.startswith("_") and not inspect.ismodule(v)}
+    public = {
+        n for n, v in vars(countermark_client).items() if not n.startswith("_") and not inspect.ismodule(v)
+    }
     assert public - {"annotations"} == set(countermark_client.__all__)
 
 
@@ -40,7 +42,9 @@ def test_importing_the_client_brings_neither_server_nor_database():
 
 
 def _public(kind):
-    members = inspect.getmembers_static(kind, lambda m: inspect.isroutine(m) or isinstance(m, property | classmethod))
+    members = inspect.getmembers_static(
+        kind, lambda m: inspect.isroutine(m) or isinstance(m, property | classmethod)
+    )
     return {n: m for n, m in members if not n.startswith("_")}
 
 

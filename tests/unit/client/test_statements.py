@@ -2,7 +2,16 @@
 
 import pytest
 
-from countermark_client import ADMINISTRATOR, AUTHORITY, INSTANCE, SEALING, MemoryKeystore, Profile, make_key, testing
+from countermark_client import (
+    ADMINISTRATOR,
+    AUTHORITY,
+    INSTANCE,
+    SEALING,
+    MemoryKeystore,
+    Profile,
+    make_key,
+    testing,
+)
 from countermark_client.statements import (
     Drafts,
     finish_gathering,
@@ -36,7 +45,9 @@ def test_enrolment_by_files_passed_between_agency_and_authority():
     )
     file = sign_gathering(draft, possession=[administrator])
     authority.sync()
-    index = authority.publish_statement(finish_gathering(sign_gathering(file, [authority.profile.keystore.signer(AUTHORITY)])))
+    index = authority.publish_statement(
+        finish_gathering(sign_gathering(file, [authority.profile.keystore.signer(AUTHORITY)]))
+    )
     assert index == world.broker.state.size - 1
 
     agency.sync()  # by its administrator key, which stands now
@@ -50,7 +61,14 @@ def test_enrolment_by_files_passed_between_agency_and_authority():
 
     agency.sync()
     assert agency.directory.keys("ug.police.kampala").reads == readable_types()
-    sent = agency.send("tracing-request", {**testing.sample_request(), "recovery": {**testing.sample_request()["recovery"], "place": {"country": "UG"}}}, to=["be.contact.federal"])
+    sent = agency.send(
+        "tracing-request",
+        {
+            **testing.sample_request(),
+            "recovery": {**testing.sample_request()["recovery"], "place": {"country": "UG"}},
+        },
+        to=["be.contact.federal"],
+    )
     assert sent.recipients == ("be.contact.federal",)
 
 

@@ -12,11 +12,16 @@ from countermark_protocol.errors import CountermarkError
 
 def test_a_transaction_is_all_or_nothing(tmp_path):
     store = Store(tmp_path / "s.db")
-    with pytest.raises(RuntimeError), store.transaction():
-        store.set_meta("a", b"1")
+
+    def write_and_fail():
         with store.transaction():
-            store.add_outbox(b"h" * 32, "message", b"body", 1)
-        raise RuntimeError
+            store.set_meta("a", b"1")
+            with store.transaction():
+                store.add_outbox(b"h" * 32, "message", b"body", 1)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_and_fail()
     assert store.meta("a") is None
     assert store.outbox() == []
     store.close()
@@ -68,7 +73,8 @@ def test_boxes_are_chained():
 def test_nothing_decrypted_reaches_the_disk(tmp_path):
     world = testing.world("ke.police.nairobi", "be.contact.federal")
     sender, receiver = (
-        world.client(world.profile(a, folder=tmp_path / a)) for a in ("ke.police.nairobi", "be.contact.federal")
+        world.client(world.profile(a, folder=tmp_path / a))
+        for a in ("ke.police.nairobi", "be.contact.federal")
     )
     sent = sender.send("tracing-request", testing.sample_request("SECRET-CASE-77"), to=["be.contact.federal"])
     [received] = receiver.inbox()

@@ -25,7 +25,7 @@ CASES = [
         parse_authority_code,
         "not_an_authority",
         ["ke", "xo-interpol", "xo-a", "xo-a-1", "xo-" + "a" * 40],
-        ["KE", "k", "ken", "xo", "xo-", "xo--a", "xo-a-", "ke ", "ke\n", "kе", "xo-A", "xo-" + "a" * 41],
+        ["KE", "k", "ken", "xo-", "xo--a", "xo-a-", "ke ", "ke\n", "kе", "xo-A", "xo-" + "a" * 41],
     ),
     (
         parse_address,

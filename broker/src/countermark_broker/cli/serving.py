@@ -14,6 +14,7 @@ from typing import Final
 
 import click
 import uvicorn
+import uvloop
 
 from countermark_broker.app import Broker
 from countermark_broker.cli.common import home_option, load_parts
@@ -69,7 +70,9 @@ def serve(home: Path, host: str | None, port: int | None, json_lines: bool) -> R
         _log.critical("TEST HOOKS ARE ON: this process will kill itself (%s)", TEST_KILL_VARIABLE)
     broker = Broker(parts)
     changed = {"host": host, "port": port}
-    asyncio.run(_serve(settings, broker, {k: v for k, v in changed.items() if v is not None}, json_lines))
+    place = {name: value for name, value in changed.items() if value is not None}
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, broker, place, json_lines))
     if parts.node.health.fatal is not None:
         raise SystemExit(FATAL)
     return None

@@ -171,7 +171,7 @@ class Appender:
         for item in group:
             needs_of(item.statement, needs)
         roots = {size: await self._tree.root(connection, size) for size in needs.sizes if size <= head.size}
-        directory = await self._holder.at(connection, head)
+        directory = await self._holder.at(connection, head, locked=True)
         if any(isinstance(item.statement, DirectoryChange) for item in group):
             directory = directory.copy()
         state = await load_state(connection, self._origin, head, directory, needs, roots)

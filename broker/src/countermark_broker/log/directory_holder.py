@@ -37,12 +37,14 @@ class DirectoryHolder:
         if directory.count > self._current.count:
             self._current = directory
 
-    async def at(self, connection: Connection, head: Head) -> Directory:
+    async def at(self, connection: Connection, head: Head, *, locked: bool) -> Directory:
         """The directory as of `head`, folding what other nodes have added; to be copied before it is changed.
 
         Args:
             connection: the transaction in which `head` was read.
             head: of the log.
+            locked: the transaction holds the lock, so nobody can be ahead of `head`. Without the lock this node
+                may have committed since: then the answer is that newer directory.
 
         Raises:
             FatalError: the statements in the database do not give the head's directory.
@@ -59,7 +61,8 @@ class DirectoryHolder:
             self._check(directory, head)
             self.adopt(directory)
             return directory
-        self._check(directory, head)
+        if locked or directory.count == head.dir_count:
+            self._check(directory, head)
         return directory
 
     def _check(self, directory: Directory, head: Head) -> None:

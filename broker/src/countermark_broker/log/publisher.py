@@ -127,7 +127,7 @@ class Publisher:
             async with self._database.read() as connection:
                 head = await read_head(connection)
                 self.check_not_behind(stored, head)
-                directory = await self._holder.at(connection, head)
+                directory = await self._holder.at(connection, head, locked=False)
                 if await self._tree.recompute_root(connection, stored.size) != stored.root:
                     raise FatalError(
                         "published_root_differs",

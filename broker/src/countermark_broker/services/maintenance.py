@@ -173,7 +173,7 @@ async def _check_store(node: Node) -> str:
 async def _check_keys(node: Node) -> str:
     async with node.database.read() as connection:
         head = await read_head(connection)
-        directory = await node.holder.at(connection, head)
+        directory = await node.holder.at(connection, head, locked=False)
     log = directory.log()
     if not node.publisher.holds(log.log_key.key_id):
         raise FatalError(

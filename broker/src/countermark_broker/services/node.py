@@ -59,5 +59,5 @@ class Node:
         async with self.database.read() as connection:
             head = await read_head(connection)
             if head.dir_count != self.holder.current.count:
-                return await self.holder.at(connection, head)
+                return await self.holder.at(connection, head, locked=False)
         return self.holder.current

@@ -53,18 +53,19 @@ async def read_ciphertext(node: Node, caller: Caller, payload_hash: bytes) -> by
 async def _message(node: Node, caller: Caller, payload_hash: bytes) -> MessageState:
     async with node.database.read() as connection:
         message = await load_message(connection, payload_hash)
-    if (
-        message is None
-        or message.index >= node.publisher.published.size
-        or (caller.address != message.sender and caller.address not in message.deliveries)
-    ):
+    if message is None or (caller.address != message.sender and caller.address not in message.deliveries):
         raise await not_held(node, caller)
+    # Another node may have published it a moment ago; nothing is told of what is not published.
+    await node.publisher.at_least(message.index + 1)
     return message
 
 
 async def _demand_delivered(node: Node, caller: Caller, message: MessageState) -> None:
     delivery = message.deliveries[caller.address]
-    if delivery.stage is DeliveryStage.OPEN or delivery.stage_index >= node.publisher.published.size:
+    if delivery.stage is not DeliveryStage.OPEN:
+        # Released only once the receipt is in a published tree.
+        await node.publisher.at_least(delivery.stage_index + 1)
+    else:
         raise await refused_request(
             node,
             caller,

@@ -306,6 +306,14 @@ class AsyncClient:
         """How far a sent message is, as far as notices were read."""
         return self._core.inbox.status(message)
 
+    def proof(self, message: MessageRef) -> bytes:
+        """The proof kept of a logged message, as JSON: checkpoint, inclusion and deliveries (docs/spec/api.md §4).
+
+        Raises:
+            NotFoundError: ``no_proof``.
+        """
+        return self._core.inbox.proof(message)
+
     def conversation(self, message: MessageRef) -> list[ConversationItem]:
         """All messages of a message's conversation that this profile holds, in log order."""
         return self._core.inbox.conversation(message)

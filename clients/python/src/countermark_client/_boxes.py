@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from countermark_client._accounts import Accounts
 from countermark_client._flows_send import MESSAGE, Sender
 from countermark_client._io import Flow
 from countermark_client._keystore import INSTANCE
@@ -73,6 +74,7 @@ class ProvenEntry:
         entry: as answered.
         position: in the box.
         after: state of the box with it.
+        proof: checkpoint, inclusion and delivery as JSON, to be kept.
     """
 
     index: int
@@ -82,15 +84,17 @@ class ProvenEntry:
     entry: BoxEntry
     position: int
     after: BoxState
+    proof: bytes
 
 
 class Boxes:
     """The boxes of one profile's endpoint."""
 
-    def __init__(self, session: Session, log: LogView, sender: Sender) -> None:
+    def __init__(self, session: Session, log: LogView, accounts: Accounts, sender: Sender) -> None:
         self._session = session
         self._store = session.store
         self._log = log
+        self._accounts = accounts
         self._sender = sender
 
     def read(self, box: Box, wait: float = 0.0) -> Flow[int]:
@@ -140,7 +144,7 @@ class Boxes:
             )
         except ProblemAnswer as answer:
             if answer.problem.status in ACCOUNTED:
-                raise (yield from self._log.refusal(answer.problem, answer.request)) from None
+                raise (yield from self._accounts.refusal(answer.problem, answer.request)) from None
             raise problem_error(answer.problem) from None
         page = parse_box_page(response.body)
         newest = page.entries[-1].inclusion if page.entries else None
@@ -159,7 +163,7 @@ class Boxes:
 
     def _end_of_box(self, page: BoxPage, box: Box, state: BoxState, digest: bytes) -> Flow[None]:
         assert page.account is not None
-        account, document = yield from self._log.check_account(page.account, digest)
+        account, document = yield from self._accounts.check(page.account, digest)
         if account.verdict is not Verdict.END_OF_BOX:
             raise ProofError("wrong_verdict", f"expected an account 'end-of-box', got '{account.verdict}'")
         stated = state_of(account, self._session.profile.endpoint, box)
@@ -208,7 +212,9 @@ class Boxes:
                 *evidence,
             )
         self._check_place(box, statement, entry, evidence)
-        return ProvenEntry(index, leaf, document, statement, entry, state.count, after)
+        return ProvenEntry(
+            index, leaf, document, statement, entry, state.count, after, _proof(entry, checkpoint)
+        )
 
     def _check_place(
         self,
@@ -285,6 +291,7 @@ class Boxes:
                 stanza=None,
                 content=None,
                 stage=MessageStage.LISTED,
+                proof=entry.proof,
                 reason=None,
             )
         )
@@ -338,12 +345,13 @@ class Boxes:
                     stanza=None,
                     content=None,
                     stage=MessageStage.LOGGED,
+                    proof=entry.proof,
                     reason=None,
                 )
             )
 
     def _keep_notice(self, entry: ProvenEntry) -> None:
-        self._store.add_notice(entry.position, entry.index, entry.leaf.time, entry.document.data)
+        self._store.add_notice(entry.position, entry.index, entry.leaf.time, entry.document.data, entry.proof)
         if isinstance(entry.statement, Undelivered):
             self._undelivered(entry.statement, entry)
         elif isinstance(entry.statement, Receipt):
@@ -415,6 +423,16 @@ class Boxes:
             )
             out.append(Notice(index, time, statement))
         return out
+
+
+def _proof(entry: BoxEntry, checkpoint: Checkpoint) -> bytes:
+    return encode_json(
+        {
+            "checkpoint": checkpoint.raw.decode("utf-8"),
+            "inclusion": entry.inclusion.to_json(),
+            "delivery": entry.delivery.to_json(),
+        }
+    )
 
 
 def _addresses(rows: tuple[RecipientRow, ...]) -> bytes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Final, TypeVar
 
+from countermark_client._accounts import Accounts
 from countermark_client._boxes import Boxes
 from countermark_client._flows_inbox import Inbox
 from countermark_client._flows_log import Progress, verify_log
@@ -18,9 +19,17 @@ from countermark_client._settings import Settings
 from countermark_client._store import OutboxState
 from countermark_client.statements import Drafts
 from countermark_protocol.boxes import Box
-from countermark_protocol.errors import CountermarkError, InconsistentLogError, TransportError
+from countermark_protocol.errors import (
+    CountermarkError,
+    InconsistentLogError,
+    TransportError,
+    UncheckableError,
+)
 
 T = TypeVar("T")
+
+#: A leaf, document or key of a form that this software does not know: it must be updated before it sends on.
+_TOO_OLD: Final = frozenset({"unknown_kind", "unknown_version", "algorithm_reserved"})
 
 
 class Core:
@@ -30,17 +39,22 @@ class Core:
         self.profile = profile
         self.session = Session(profile, settings or Settings(), clock or system_clock)
         self.log = LogView(self.session)
-        self.sender = Sender(self.session, self.log)
-        self.boxes = Boxes(self.session, self.log, self.sender)
-        self.inbox = Inbox(self.session, self.log, self.sender, self.boxes)
+        accounts = Accounts(self.session, self.log)
+        self.sender = Sender(self.session, self.log, accounts)
+        self.boxes = Boxes(self.session, self.log, accounts, self.sender)
+        self.inbox = Inbox(self.session, self.log, accounts, self.sender, self.boxes)
         self.rejected: list[Rejected] = []
 
     def guarded(self, flow: Flow[T]) -> Flow[T]:
-        """Run a flow; keep the evidence and stop sending when it meets a contradiction."""
+        """Run a flow; stop sending when it meets a contradiction, or what this software is too old to check."""
         try:
             return (yield from flow)
         except InconsistentLogError as error:
             self.log.halt(error)
+            raise
+        except UncheckableError as error:
+            if error.code in _TOO_OLD:
+                self.log.halt(error)
             raise
 
     def send_next(self, draft: Draft) -> Flow[Outcome]:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any, Final
 
+from countermark_client._accounts import Accounts
 from countermark_client._boxes import Boxes
 from countermark_client._flows_send import Sender
 from countermark_client._io import Flow
@@ -69,10 +70,13 @@ _POLL_SLICE: Final = 5.0
 class Inbox:
     """What one profile receives."""
 
-    def __init__(self, session: Session, log: LogView, sender: Sender, boxes: Boxes) -> None:
+    def __init__(
+        self, session: Session, log: LogView, accounts: Accounts, sender: Sender, boxes: Boxes
+    ) -> None:
         self._session = session
         self._store = session.store
         self._log = log
+        self._accounts = accounts
         self._sender = sender
         self._boxes = boxes
 
@@ -180,7 +184,7 @@ class Inbox:
             )
         except ProblemAnswer as answer:
             if answer.problem.status in ACCOUNTED:
-                raise (yield from self._log.refusal(answer.problem, answer.request)) from None
+                raise (yield from self._accounts.refusal(answer.problem, answer.request)) from None
             raise problem_error(answer.problem) from None
         return response.body
 
@@ -307,6 +311,16 @@ class Inbox:
             except MalformedError:
                 return None
         return None
+
+    def proof(self, ref: MessageRef) -> bytes:
+        """The proof kept of a logged message: the broker's answer if it was sent, its box entry if received."""
+        payload = message_hash(ref)
+        item = self._store.outbox_item(payload)
+        stored = self._store.message(payload)
+        proof = item.proof if item is not None else stored.proof if stored is not None else None
+        if proof is None:
+            raise NotFoundError("no_proof", "this profile holds no proof of that message")
+        return proof
 
     # --- conversations ---
 

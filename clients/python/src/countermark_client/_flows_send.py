@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from countermark_client._accounts import Accounts
 from countermark_client._compose import Composed, Composer
 from countermark_client._io import Flow
 from countermark_client._keystore import INSTANCE
@@ -18,6 +19,7 @@ from countermark_client._log import LogView
 from countermark_client._models import Draft, FlushReport, Sent
 from countermark_client._session import ACCOUNTED, ProblemAnswer, Session, problem_error
 from countermark_client._store import Direction, MessageStage, OutboxItem, OutboxState, StoredMessage
+from countermark_protocol.accounts import Verdict
 from countermark_protocol.answers import Accepted, Release, parse_accepted
 from countermark_protocol.boxes import Box, Row, Tail, verify_tail
 from countermark_protocol.claims import Claims, Header, Kind, parse_kind
@@ -63,10 +65,11 @@ _STAGES: Final = {
 class Sender:
     """The outbox of one profile, and what fills it."""
 
-    def __init__(self, session: Session, log: LogView) -> None:
+    def __init__(self, session: Session, log: LogView, accounts: Accounts) -> None:
         self._session = session
         self._store = session.store
         self._log = log
+        self._accounts = accounts
         self._composer = Composer(session, log)
 
     # --- messages ---
@@ -192,7 +195,7 @@ class Sender:
         except ProblemAnswer as answer:
             problem = answer.problem
             if problem.status in ACCOUNTED:
-                error = yield from self._log.refusal(problem, item.payload)
+                error = yield from self._accounts.refusal(problem, item.payload, Verdict.REFUSED)
                 self._refused(item, error, problem.account)
                 raise error from None
             error = problem_error(problem)

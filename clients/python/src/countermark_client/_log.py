@@ -16,19 +16,11 @@ from typing import Final, NoReturn
 
 from countermark_client._io import Flow
 from countermark_client._session import ProblemAnswer, Session, problem_error
-from countermark_protocol.accounts import (
-    Account,
-    check_account_against_tail,
-    parse_account,
-    state_of,
-    verify_account,
-)
-from countermark_protocol.answers import DirectoryPage, Problem, parse_directory_page
-from countermark_protocol.boxes import Box, Tail
+from countermark_protocol.answers import DirectoryPage, parse_directory_page
 from countermark_protocol.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
 from countermark_protocol.claims import DIRECTORY_KINDS, Claims, Seen
 from countermark_protocol.directory import Directory
-from countermark_protocol.documents import Document, parse_document, verify_document
+from countermark_protocol.documents import parse_document
 from countermark_protocol.encoding import parse_digest, parse_object
 from countermark_protocol.errors import (
     CountermarkError,
@@ -196,10 +188,6 @@ class LogView:
         """
         try:
             checkpoint = yield from self._sync()
-        except UncheckableError as error:
-            self._load()
-            self.halt(error)
-            raise
         except BaseException:
             self._load()
             raise
@@ -311,7 +299,7 @@ class LogView:
         if newest is not None and _shows_growth(newest, old, new):
             return
         for attempt in range(2):
-            path = yield from self._consistency_path(old.size, new.size)
+            path = yield from self.consistency_path(old.size, new.size)
             try:
                 verify_consistency(old.size, old.root, new.size, new.root, path)
             except ProofError:
@@ -321,7 +309,8 @@ class LogView:
                 continue
             return
 
-    def _consistency_path(self, old: int, new: int) -> Flow[list[bytes]]:
+    def consistency_path(self, old: int, new: int) -> Flow[list[bytes]]:
+        """Ask the log to show that one of its trees continues another; the path is not verified here."""
         try:
             response, _ = yield from self._session.call("GET", "/v1/log/consistency", f"from={old}&to={new}")
         except ProblemAnswer as answer:
@@ -364,103 +353,11 @@ class LogView:
                     f"old, got {known}: nothing is sent on an old directory",
                 ) from error
 
-    # --- accounts ---
-
-    def check_account(self, data: bytes, request: bytes) -> Flow[tuple[Account, Document]]:
-        """Verify a signed negative answer, and compare it with all that this profile holds.
-
-        Args:
-            data: the signed account.
-            request: digest of the request it must answer, 32 bytes.
-
-        Raises:
-            SignatureError: not signed by a node key that counts, or about another request.
-            InconsistentLogError: ``account_contradicted``, or it names a tree that this log does not have.
-        """
-        unverified = parse_document(data)
-        size = parse_account(unverified.claims).seen.size
-        known = self.checkpoint
-        if (
-            known is None
-            or size > known.size
-            or any(self.directory.public_key(s.key_id) is None for s in unverified.signatures)
-        ):
-            yield from self.sync()  # node keys are judged by the directory at the account's size
-            known = self.checkpoint
-        document = verify_document(unverified, self.directory.public_key)
-        account = verify_account(document, self.directory, self._origin, request)
-        assert known is not None
-        if account.caller != self._session.profile.address:
-            raise SignatureError("wrong_caller", "the account answers another endpoint")
-        yield from self._check_seen(account.seen, document)
-        for box in Box:
-            self._compare(account, document, box)
-        if account.seen.size == known.size:
-            now = self._session.clock()
-            stated = min(account.made_at, now)
-            if stated > self._store.meta_number(_CHECKED_AT):
-                self._store.set_meta(_CHECKED_AT, str(stated).encode())
-        return account, document
-
-    def _check_seen(self, seen: Seen, document: Document) -> Flow[None]:
-        known = self.checkpoint
-        assert known is not None
-        if seen.size > known.size:
-            raise ProofError("beyond_checkpoint", "the account is about a size that was never published")
-        if seen.size == known.size:
-            if seen.root != known.root:
-                self._other_root(known, document)
-            return
-        path = yield from self._consistency_path(seen.size, known.size)
-        try:
-            verify_consistency(seen.size, seen.root, known.size, known.root, path)
-        except ProofError:
-            self._other_root(known, document)
-
-    def _other_root(self, known: Checkpoint, document: Document) -> NoReturn:
-        raise InconsistentLogError(
-            "account_other_root",
-            "an account signed by the broker names a tree that its checkpoint does not continue",
-            known.raw,
-            document.data,
-        )
-
-    def _compare(self, account: Account, document: Document, box: Box) -> None:
-        """Compare what an account states of a box with the last verified entry below its size."""
-        endpoint = self._session.profile.endpoint
-        position = self._store.last_below(box, account.seen.size)
-        if position is None:
-            return
-        entry = self._store.box_entry(box, position)
-        assert entry is not None
-        if state_of(account, endpoint, box) is None:
-            raise ProofError(
-                "account_incomplete", f"the account does not state the box '{box}' of its caller"
-            )
-        index, statement, previous = entry
-        tail = Tail(b"", position, previous)
-        check_account_against_tail(account, document.data, endpoint, box, index, statement, tail)
-
-    def refusal(self, problem: Problem, request: bytes) -> Flow[CountermarkError]:
-        """Verify the account of a refusal by rule.
-
-        Returns:
-            The error to raise: believed, because the broker signed it.
-
-        Raises:
-            ProofError: ``refusal_unproven``: the refusal came without an account.
-            VerificationError: as `check_account`.
-        """
-        if problem.account is None:
-            raise ProofError(
-                "refusal_unproven",
-                f"the broker refuses ({problem.code}) without a signed account: nothing follows from that",
-                rule=problem.code,
-            )
-        account, _ = yield from self.check_account(problem.account, request)
-        if account.refusal is not None and account.refusal.rule != problem.code:
-            raise ProofError("refusal_unproven", "the account states another rule than the problem document")
-        return problem_error(problem)
+    def stood_to(self, at: int) -> None:
+        """Take note that the broker stood to the checkpoint at a time, ms since 1970; never in the future."""
+        stated = min(at, self._session.clock())
+        if stated > self._store.meta_number(_CHECKED_AT):
+            self._store.set_meta(_CHECKED_AT, str(stated).encode())
 
 
 def _shows_growth(newest: Inclusion, old: Checkpoint, new: Checkpoint) -> bool:

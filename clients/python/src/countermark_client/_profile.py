@@ -11,7 +11,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -43,6 +45,7 @@ PROFILE_FILE: Final = "profile.json"
 TRUST_FILE: Final = "trust.countermark"
 KEY_FILE: Final = "keys.json"
 STATE_FILE: Final = "state.db"
+LOCK_FILE: Final = "lock"
 EVIDENCE_FOLDER: Final = "evidence"
 
 
@@ -107,6 +110,7 @@ class Profile:
         self.store = store
         self.folder = folder
         self._evidence: list[Evidence] = []
+        self._lock: int | None = None
 
     def __repr__(self) -> str:
         """Address and folder; never a key."""
@@ -173,7 +177,7 @@ class Profile:
         write_private(place / TRUST_FILE, trust)
         # Last, since it is what makes the folder a profile.
         write_private(place / PROFILE_FILE, _encode(parsed, url, trust_file.origin, holder))
-        return cls(
+        profile = cls(
             address=parsed,
             broker_url=url,
             holder=holder,
@@ -182,6 +186,8 @@ class Profile:
             store=_open_store(place),
             folder=place,
         )
+        profile._lock = _lock_folder(place)
+        return profile
 
     @classmethod
     def open(cls, folder: Path | str, passphrase: str) -> Profile:
@@ -191,7 +197,9 @@ class Profile:
             NotFoundError: ``no_profile``.
             MalformedError: a file of it is damaged.
             SealError: ``wrong_passphrase``.
-            VerificationError: the trust file is not signed as it must be, or is another log's.
+            SignatureError: the trust file is not signed as it must be.
+            ConflictError: ``profile_in_use``: another process has it open. Two that share one key and outbox
+                could send a message twice; a further worker gets an instance of its own.
         """
         place = Path(folder)
         try:
@@ -207,16 +215,22 @@ class Profile:
         url = check_broker_url(settings.text("broker", 300))
         holder, uri = settings.text("holder", 64), settings.text("keys", 300)
         settings.done()
-        keystore = open_keystore(uri, place, passphrase)
-        return cls(
-            address=address,
-            broker_url=url,
-            holder=holder,
-            trust=trust,
-            keystore=keystore,
-            store=_open_store(place),
-            folder=place,
-        )
+        lock = _lock_folder(place)
+        try:
+            profile = cls(
+                address=address,
+                broker_url=url,
+                holder=holder,
+                trust=trust,
+                keystore=open_keystore(uri, place, passphrase),
+                store=_open_store(place),
+                folder=place,
+            )
+        except BaseException:
+            os.close(lock)
+            raise
+        profile._lock = lock
+        return profile
 
     @classmethod
     def in_memory(
@@ -240,8 +254,11 @@ class Profile:
         )
 
     def close(self) -> None:
-        """Close its store."""
+        """Close its store, and let others open the folder."""
         self.store.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def add_key(self, key: StoredKey, passphrase: str = "") -> None:
         """Add a private key to the key file. A new sealing key makes the one before it a former one.
@@ -315,3 +332,19 @@ def _open_store(folder: Path) -> Store:
     path = folder / STATE_FILE
     path.touch(mode=0o600, exist_ok=True)
     return Store(path)
+
+
+def _lock_folder(folder: Path) -> int:
+    """Hold a profile's folder for this process; the descriptor that holds it."""
+    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    with contextlib.suppress(ImportError):  # no such locks on this system: the user keeps to one process
+        import fcntl  # noqa: PLC0415
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise ConflictError(
+                "profile_in_use", f"another process has the profile in {folder} open: wait until it ends"
+            ) from None
+    return descriptor

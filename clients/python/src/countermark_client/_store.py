@@ -39,14 +39,16 @@ CREATE INDEX IF NOT EXISTS outbox_by_state ON outbox (state, number);
 CREATE TABLE IF NOT EXISTS messages (
   payload BLOB NOT NULL, direction TEXT NOT NULL, conversation BLOB NOT NULL, document BLOB NOT NULL,
   idx INTEGER, time INTEGER, box TEXT, position INTEGER, recipient BLOB, recipients BLOB, stanza BLOB,
-  content BLOB, stage TEXT NOT NULL, reason TEXT, PRIMARY KEY (payload, direction)) WITHOUT ROWID;
+  content BLOB, stage TEXT NOT NULL, reason TEXT, proof BLOB, PRIMARY KEY (payload, direction))
+  WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS messages_by_conversation ON messages (conversation, idx);
 CREATE INDEX IF NOT EXISTS messages_by_stage ON messages (direction, stage, box, position);
 CREATE TABLE IF NOT EXISTS deliveries (
   payload BLOB NOT NULL, recipient TEXT NOT NULL, stage TEXT NOT NULL, idx INTEGER, time INTEGER,
   reason TEXT, details BLOB, undelivered INTEGER, PRIMARY KEY (payload, recipient)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notices (
-  position INTEGER PRIMARY KEY, idx INTEGER NOT NULL, time INTEGER NOT NULL, document BLOB NOT NULL);
+  position INTEGER PRIMARY KEY, idx INTEGER NOT NULL, time INTEGER NOT NULL, document BLOB NOT NULL,
+  proof BLOB NOT NULL);
 """
 _VERSION: Final = 1
 
@@ -137,6 +139,7 @@ class StoredMessage:
         content: ciphertext.
         stage: how far it is.
         reason: of a rejection.
+        proof: of a received message: checkpoint, inclusion and delivery, JSON.
     """
 
     payload: bytes
@@ -153,6 +156,7 @@ class StoredMessage:
     content: bytes | None
     stage: MessageStage
     reason: str | None
+    proof: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +186,13 @@ class StoredDelivery:
 
 _MESSAGE_COLUMNS: Final = (
     "payload, direction, conversation, document, idx, time, box, position, recipient, recipients, stanza, "
-    "content, stage, reason"
+    "content, stage, reason, proof"
 )
 _OUTBOX_COLUMNS: Final = "number, payload, kind, body, state, created, idx, time, proof, account, code, error"
 
 
 def _message(row: tuple[Any, ...]) -> StoredMessage:
-    values: list[Any] = [row[0], Direction(row[1]), *row[2:12], MessageStage(row[12]), row[13]]
+    values: list[Any] = [row[0], Direction(row[1]), *row[2:12], MessageStage(row[12]), row[13], row[14]]
     return StoredMessage(*values)
 
 
@@ -384,7 +388,7 @@ class Store:
         """Keep a message; a message already kept stays as it is."""
         self._db.execute(
             f"INSERT OR IGNORE INTO messages ({_MESSAGE_COLUMNS}) "  # noqa: S608
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 m.payload,
                 m.direction.value,
@@ -400,6 +404,7 @@ class Store:
                 m.content,
                 m.stage.value,
                 m.reason,
+                m.proof,
             ),
         )
 
@@ -486,14 +491,15 @@ class Store:
             (d.payload, d.recipient, d.stage, d.index, d.time, d.reason, d.details, d.undelivered),
         )
 
-    def add_notice(self, position: int, index: int, time: int, document: bytes) -> None:
-        """Keep a receipt or an undelivered notice."""
+    def add_notice(self, position: int, index: int, time: int, document: bytes, proof: bytes) -> None:
+        """Keep a receipt or an undelivered notice, with its proof."""
         self._db.execute(
-            "INSERT OR REPLACE INTO notices VALUES (?, ?, ?, ?)", (position, index, time, document)
+            "INSERT OR REPLACE INTO notices VALUES (?, ?, ?, ?, ?)", (position, index, time, document, proof)
         )
 
     def notices(self, start: int = 0) -> list[tuple[int, int, int, bytes]]:
         """(position, index, time, document) of receipts and notices from a position on."""
         return self._db.execute(
-            "SELECT * FROM notices WHERE position >= ? ORDER BY position", (start,)
+            "SELECT position, idx, time, document FROM notices WHERE position >= ? ORDER BY position",
+            (start,),
         ).fetchall()

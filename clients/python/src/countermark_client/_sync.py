@@ -309,6 +309,15 @@ class Client:
         with self._lock:
             return self._core.inbox.status(message)
 
+    def proof(self, message: MessageRef) -> bytes:
+        """The proof kept of a logged message, as JSON: checkpoint, inclusion and deliveries (docs/spec/api.md §4).
+
+        Raises:
+            NotFoundError: ``no_proof``.
+        """
+        with self._lock:
+            return self._core.inbox.proof(message)
+
     def conversation(self, message: MessageRef) -> list[ConversationItem]:
         """All messages of a message's conversation that this profile holds, in log order."""
         with self._lock:
@@ -382,6 +391,9 @@ class Client:
 
 def tls(verify: bool | str) -> bool | ssl.SSLContext:
     """What httpx takes: True, or a context that trusts one authority's certificate."""
+    if verify is False:
+        msg = "certificates are always verified: give the path of the authority's certificate"
+        raise ValueError(msg)
     if isinstance(verify, str):
         return ssl.create_default_context(cafile=verify)
     return verify

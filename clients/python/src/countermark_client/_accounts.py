@@ -1,0 +1,139 @@
+"""The broker's signed negative answers: verified, and compared with all that this profile holds.
+
+Source: docs/spec/log.md §7.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from countermark_client._io import Flow
+from countermark_client._log import LogView
+from countermark_client._session import Session, problem_error
+from countermark_protocol.accounts import (
+    Account,
+    Verdict,
+    check_account_against_tail,
+    parse_account,
+    state_of,
+    verify_account,
+)
+from countermark_protocol.answers import Problem
+from countermark_protocol.boxes import Box, Tail
+from countermark_protocol.checkpoint import Checkpoint
+from countermark_protocol.claims import Seen
+from countermark_protocol.documents import Document, parse_document, verify_document
+from countermark_protocol.errors import CountermarkError, InconsistentLogError, ProofError, SignatureError
+from countermark_protocol.merkle import verify_consistency
+
+
+class Accounts:
+    """Checks accounts for one profile."""
+
+    def __init__(self, session: Session, log: LogView) -> None:
+        self._session = session
+        self._store = session.store
+        self._log = log
+
+    def check(self, data: bytes, request: bytes) -> Flow[tuple[Account, Document]]:
+        """Verify a signed negative answer, and compare it with all that this profile holds.
+
+        Args:
+            data: the signed account.
+            request: digest of the request it must answer, 32 bytes.
+
+        Raises:
+            SignatureError: not signed by a node key that counts, or about another request.
+            InconsistentLogError: ``account_contradicted``, or it names a tree that this log does not have.
+        """
+        unverified = parse_document(data)
+        size = parse_account(unverified.claims).seen.size
+        known = self._log.checkpoint
+        if (
+            known is None
+            or size > known.size
+            or any(self._log.directory.public_key(s.key_id) is None for s in unverified.signatures)
+        ):
+            yield from self._log.sync()  # node keys are judged by the directory at the account's size
+            known = self._log.checkpoint
+        document = verify_document(unverified, self._log.directory.public_key)
+        account = verify_account(document, self._log.directory, self._session.profile.log, request)
+        assert known is not None
+        if account.caller != self._session.profile.address:
+            raise SignatureError("wrong_caller", "the account answers another endpoint")
+        yield from self._check_seen(account.seen, document)
+        for box in Box:
+            self._compare(account, document, box)
+        if account.seen.size == known.size:
+            self._log.stood_to(account.made_at)
+        return account, document
+
+    def _check_seen(self, seen: Seen, document: Document) -> Flow[None]:
+        known = self._log.checkpoint
+        assert known is not None
+        if seen.size > known.size:
+            raise ProofError("beyond_checkpoint", "the account is about a size that was never published")
+        if seen.size == known.size:
+            if seen.root != known.root:
+                self._other_root(known, document)
+            return
+        path = yield from self._log.consistency_path(seen.size, known.size)
+        try:
+            verify_consistency(seen.size, seen.root, known.size, known.root, path)
+        except ProofError:
+            self._other_root(known, document)
+
+    def _other_root(self, known: Checkpoint, document: Document) -> NoReturn:
+        raise InconsistentLogError(
+            "account_other_root",
+            "an account signed by the broker names a tree that its checkpoint does not continue",
+            known.raw,
+            document.data,
+        )
+
+    def _compare(self, account: Account, document: Document, box: Box) -> None:
+        """Compare what an account states of a box with the last verified entry below its size."""
+        endpoint = self._session.profile.endpoint
+        position = self._store.last_below(box, account.seen.size)
+        if position is None:
+            return
+        entry = self._store.box_entry(box, position)
+        assert entry is not None
+        if state_of(account, endpoint, box) is None:
+            raise ProofError(
+                "account_incomplete", f"the account does not state the box '{box}' of its caller"
+            )
+        index, statement, previous = entry
+        tail = Tail(b"", position, previous)
+        check_account_against_tail(account, document.data, endpoint, box, index, statement, tail)
+
+    def refusal(
+        self, problem: Problem, request: bytes, verdict: Verdict | None = None
+    ) -> Flow[CountermarkError]:
+        """Verify the account of a negative answer.
+
+        Args:
+            problem: as answered.
+            request: digest of what was asked, 32 bytes.
+            verdict: the only one that will do; any but ``end-of-box`` if None.
+
+        Returns:
+            The error to raise: believed, because the broker signed it.
+
+        Raises:
+            ProofError: ``refusal_unproven``: without an account, or with one that says something else.
+            VerificationError: as `check`.
+        """
+        if problem.account is None:
+            raise ProofError(
+                "refusal_unproven",
+                f"the broker refuses ({problem.code}) without a signed account: nothing follows from that",
+                rule=problem.code,
+            )
+        account, _ = yield from self.check(problem.account, request)
+        fits = account.verdict is not Verdict.END_OF_BOX if verdict is None else account.verdict is verdict
+        if not fits or (account.refusal is not None and account.refusal.rule != problem.code):
+            raise ProofError(
+                "refusal_unproven", "the account states something else than the problem document"
+            )
+        return problem_error(problem)

@@ -1,0 +1,281 @@
+"""What commands share: where the profile is, its passphrase, a client over it, times and hashes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+import httpx
+
+from countermark_client._keystore import MemoryKeystore, load_key_file, write_private
+from countermark_client._profile import Profile
+from countermark_client._session import Clock, system_clock
+from countermark_client._settings import Settings
+from countermark_client._sync import Client
+from countermark_protocol.encoding import malformed, parse_digest, parse_object
+from countermark_protocol.errors import NotFoundError
+from countermark_protocol.identifiers import KeyId
+from countermark_protocol.keys import PublicKey, parse_key_json
+
+HOME_VARIABLE: Final = "COUNTERMARK_HOME"
+PASSPHRASE_VARIABLE: Final = "COUNTERMARK_PASSPHRASE"  # noqa: S105  the variable's name
+CA_VARIABLE: Final = "COUNTERMARK_CA"
+_LEAST_PREFIX: Final = 8
+
+FILE: Any = click.Path(path_type=Path, exists=True, dir_okay=False)
+NEW_FILE: Any = click.Path(path_type=Path, dir_okay=False)
+FOLDER: Any = click.Path(path_type=Path, file_okay=False)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What a test puts in the place of network and clock: the context object of the command line.
+
+    Attributes:
+        transport: of httpx; None for the network.
+        clock: ms since 1970; None for the machine's.
+        sleep: waits a number of seconds; None for the real one.
+        settings: of the client.
+    """
+
+    transport: httpx.BaseTransport | None = None
+    clock: Clock | None = None
+    sleep: Callable[[float], None] | None = None
+    settings: Settings | None = None
+
+
+def environment() -> Environment:
+    """The environment of the running command."""
+    context = click.get_current_context(silent=True)
+    found = context.find_object(Environment) if context is not None else None
+    return found or Environment()
+
+
+def now() -> int:
+    """The time, ms since 1970."""
+    return (environment().clock or system_clock)()
+
+
+def pause(seconds: float) -> None:
+    """Wait."""
+    (environment().sleep or time.sleep)(seconds)
+
+
+# --- passphrases ---------------------------------------------------------------------------------------
+
+
+def passphrase_for(what: str, file: Path | None, *, new: bool = False) -> str:
+    """The passphrase of a key file: from a file, the environment, or a prompt; never an argument.
+
+    Args:
+        what: it opens, for the prompt.
+        file: that holds it, or None.
+        new: whether it is being chosen: then a prompt asks twice.
+
+    Raises:
+        MalformedError: ``no_passphrase``: it is empty.
+        click.UsageError: there is none, and nobody to ask.
+    """
+    if file is not None:
+        text = file.read_text(encoding="utf-8").rstrip("\r\n")
+    elif PASSPHRASE_VARIABLE in os.environ:
+        text = os.environ[PASSPHRASE_VARIABLE]
+    else:
+        try:
+            text = click.prompt(
+                f"Passphrase {'to choose for' if new else 'of'} {what}",
+                hide_input=True,
+                confirmation_prompt=new,
+                err=True,
+            )
+        except click.Abort:
+            raise click.UsageError(
+                f"a passphrase is needed: type it, set {PASSPHRASE_VARIABLE}, or give --passphrase-file"
+            ) from None
+    if not text:
+        malformed("no_passphrase", "the passphrase is empty")
+    return text
+
+
+passphrase_option = click.option(
+    "--passphrase-file",
+    type=FILE,
+    metavar="FILE",
+    help=f"Holds the passphrase. Else {PASSPHRASE_VARIABLE}, else you are asked.",
+)
+
+
+# --- the profile ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Access:
+    """Where the profile is, and how to open it.
+
+    Attributes:
+        home: its folder.
+        passphrase_file: that holds its passphrase, or None.
+        ca: certificate of the authority to trust for TLS, or None for the system's.
+    """
+
+    home: Path
+    passphrase_file: Path | None
+    ca: Path | None
+    _given: str | None = field(default=None, repr=False)
+
+    def passphrase(self, *, new: bool = False) -> str:
+        """The passphrase of the profile; asked for once."""
+        if self._given is None:
+            self._given = passphrase_for(f"the profile {self.home}", self.passphrase_file, new=new)
+        return self._given
+
+    @contextlib.contextmanager
+    def profile(self) -> Iterator[Profile]:
+        """The opened profile."""
+        if not (self.home / "profile.json").exists():
+            raise NotFoundError("no_profile", f"there is no profile in {self.home}")
+        profile = Profile.open(self.home, self.passphrase())
+        try:
+            yield profile
+        finally:
+            profile.close()
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[Client]:
+        """A client over the profile."""
+        env = environment()
+        with (
+            self.profile() as profile,
+            Client(
+                profile,
+                transport=env.transport,
+                settings=env.settings,
+                clock=env.clock,
+                sleep=env.sleep,
+                verify=str(self.ca) if self.ca is not None else True,
+            ) as client,
+        ):
+            yield client
+
+
+def with_home(function: F) -> F:
+    """Give a command ``--home``, ``--passphrase-file`` and ``--ca``, as one argument `access`."""
+
+    @click.option(
+        "--home",
+        type=FOLDER,
+        envvar=HOME_VARIABLE,
+        default=lambda: str(Path.home() / ".countermark"),
+        show_default="~/.countermark",
+        help=f"Folder of the profile. [env: {HOME_VARIABLE}]",
+    )
+    @passphrase_option
+    @click.option(
+        "--ca",
+        type=FILE,
+        envvar=CA_VARIABLE,
+        metavar="FILE",
+        help=f"Certificate of the authority that signs the broker's. [env: {CA_VARIABLE}]",
+    )
+    @functools.wraps(function)
+    def wrapped(
+        *args: Any, home: Path | str, passphrase_file: Path | None, ca: Path | None, **kwargs: Any
+    ) -> Any:
+        return function(*args, access=Access(Path(home), passphrase_file, ca), **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+# --- files ---------------------------------------------------------------------------------------------
+
+
+def load_public_key(path: Path) -> PublicKey:
+    """Read a ``.pub`` file: ``{"alg": …, "pub": …}``.
+
+    Raises:
+        MalformedError: not one.
+        UncheckableError: an algorithm reserved for later.
+    """
+    return parse_key_json(parse_object(path.read_bytes(), path.name), path.name)
+
+
+def load_private(path: Path, passphrase_file: Path | None) -> MemoryKeystore:
+    """Open a key file."""
+    return load_key_file(path, passphrase_for(f"the key file {path}", passphrase_file))
+
+
+def write_new(path: Path, data: bytes, *, force: bool = False) -> None:
+    """Write a file that is not there yet.
+
+    Raises:
+        click.UsageError: it is, and `force` was not given.
+    """
+    if path.exists() and not force:
+        raise click.UsageError(f"{path} exists: choose another name")
+    write_private(path, data)
+
+
+def write_public(path: Path, data: bytes) -> None:
+    """Write a file that anyone may read."""
+    path.write_bytes(data)
+
+
+# --- arguments -----------------------------------------------------------------------------------------
+
+
+def parse_time(text: str, what: str) -> datetime:
+    """A date or time as ISO 8601; UTC where no zone is given.
+
+    Raises:
+        click.BadParameter: not one.
+    """
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{what}: expected a date or time such as 2026-12-01 or 2026-12-01T09:00:00Z"
+        ) from None
+    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+
+
+def key_id_of(text: str) -> KeyId:
+    """A key id as 64 hexadecimal digits, or a ``.pub`` file's.
+
+    Raises:
+        MalformedError: neither.
+    """
+    path = Path(text)
+    return load_public_key(path).key_id if path.is_file() else KeyId(parse_digest(text, "key id"))
+
+
+def message_of(client: Client, text: str) -> bytes:
+    """The message that a user names: its hash, or at least eight digits that only one begins with.
+
+    Raises:
+        MalformedError: not hexadecimal, or too short.
+        NotFoundError: ``unknown_message``, ``ambiguous_hash``.
+    """
+    if len(text) == 64:
+        return parse_digest(text, "HASH")
+    if len(text) < _LEAST_PREFIX or not all(c in "0123456789abcdef" for c in text):
+        malformed(
+            "not_hex", f"HASH must be 64 lower-case hexadecimal digits, or the first {_LEAST_PREFIX} or more"
+        )
+    found = {m.payload for m in client.profile.store.messages() if m.payload.hex().startswith(text)}
+    if not found:
+        raise NotFoundError("unknown_message", f"this profile holds no message that begins with {text}")
+    if len(found) > 1:
+        raise NotFoundError(
+            "ambiguous_hash", f"{len(found)} messages begin with {text}: give more of its digits"
+        )
+    return found.pop()

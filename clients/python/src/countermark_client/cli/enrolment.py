@@ -1,0 +1,378 @@
+"""`countermark init`, `principal`, `enrol`: how somebody comes to stand in the directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from countermark_client._keystore import (
+    ADMINISTRATOR,
+    AUTHORITY,
+    INSTANCE,
+    SEALING,
+    MemoryKeystore,
+    make_key,
+    write_private,
+)
+from countermark_client._profile import Profile, check_broker_url
+from countermark_client._trust import TrustFile, read_trust_file
+from countermark_client.cli.common import (
+    FILE,
+    NEW_FILE,
+    Access,
+    load_private,
+    now,
+    with_home,
+)
+from countermark_client.cli.documents import choose_signer, confirm, key_options
+from countermark_client.cli.keys import key_json
+from countermark_client.cli.output import Result, command, say
+from countermark_client.drafts import check_complete, check_signatures
+from countermark_client.statements import Drafts, sign_gathering
+from countermark_protocol.encoding import malformed
+from countermark_protocol.errors import ConflictError, NotFoundError, SignatureError
+from countermark_protocol.gathering import read_gathering
+from countermark_protocol.identifiers import authority_of, parse_address
+from countermark_protocol.keyfile import StoredKey
+from countermark_protocol.keys import fingerprint
+from countermark_protocol.records import EndpointRecord, KeysRecord, parse_directory_statement
+
+REQUEST_FILE = "endpoint.request"
+
+_broker = click.option("--broker", required=True, help="URL of the broker, e.g. https://broker.example.")
+_trust = click.option("--trust", type=FILE, required=True, help="Trust file of the log.")
+_expected = click.option(
+    "--fingerprint", "expected", help="Of the trust file, as told by voice; nothing is made if it differs."
+)
+
+
+def read_trust(path: Path, expected: str | None) -> TrustFile:
+    """Read a trust file, and compare its fingerprint with the one told by voice, if it was given.
+
+    Raises:
+        SignatureError: ``other_fingerprint``.
+        CountermarkError: as `read_trust_file`.
+    """
+    trust = read_trust_file(path.read_bytes())
+    if expected is not None:
+        _check_fingerprint(trust.fingerprint, expected, f"the trust file {path}")
+    return trust
+
+
+def _check_fingerprint(actual: str, expected: str, what: str) -> None:
+    if "".join(expected.lower().split()) != "".join(actual.split()):
+        raise SignatureError(
+            "other_fingerprint",
+            f"{what} has the fingerprint {actual}, which is not the one that you were told: do not go on",
+        )
+
+
+def _compare(trust: TrustFile, expected: str | None) -> list[str]:
+    lines = [f"log            {trust.origin}", f"its trust file {trust.fingerprint}"]
+    if expected is None:
+        lines.append("compare this fingerprint by voice with somebody who knows the log, before you go on")
+    return lines
+
+
+# --- an endpoint ---------------------------------------------------------------------------------------
+
+
+@click.command("init")
+@click.option("--address", required=True, help="Of the endpoint, e.g. ke.police.nairobi.")
+@click.option("--name", help="For people. [default: the address]")
+@_broker
+@_trust
+@_expected
+@click.option("--holder", default="default", show_default=True, help="Pseudonym of who uses this instance.")
+@click.option(
+    "--with-key",
+    "key_files",
+    type=FILE,
+    multiple=True,
+    help="Key file to take in instead of a fresh key of its use; may be repeated.",
+)
+@click.option(
+    "--further-instance",
+    is_flag=True,
+    help="The endpoint is enrolled already: no administrator's key, no request. Needs --with-key sealing.key.",
+)
+@click.option("-o", "--out", type=NEW_FILE, help=f"Where to write the request. [default: HOME/{REQUEST_FILE}]")
+@with_home
+@command
+def init(
+    address: str,
+    name: str | None,
+    broker: str,
+    trust: Path,
+    expected: str | None,
+    holder: str,
+    key_files: tuple[Path, ...],
+    further_instance: bool,
+    out: Path | None,
+    access: Access,
+) -> Result:
+    """Make a profile: fresh keys in an encrypted file, and the request to be enrolled.
+
+    Nothing is sent. Give the request to your authority, which approves it with `countermark enrol approve`;
+    then run `countermark enrol finish`.
+
+    \b
+    Example:
+      countermark init --address ke.police.nairobi --broker https://broker.example \\
+        --trust founding.trust --fingerprint '3f1c 00aa …'
+    """
+    parsed = parse_address(address, "--address")
+    trust_file = read_trust(trust, expected)
+    if out is not None and out.exists():
+        raise click.UsageError(f"{out} exists: choose another name")
+    check_broker_url(broker)
+    given: list[StoredKey] = [
+        k for path in key_files for k in load_private(path, access.passphrase_file).stored
+    ]
+    if further_instance and not any(k.use == SEALING for k in given):
+        raise click.UsageError(
+            "a further instance needs the endpoint's sealing key: `countermark key export --use sealing`"
+        )
+    needed = (INSTANCE, SEALING) if further_instance else (ADMINISTRATOR, INSTANCE, SEALING)
+    made = [make_key(use) for use in needed if not any(k.use == use for k in given)]
+    profile = Profile.create(
+        access.home,
+        address=parsed,
+        broker_url=broker,
+        trust=trust_file.document.data,
+        passphrase=access.passphrase(new=True),
+        holder=holder,
+        keys=[*made, *given],
+    )
+    profile.close()
+    keystore = MemoryKeystore((*made, *given))
+    keys = [key_json(use, public) for use, public in keystore.public_keys()]
+    lines = [
+        f"profile        {access.home} for {parsed}",
+        *_compare(trust_file, expected),
+        *(f"{k['use']:<14} {k['fingerprint']}" for k in keys),
+    ]
+    if further_instance:
+        public = access.home / "instance.pub"
+        public.write_text(f'{{"alg":"{keys[0]["alg"]}","pub":"{keys[0]["pub"]}"}}\n', encoding="utf-8")
+        return Result(
+            [*lines, f"next: let the administrator certify {public}: `countermark draft keys --add-instance`"],
+            home=str(access.home),
+            address=parsed,
+            log=trust_file.origin,
+            trust_fingerprint=trust_file.fingerprint,
+            keys=keys,
+            public_file=str(public),
+        )
+    administrators = keystore.signers(ADMINISTRATOR)
+    request = sign_gathering(
+        Drafts(trust_file.origin).endpoint(
+            parsed, name=name or parsed, administrator=[s.public_key for s in administrators]
+        ),
+        possession=administrators,
+    )
+    target = out or access.home / REQUEST_FILE
+    write_private(target, request)
+    mark = fingerprint(read_gathering(request).document.payload_hash)
+    return Result(
+        [
+            *lines,
+            f"request        {target}",
+            f"its fingerprint {mark}",
+            f"next: give the request to authority '{authority_of(parsed)}', tell it this last fingerprint by voice,",
+            "and run `countermark enrol finish` once it has approved",
+        ],
+        home=str(access.home),
+        address=parsed,
+        log=trust_file.origin,
+        trust_fingerprint=trust_file.fingerprint,
+        keys=keys,
+        request=str(target),
+        request_fingerprint=mark,
+    )
+
+
+# --- governors and authorities -------------------------------------------------------------------------
+
+
+@click.group("principal")
+def principal() -> None:
+    """Profiles of governors and authorities: they sign directory statements and send no messages."""
+
+
+@principal.command("init")
+@_broker
+@_trust
+@_expected
+@click.option("--key", "key_file", type=FILE, required=True, help="Key file of the governor or authority.")
+@click.option("--key-passphrase-file", type=FILE, metavar="FILE", help="Its passphrase, if another one.")
+@with_home
+@command
+def principal_init(
+    broker: str,
+    trust: Path,
+    expected: str | None,
+    key_file: Path,
+    key_passphrase_file: Path | None,
+    access: Access,
+) -> Result:
+    """Make a profile that reads the directory with a governor's or authority's key.
+
+    The key is copied into the profile, encrypted.
+
+    \b
+    Example:
+      countermark principal init --broker https://broker.example --trust founding.trust --key kenya.key
+    """
+    trust_file = read_trust(trust, expected)
+    stored = load_private(key_file, key_passphrase_file or access.passphrase_file).stored
+    profile = Profile.create(
+        access.home,
+        address=None,
+        broker_url=broker,
+        trust=trust_file.document.data,
+        passphrase=access.passphrase(new=True),
+        keys=stored,
+    )
+    profile.close()
+    keys = [key_json(use, public) for use, public in MemoryKeystore(stored).public_keys()]
+    return Result(
+        [
+            f"profile        {access.home}",
+            *_compare(trust_file, expected),
+            *(f"{k['use']:<14} {k['fingerprint']}" for k in keys),
+        ],
+        home=str(access.home),
+        log=trust_file.origin,
+        trust_fingerprint=trust_file.fingerprint,
+        keys=keys,
+    )
+
+
+# --- enrolling -----------------------------------------------------------------------------------------
+
+
+@click.group("enrol")
+def enrol() -> None:
+    """Enrol an endpoint: its authority approves, its administrator finishes."""
+
+
+@enrol.command("approve")
+@click.argument("request", type=FILE)
+@key_options[0]
+@key_options[1]
+@click.option("--fingerprint", "expected", help="Of the request, as its applicant told you by voice.")
+@click.option("--yes", is_flag=True, help="Do not ask: you have compared the fingerprint.")
+@click.option("-o", "--out", type=NEW_FILE, help="Where to write it, if more of your keys must sign.")
+@with_home
+@command
+def approve(
+    request: Path,
+    key_file: Path | None,
+    key_passphrase_file: Path | None,
+    expected: str | None,
+    yes: bool,
+    out: Path | None,
+    access: Access,
+) -> Result:
+    """Approve an endpoint's REQUEST: sign it with the authority's key, and publish it.
+
+    Compare the fingerprint with the applicant by voice first: whoever holds the keys in the request will be
+    the endpoint.
+
+    \b
+    Example:
+      countermark enrol approve nairobi.request --fingerprint '91c2 …'
+    """
+    data = request.read_bytes()
+    unverified = read_gathering(data).document
+    statement = parse_directory_statement(unverified.claims)
+    record = statement.record
+    if not isinstance(record, EndpointRecord):
+        malformed("not_a_request", f"{request} is a statement of '{statement.subject}', not an endpoint's request")
+    mark = fingerprint(unverified.payload_hash)
+    with access.client() as client:
+        client.sync()
+        if statement.header.log != client.profile.log:
+            raise SignatureError("wrong_log", f"the request is for the log '{statement.header.log}'")
+        check_signatures(client.directory, unverified)
+        if expected is not None:
+            _check_fingerprint(mark, expected, f"the request {request}")
+        else:
+            say(f"address        {record.address}\nname           {record.name}\nfingerprint    {mark}")
+            confirm("Has the applicant told you this fingerprint, by voice? Enrol it?", assumed=yes)
+        signer = choose_signer(access, key_file, AUTHORITY, key_passphrase_file)
+        signed = sign_gathering(data, [signer])
+        try:
+            check_complete(client.directory, read_gathering(signed).document, now())
+        except SignatureError as error:
+            if error.code != "too_few_signatures":
+                raise
+            target = out or request
+            write_private(target, signed)
+            return Result(
+                [
+                    f"signed, not published: {error.message}",
+                    f"next: pass {target} on to the authority's other signers, who run the same command",
+                ],
+                address=record.address,
+                fingerprint=mark,
+                published=False,
+                file=str(target),
+            )
+        index = client.publish_statement(signed)
+    return Result(
+        [f"enrolled: {record.address} (entry {index}); it now runs `countermark enrol finish`"],
+        address=record.address,
+        fingerprint=mark,
+        published=True,
+        index=index,
+    )
+
+
+@enrol.command("finish")
+@with_home
+@command
+def finish(access: Access) -> Result:
+    """Publish the keys of this profile's endpoint, once its authority has approved. May be repeated."""
+    with access.client() as client:
+        profile = client.profile
+        address = profile.endpoint
+        administrator = profile.keystore.signer(ADMINISTRATOR)
+        try:
+            client.sync()
+        except SignatureError as error:
+            raise NotFoundError(
+                "not_enrolled",
+                f"the log knows no key of this profile: authority '{authority_of(address)}' has not approved "
+                f"{address} yet ({error.code})",
+            ) from error
+        instance = profile.keystore.signer(INSTANCE)
+        if client.directory.instance(address, instance.public_key.key_id) is not None:
+            return Result(
+                [f"{address} is enrolled already: this instance's key counts"], address=address, index=None
+            )
+        held = client.directory.held(f"keys/{address}")
+        if held is not None and isinstance(held.record, KeysRecord):
+            raise ConflictError(
+                "keys_stand",
+                f"{address} has keys already, and this instance's is not among them: "
+                "let its administrator add it with `countermark draft keys --add-instance`",
+            )
+        draft = client.drafts.keys(
+            address,
+            signing=[(instance.public_key, profile.holder)],
+            sealing=profile.keystore.sealing_key().public_key,
+        )
+        index = client.publish_statement(sign_gathering(draft, [administrator], [instance]))
+        client.sync()
+    return Result(
+        [
+            f"enrolled: {address} can send and receive (entry {index})",
+            f"keep the administrator's key elsewhere too: `countermark key export --use {ADMINISTRATOR}`",
+        ],
+        address=address,
+        index=index,
+        instance_key=instance.public_key.key_id.hex(),
+    )

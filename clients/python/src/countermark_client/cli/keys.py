@@ -1,0 +1,188 @@
+"""`countermark key`: private keys in encrypted files, and their public halves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from countermark_client._keystore import (
+    ADMINISTRATOR,
+    AUTHORITY,
+    GOVERNOR,
+    INSTANCE,
+    SEALING,
+    MemoryKeystore,
+    make_key,
+    save_key_file,
+)
+from countermark_client.cli.common import (
+    FILE,
+    NEW_FILE,
+    Access,
+    load_private,
+    passphrase_for,
+    passphrase_option,
+    with_home,
+    write_public,
+)
+from countermark_client.cli.output import Result, command
+from countermark_protocol.encoding import encode_json
+from countermark_protocol.errors import NotFoundError
+from countermark_protocol.keys import ALGORITHM_NAMES, Algorithm, PublicKey, fingerprint
+
+_USES = click.Choice([GOVERNOR, AUTHORITY, ADMINISTRATOR, INSTANCE, SEALING])
+
+
+@click.group("key")
+def key() -> None:
+    """Make keys and look at them. Private keys never leave their encrypted file."""
+
+
+def key_json(use: str, public: PublicKey) -> dict[str, Any]:
+    """What is told of a key."""
+    return {
+        "use": use,
+        **public.to_json(),
+        "key_id": public.key_id.hex(),
+        "fingerprint": fingerprint(public.key_id),
+    }
+
+
+def key_lines(use: str, public: PublicKey) -> list[str]:
+    """What is told of a key, for people."""
+    return [
+        f"{use}: {ALGORITHM_NAMES[public.algorithm]}",
+        f"  key id       {public.key_id.hex()}",
+        f"  fingerprint  {fingerprint(public.key_id)}",
+    ]
+
+
+@key.command("new")
+@click.option("--use", type=_USES, required=True, help="What the key is for.")
+@click.option(
+    "--alg",
+    type=click.Choice(["Ed25519", "ES256"]),
+    default=None,
+    help="Of a signing key. [default: Ed25519]",
+)
+@click.option(
+    "--out", type=NEW_FILE, required=True, help="Key file to write; its public half goes to FILE.pub."
+)
+@passphrase_option
+@command
+def new(use: str, alg: str | None, out: Path, passphrase_file: Path | None) -> Result:
+    """Make a key: an encrypted file, and its public half beside it.
+
+    \b
+    Example:
+      countermark key new --use governor --out kenya.key
+      (give kenya.key.pub away; kenya.key stays with you)
+    """
+    if use == SEALING and alg is not None:
+        raise click.UsageError(f"a sealing key is always {ALGORITHM_NAMES[Algorithm.XWING]}: leave --alg out")
+    public_path = out.with_name(out.name + ".pub")
+    for path in (out, public_path):
+        if path.exists():
+            raise click.UsageError(f"{path} exists: choose another name")
+    algorithm = Algorithm.ES256 if alg == "ES256" else Algorithm.ED25519
+    passphrase = passphrase_for(f"the key file {out}", passphrase_file, new=True)
+    keystore = MemoryKeystore((make_key(use, algorithm),))
+    save_key_file(out, keystore, passphrase)
+    [(_, public)] = keystore.public_keys()
+    write_public(public_path, encode_json(public.to_json()) + b"\n")
+    return Result(
+        [*key_lines(use, public), f"private, encrypted: {out}", f"public:             {public_path}"],
+        **key_json(use, public),
+        file=str(out),
+        public_file=str(public_path),
+    )
+
+
+@key.command("show")
+@click.argument("file", type=FILE)
+@passphrase_option
+@command
+def show(file: Path, passphrase_file: Path | None) -> Result:
+    """Show the public halves of the keys in FILE."""
+    found = load_private(file, passphrase_file).public_keys()
+    return Result(
+        [line for use, public in found for line in key_lines(use, public)],
+        keys=[key_json(use, public) for use, public in found],
+    )
+
+
+@key.command("add")
+@click.argument("file", type=FILE)
+@click.option("--key-passphrase-file", type=FILE, metavar="FILE", help="Passphrase of FILE, if another one.")
+@with_home
+@command
+def add(file: Path, key_passphrase_file: Path | None, access: Access) -> Result:
+    """Take the keys of FILE into the profile.
+
+    A sealing key becomes the current one; the one before it is kept, for what was sealed to it.
+
+    \b
+    Example, a new sealing key with thirty days of overlap:
+      countermark key new --use sealing --out new.key
+      countermark key add new.key
+      countermark draft keys ke.police.nairobi --sealing new.key.pub --overlap-days 30 -o keys.draft
+      countermark document sign keys.draft --use administrator
+      countermark document publish keys.draft
+    """
+    with access.profile() as profile:
+        held = (
+            {public.key_id for _, public in profile.keystore.public_keys()}
+            if isinstance(profile.keystore, MemoryKeystore)
+            else set()
+        )
+        keystore = load_private(file, key_passphrase_file or access.passphrase_file)
+        passphrase = access.passphrase()
+        added: list[tuple[str, PublicKey]] = []
+        for stored in keystore.stored:
+            [(use, public)] = MemoryKeystore((stored,)).public_keys()
+            if public.key_id not in held:
+                profile.add_key(stored, passphrase)
+                added.append((use, public))
+    return Result(
+        [line for use, public in added for line in key_lines(use, public)]
+        or ["the profile holds all keys of this file already"],
+        added=[key_json(use, public) for use, public in added],
+    )
+
+
+@key.command("export")
+@click.option("--use", type=_USES, required=True, help="Which keys.")
+@click.option("--out", type=NEW_FILE, required=True, help="Key file to write, encrypted.")
+@click.option("--out-passphrase-file", type=FILE, metavar="FILE", help="Passphrase to encrypt it with.")
+@with_home
+@command
+def export(use: str, out: Path, out_passphrase_file: Path | None, access: Access) -> Result:
+    """Copy keys of the profile into an encrypted key file: a backup, or for a further instance.
+
+    \b
+    Example:
+      countermark key export --use sealing --out sealing.key
+    """
+    if out.exists():
+        raise click.UsageError(f"{out} exists: choose another name")
+    with access.profile() as profile:
+        keystore = profile.keystore
+    stored = (
+        tuple(k for k in keystore.stored if k.use == use) if isinstance(keystore, MemoryKeystore) else ()
+    )
+    if not stored:
+        raise NotFoundError("no_such_key", f"this profile has no key for '{use}'")
+    chosen = MemoryKeystore(stored)
+    save_key_file(
+        out,
+        chosen,
+        passphrase_for(f"the key file {out}", out_passphrase_file or access.passphrase_file, new=True),
+    )
+    found = chosen.public_keys()
+    return Result(
+        [*(line for u, public in found for line in key_lines(u, public)), f"written: {out}"],
+        keys=[key_json(u, public) for u, public in found],
+        file=str(out),
+    )

@@ -1,0 +1,260 @@
+"""What commands print, and how they end.
+
+Rules: results on standard output, everything else (prompts, progress, warnings, errors) on standard error;
+``error:`` says what is wrong, ``hint:`` what to do. With ``--json`` exactly one JSON object stands on
+standard output, whatever happens; only commands that follow a box print one object a line instead.
+
+What others wrote is shown without the control characters it may hold: a message must not be able to
+rewrite the terminal of who reads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import sqlite3
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from countermark_protocol.errors import CountermarkError, InconsistentLogError, TransportError
+
+REFUSED: Final = 1
+USAGE: Final = 2
+UNREACHABLE: Final = 3
+MISBEHAVIOUR: Final = 4
+
+EXIT_CODES: Final = """\b
+Exit codes:
+  0  done
+  1  refused or failed
+  2  wrong usage
+  3  broker unreachable; what was sealed is kept in the outbox
+  4  evidence of misbehaviour found, or not cleared yet"""
+
+#: Hints for the command line, where the error's own is for programmers.
+_HINTS: Final = {
+    "already_signed": "pass the file on to who has not signed yet: `countermark document show FILE`",
+    "broker_unreachable": "check the broker's URL and state; what waits is sent by `countermark flush`",
+    "halted": "look at it with `countermark evidence`, show it to the governors, then `evidence --resume`",
+    "missing_possession": "let the holder of that key run `countermark document sign FILE --key … --possession`",
+    "no_such_key": "see which keys there are with `countermark whoami`",
+    "no_such_record": "give what is missing as an option; `countermark directory` lists what there is",
+    "no_key_file": "make one with `countermark key new`",
+    "no_profile": "make one with `countermark init`, or name another with --home or COUNTERMARK_HOME",
+    "not_opened": "run `countermark inbox` first: it signs for the message and opens it",
+    "other_payload": "merge copies of one file only; `countermark document show` tells what each holds",
+    "profile_exists": "choose another folder with --home",
+    "stale_checkpoint": "nothing was sealed; try again once the broker answers",
+    "stale_statement": "draft it again: `countermark draft …` takes what stands now as its base",
+    "too_few_signatures": "pass the file on to who must sign too: `countermark document sign FILE`",
+    "unknown_message": "`countermark list` shows the messages that this profile holds",
+    "wrong_passphrase": "type it again, or check COUNTERMARK_PASSPHRASE and --passphrase-file",
+}
+_ABOVE_ASCII_CONTROLS: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_MOST_DETAILS: Final = 20
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+# --- text ----------------------------------------------------------------------------------------------
+
+
+def safe(text: object, *, lines: bool = False) -> str:
+    """Text without characters that steer a terminal or turn its direction; they are shown as escapes.
+
+    Args:
+        text: anything.
+        lines: keep line feeds.
+    """
+    return "".join(
+        c if (lines and c == "\n") or unicodedata.category(c) not in _ABOVE_ASCII_CONTROLS else _escape(c)
+        for c in str(text)
+    )
+
+
+def _escape(c: str) -> str:
+    return f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}"
+
+
+def utc(milliseconds: int | None) -> str:
+    """A time (ms since 1970) for people, in UTC; a dash if there is none."""
+    if milliseconds is None:
+        return "-"
+    return datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def short(digest: bytes) -> str:
+    """The first 16 hexadecimal digits: enough to name a message or key to a command."""
+    return digest.hex()[:16]
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A plain table; cells are made safe."""
+    out = Table(*headers, box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for row in rows:
+        out.add_row(*(Text(safe(cell)) for cell in row))
+    return out
+
+
+# --- results -------------------------------------------------------------------------------------------
+
+
+class Result(dict[str, Any]):
+    """What a command found.
+
+    Args:
+        shown: lines and tables for people.
+        exit_code: how the command ends.
+        members: for ``--json``.
+    """
+
+    def __init__(self, shown: Sequence[str | Table], exit_code: int = 0, **members: Any) -> None:
+        super().__init__(members)
+        self.shown = shown
+        self.exit_code = exit_code
+
+
+def exit_code_of(error: CountermarkError) -> int:
+    """How a command ends that met this error."""
+    if isinstance(error, InconsistentLogError) or error.code == "halted":
+        return MISBEHAVIOUR
+    # A checkpoint is too old only because the broker could not be asked for a newer one.
+    if isinstance(error, TransportError) or error.code == "stale_checkpoint":
+        return UNREACHABLE
+    return REFUSED
+
+
+def error_json(error: CountermarkError) -> dict[str, Any]:
+    """The JSON form of an error: code, message, hint, facts."""
+    facts = {k: v for k, v in error.facts.items() if isinstance(v, str | int | list | dict)}
+    return {"code": error.code, "message": error.message, "hint": hint_of(error), "facts": facts}
+
+
+def hint_of(error: CountermarkError) -> str:
+    """What a user of the command line can do about an error."""
+    return _HINTS.get(error.code, error.hint)
+
+
+def details_of(error: CountermarkError) -> list[str]:
+    """Every violation or problem that an error lists, one line each."""
+    out: list[str] = []
+    for one in error.facts.get("violations", ()):
+        out.append(f"  {one['field'] or 'top'}: expected {one['expected']}, got {one['got']}")
+    for one in error.facts.get("problems", ()):
+        out.append(f"  {one['recipient']}: {one['message']}")
+    hidden = len(out) - _MOST_DETAILS
+    return [*out[:_MOST_DETAILS], f"  (and {hidden} more)"] if hidden > 0 else out
+
+
+def as_json() -> bool:
+    """Whether the running command prints JSON."""
+    context = click.get_current_context(silent=True)
+    return bool(context and context.meta.get("countermark.json"))
+
+
+def say(text: str) -> None:
+    """A remark to people, on standard error."""
+    click.echo(safe(text, lines=True), err=True)
+
+
+def command(function: F) -> F:
+    """Give a command ``--json``, and print its `Result` or its error."""
+
+    @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object instead of text.")
+    @functools.wraps(function)
+    def wrapped(*args: Any, json_wanted: bool, **kwargs: Any) -> None:
+        click.get_current_context().meta["countermark.json"] = json_wanted
+        try:
+            result = function(*args, **kwargs)
+        except CountermarkError as error:
+            _fail(error)
+        except sqlite3.Error as error:
+            _fail(
+                CountermarkError("store", f"the profile's store does not work: {error}"),
+                "is the disk full, or is the folder on a drive that is read-only or shared?",
+            )
+        except OSError as error:
+            name = f"{error.filename}: " if error.filename else ""
+            _fail(
+                CountermarkError("file", f"{name}{error.strerror or error}"),
+                "check the path and its permissions",
+            )
+        if isinstance(result, Result):
+            _print(result, json_wanted=json_wanted)
+            if result.exit_code:
+                raise click.exceptions.Exit(result.exit_code)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def print_line(members: dict[str, Any]) -> None:
+    """One JSON object on one line, ASCII only, so that no control character reaches a terminal."""
+    click.echo(json.dumps(members))
+
+
+def _print(result: Result, *, json_wanted: bool) -> None:
+    if json_wanted:
+        print_line(result)
+        return
+    for one in result.shown:
+        show(one)
+
+
+def show(one: str | Table) -> None:
+    """Print a line or table for people."""
+    if isinstance(one, Table):
+        # Where nobody looks at it, nothing is cut to a width.
+        console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 400)
+        with console.capture() as captured:
+            console.print(one)
+        text = captured.get()
+        click.echo("\n".join(line.rstrip() for line in text.splitlines()))
+    else:
+        click.echo(safe(one, lines=True))
+
+
+def _fail(error: CountermarkError, hint: str | None = None) -> None:
+    if as_json():
+        print_line({"error": {**error_json(error), "hint": hint or hint_of(error)}})
+    else:
+        say(f"error: {error.message} [{error.code}]")
+        for line in details_of(error):
+            say(line)
+        say(f"hint: {hint or hint_of(error)}")
+    raise click.exceptions.Exit(exit_code_of(error))
+
+
+# --- progress ------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, only where that is a terminal.
+
+    Yields:
+        A function to call with (done, in all).
+    """
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
