@@ -8,12 +8,13 @@ import pytest
 
 from countermark_protocol.accounts import Verdict
 from countermark_protocol.answers import parse_accepted
-from countermark_protocol.claims import Seen
+from countermark_protocol.claims import Kind, Seen
 from countermark_protocol.documents import encode_document, make_signature, parse_document, sign_document
 from countermark_protocol.encoding import encode_json
 from countermark_protocol.recipients import recipients_root
+from countermark_protocol.records import EndpointRecord, State, make_key_set
 from countermark_protocol.signers import Es256Signer
-from countermark_protocol.submission import MAX_SUBMISSION_BYTES, encode_submission
+from countermark_protocol.submission import MAX_DOCUMENT_BYTES, MAX_SUBMISSION_BYTES, encode_submission
 from support.broker_fixtures import HttpBroker
 from support.world import BRUSSELS, DAY, KAMPALA, LYON, NAIROBI, World, hash_of, now_ms, seed, signer
 
@@ -61,9 +62,14 @@ def empty(world):
     return b""
 
 
-@case(400, "unknown_version")
-def malformed(world):
+@case(422, "unknown_version")
+def not_a_submission(world):
     return b"not a submission at all"
+
+
+@case(400, "not_json")
+def malformed(world):
+    return with_payload(world, good(world), b'{"kind": message}')
 
 
 @case(400, "truncated")
@@ -315,3 +321,78 @@ def test_an_exception_tells_nothing(shared, monkeypatch):
     answer = api.request("GET", "/v1/log/leaves")
     assert api.problem(answer, "internal").status == 500
     assert "secret" not in answer.text
+
+
+def test_a_request_for_a_trace_has_at_most_five_addressees(shared):
+    world, api, _ = shared
+    points = [f"ug.contact.point{i}" for i in range(6)]
+    for point in points:
+        for data in (world.endpoint_statement(point), world.keys_statement(point)):
+            assert api.post_statement(data).status_code == 201
+    api.refresh()
+    many = world.message(NAIROBI, points, type="tracing-request")
+    problem = api.problem(api.post_message(many), "policy_denied")
+    assert api.verify_account_of(problem.account, many.payload_hash).refusal.rule == "policy_denied"
+    assert api.post_message(world.message(NAIROBI, points[:5], type="tracing-request")).status_code == 201
+
+
+def test_a_thousand_and_one_recipients(shared):
+    world, api, _ = shared
+    sealed = good(world)
+    rows = [replace(sealed.rows[0], salt=i.to_bytes(32, "big")) for i in range(1001)]
+    data = with_document(sealed, sealed.document, rows=rows, stanzas=sealed.stanzas * 1001)
+    assert api.problem(api.post_message(data), "too_many_recipients").status == 400
+
+
+def raw_statement(world, text):
+    """An endpoint's statement whose name holds something that a database may refuse."""
+    kept = dict(world.newest)
+    data = world.record_statement(
+        Kind.ENDPOINT,
+        "ke.police.odd",
+        EndpointRecord("ke.police.odd", "MARK", make_key_set([signer("odd").public_key]), State.ACTIVE),
+        [world.authority("ke")],
+        [signer("odd")],
+    )
+    world.newest = kept
+    payload = parse_document(data).payload.replace(b"MARK", text)
+    return sign_document(payload, [world.authority("ke")], [signer("odd")])
+
+
+@pytest.mark.parametrize("text", [b"\\u0000", b"\\ud800", b"\\udfff\\ud800"])
+def test_text_that_a_database_refuses(shared, text):
+    world, api, _ = shared
+    before = size_of(api)
+    assert api.problem(api.post_statement(raw_statement(world, text)), "forbidden_character").status == 400
+    receipt = world.receipt(KAMPALA, [bytes(32)])
+    payload = parse_document(receipt).payload.replace(b'"made_at"', b'"' + text + b'":1,"made_at"')
+    odd = sign_document(payload, [world.agencies[KAMPALA].instance])
+    assert api.problem(api.post_receipt(odd, KAMPALA), "forbidden_character").status == 400
+    assert size_of(api) == before
+
+
+@pytest.mark.parametrize("path", ["/v1/statements", "/v1/receipts", "/v1/messages"])
+def test_bodies_are_bounded_on_every_call(shared, path):
+    _, api, _ = shared
+    size = MAX_SUBMISSION_BYTES if path == "/v1/messages" else MAX_DOCUMENT_BYTES
+    body = bytes(size + 1)
+    assert api.problem(api.request("POST", path, body, KAMPALA), "oversized_body").status == 413
+
+    def stream():
+        yield body
+
+    # Without a length that says so, it is found while it streams in.
+    answer = api.http.post(path, content=stream())
+    assert api.problem(answer, "oversized_body").status == 413
+    assert api.problem(api.request("POST", path, b"\x01", KAMPALA)).status == 400
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize(
+    "path", ["leases", "leases/ke.police.nairobi/urgent/3", "quotas", "quotas/ke.police.nairobi"]
+)
+def test_what_is_reserved_is_refused_by_its_own_code(shared, method, path):
+    _, api, _ = shared
+    answer = api.http.request(method, f"/v1/{path}")
+    assert answer.status_code == 403
+    assert answer.json()["code"] == f"reserved_{path.split('/')[0]}"

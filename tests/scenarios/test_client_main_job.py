@@ -1,5 +1,6 @@
 """The main job over a broker in memory: send, sign for, open, answer, and know what became of it."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -257,3 +258,34 @@ def test_a_message_sealed_to_the_former_key_still_opens(world):
     world.clock.advance(minutes=2)
     again = kenya.send("tracing-request", testing.sample_request(), to=[BELGIUM])
     assert [r.message for r in belgium.inbox()] == [sent.message, again.message]
+
+
+def test_who_was_enrolled_a_moment_ago_can_be_written_to(world):
+    kenya = world.client(KENYA)
+    kenya.sync()
+    world.enrol("tz.contact.dodoma")
+    sent = kenya.send("tracing-request", testing.sample_request(), to=["tz.contact.dodoma"])
+    assert sent.recipients == ("tz.contact.dodoma",)
+
+
+def test_a_proof_is_kept_on_both_sides(world):
+    kenya, belgium = world.client(KENYA), world.client(BELGIUM)
+    sent = kenya.send("tracing-request", testing.sample_request(), to=[BELGIUM])
+    [received] = belgium.inbox()
+    for client, ref in ((kenya, sent), (belgium, received)):
+        proof = json.loads(client.proof(ref))
+        assert proof["inclusion"]["index"] == sent.index
+        assert proof["checkpoint"].startswith(world.broker.origin)
+    with pytest.raises(NotFoundError):
+        kenya.proof("00" * 32)
+
+
+def test_who_was_enrolled_a_moment_ago_is_written_to_at_once(world):
+    kenya = world.client(KENYA)
+    kenya.sync()
+    newcomer = world.client("tz.contact.dodoma")  # enrolled after Kenya read the directory
+    sent = kenya.send("tracing-request", testing.sample_request(), to=["tz.contact.dodoma"])
+    assert [m.message for m in newcomer.inbox()] == [sent.message]
+    with pytest.raises(PolicyError) as refused:
+        kenya.send("tracing-request", testing.sample_request(), to=["tz.contact.nowhere"])
+    assert refused.value.code == "recipients_refused"

@@ -12,6 +12,7 @@ from countermark_broker.api.errors import problem_of, problem_response
 from countermark_broker.api.middleware import AccessLog
 from countermark_broker.api.open_log import health_router, log_router, metrics_router
 from countermark_broker.api.posting import posting_router
+from countermark_broker.api.reserved import reserved_router
 from countermark_broker.errors import FatalError
 from countermark_broker.services.accounts import NegativeAnswer
 from countermark_broker.services.listeners import Listeners
@@ -37,6 +38,7 @@ def make_api(node: Node, listeners: Listeners) -> FastAPI:
         delivery_router(node, listeners),
         log_router(node),
         health_router(node),
+        reserved_router(),
     ):
         v1.include_router(router)
     app.include_router(v1)

@@ -5,6 +5,8 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 fatal state (a person 
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from countermark_broker.cli.founding import found, init, show_fingerprint
@@ -17,6 +19,8 @@ from countermark_broker.cli.serving import serve
 )
 def main() -> None:
     """Run a Countermark broker: found its log, serve it, look after it."""
+    # The database holds who wrote to whom: nothing this command makes is for others on the machine.
+    os.umask(0o077)
 
 
 for _command in (init, found, migrate, serve, doctor, rebuild, show_fingerprint):

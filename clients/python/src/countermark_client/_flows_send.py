@@ -8,6 +8,7 @@ Source: docs/spec/messages.md §4, §5; docs/spec/log.md §8.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Final
 
@@ -35,7 +36,10 @@ from countermark_protocol.encoding import encode_json, parse_json
 from countermark_protocol.errors import (
     CountermarkError,
     InconsistentLogError,
+    NotFoundError,
+    PolicyError,
     ProofError,
+    TransportError,
 )
 from countermark_protocol.identifiers import Address, KeyId
 from countermark_protocol.keys import PublicKey
@@ -77,10 +81,22 @@ class Sender:
     def send(self, draft: Draft) -> Flow[Sent]:
         """Send one message; see `Client.send`."""
         yield from self._log.refresh()
-        composed = self._composer.compose(draft)
+        composed = yield from self._compose(draft)
         self._enqueue(composed)
         yield from self.flush_waiting(until=composed.payload_hash)
         return self.sent(composed.payload_hash)
+
+    def _compose(self, draft: Draft) -> Flow[Composed]:
+        try:
+            return self._composer.compose(draft)
+        except (NotFoundError, PolicyError):
+            # Who was enrolled a moment ago is not refused for it: the directory is read again, once.
+            before = self._log.directory.count
+            with contextlib.suppress(TransportError):
+                yield from self._log.sync()
+            if self._log.directory.count == before:
+                raise
+        return self._composer.compose(draft)
 
     def _enqueue(self, composed: Composed) -> None:
         now = self._session.clock()
@@ -353,14 +369,6 @@ class Sender:
             return
         after = verify_tail(row, tail, index, leaf.statement, state)
         self._store.add_box_entry(Box.SENT, index, leaf.statement, after)
-        while (ahead := self._store.take_sent_ahead(after.count)) is not None:
-            next_index, statement, previous = ahead
-            if previous != after.head:
-                raise ProofError(
-                    "box_head_mismatch", "box 'sent' has another past than the one already proven"
-                )
-            after = after.after(next_index, statement)
-            self._store.add_box_entry(Box.SENT, next_index, statement, after)
 
     # --- directory statements ---
 

@@ -70,11 +70,13 @@ def _verdict(
     return "verified"
 
 
-def _still_wanted(unverified: UnverifiedDocument, directory: Directory, kind: Kind) -> CountermarkError | None:
+def _still_wanted(
+    unverified: UnverifiedDocument, directory: Directory, kind: Kind
+) -> CountermarkError | None:
     """Why the statement would not be accepted yet, or None if it would be."""
     try:
         if not unverified.signatures:
-            raise SignatureError("too_few_signatures", "nobody has signed it yet")  # noqa: TRY301
+            raise SignatureError("too_few_signatures", "nobody has signed it yet")
         check_complete(Directory() if kind is Kind.FOUNDING else directory, unverified, now())
     except CountermarkError as error:
         return error
@@ -107,9 +109,7 @@ def describe(unverified: UnverifiedDocument, directory: Directory) -> Described:
         verdict = _verdict(unverified, s, directory, named)
         whose = ", ".join(directory.subjects_of_key(s.key_id))
         purpose = s.purpose.name.lower()
-        signatures.append(
-            {"key_id": s.key_id.hex(), "purpose": purpose, "verdict": verdict, "key_of": whose}
-        )
+        signatures.append({"key_id": s.key_id.hex(), "purpose": purpose, "verdict": verdict, "key_of": whose})
         lines.append(f"  {s.key_id.hex()}  {purpose:<10} {verdict}{f' ({whose})' if whose else ''}")
     if not unverified.signatures:
         lines.append("  none yet")
@@ -184,7 +184,6 @@ def show(file: Path, access: Access) -> Result:
     With a profile, signatures are checked against the directory as this profile last verified it; without
     one, against the keys in the document itself.
 
-    \b
     Example:
       countermark document show authority.draft
     """
@@ -192,7 +191,9 @@ def show(file: Path, access: Access) -> Result:
     return Result(described.lines, **described.members)
 
 
-def choose_signer(access: Access, key_file: Path | None, use: str | None, key_passphrase: Path | None) -> Signer:
+def choose_signer(
+    access: Access, key_file: Path | None, use: str | None, key_passphrase: Path | None
+) -> Signer:
     """The one key to sign with: of a key file, or of the profile.
 
     Raises:
@@ -260,7 +261,6 @@ def sign(
 ) -> Result:
     """Add one signature to FILE, after showing what it says.
 
-    \b
     Examples:
       countermark document sign authority.draft --key kenya.key
       countermark document sign authority.draft --key mine.key --possession
@@ -307,7 +307,6 @@ def sign(
 def merge(files: tuple[Path, ...], out: Path) -> Result:
     """Put the signatures of several copies of one document together.
 
-    \b
     Example:
       countermark document merge from-ke.draft from-be.draft -o all.draft
     """
@@ -336,7 +335,6 @@ def publish(file: Path, broker: str | None, trust: Path | None, access: Access) 
 
     Anyone may publish a complete statement: it authenticates itself.
 
-    \b
     Examples:
       countermark document publish authority.draft
       countermark document publish policy.draft --broker https://broker.example --trust founding.trust

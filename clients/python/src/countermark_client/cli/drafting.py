@@ -93,7 +93,6 @@ def _state_options(function: Any) -> Any:
 def policy(use_default: bool, file: Path | None, out: Path, access: Access) -> Result:
     """Draft the policy table: who may send what to whom. What no rule allows is refused.
 
-    \b
     Examples:
       countermark draft policy --default -o policy.draft
       countermark draft policy --file table.json -o policy.draft
@@ -115,7 +114,9 @@ def policy(use_default: bool, file: Path | None, out: Path, access: Access) -> R
 @click.option("--key", "keys", type=FILE, multiple=True, help=".pub file of a key to add; may be repeated.")
 @click.option("--remove-key", "removed", multiple=True, help="Key id or .pub file of a key to remove.")
 @click.option("--threshold", type=click.IntRange(1, 32), help="How many of its keys must sign. [default: 1]")
-@click.option("--role", "roles", type=_ROLES, multiple=True, help="It may enrol; may be repeated; all of them.")
+@click.option(
+    "--role", "roles", type=_ROLES, multiple=True, help="It may enrol; may be repeated; all of them."
+)
 @_state_options
 @_out
 @with_home
@@ -134,7 +135,6 @@ def authority(
 ) -> Result:
     """Admit the authority CODE, or change what stands of it.
 
-    \b
     Examples:
       countermark draft authority ke --name 'Kenya' --key ke.key.pub --role police --role customs -o ke.draft
       countermark draft authority ke --suspend -o ke.draft
@@ -179,7 +179,6 @@ def endpoint(
 
     A new endpoint is enrolled more easily by `countermark init` there and `countermark enrol approve` here.
 
-    \b
     Example:
       countermark draft endpoint ke.police.nairobi --suspend -o nairobi.draft
     """
@@ -223,7 +222,6 @@ def keys(
 ) -> Result:
     """Change the keys of the endpoint ADDRESS: its instances, its sealing key.
 
-    \b
     Examples:
       countermark draft keys ke.police.nairobi --add-instance desk-2.key.pub --holder desk-2 -o keys.draft
       countermark draft keys ke.police.nairobi --sealing new.key.pub --overlap-days 30 -o keys.draft
@@ -266,7 +264,6 @@ def group(
 ) -> Result:
     """Make the group NAME (<owner>/<name>), or change it.
 
-    \b
     Example:
       countermark draft group xo-eac/customs --title 'Customs of the EAC' --add ke.customs.mombasa -o group.draft
     """
@@ -286,20 +283,19 @@ def group(
 @draft.command("revocation")
 @click.argument("key")
 @click.option("--ground", type=click.Choice([g.value for g in Ground]), required=True, help="Why.")
-@click.option("--compromised-at", help="Since when its signatures are not to be trusted, e.g. 2026-12-01T09:00Z.")
+@click.option(
+    "--compromised-at", help="Since when its signatures are not to be trusted, e.g. 2026-12-01T09:00Z."
+)
 @_out
 @with_home
 @command
 def revocation(key: str, ground: str, compromised_at: str | None, out: Path, access: Access) -> Result:
     """Revoke KEY (key id, or .pub file) for good, from the moment this is in the log.
 
-    \b
     Example:
       countermark draft revocation desk-2.key.pub --ground loss -o revocation.draft
     """
-    since = (
-        int(parse_time(compromised_at, "--compromised-at").timestamp() * 1000) if compromised_at else None
-    )
+    since = int(parse_time(compromised_at, "--compromised-at").timestamp() * 1000) if compromised_at else None
     with _synced(access) as client:
         data = client.drafts.revocation(key_id_of(key), ground=ground, compromised_at=since)
         return _written(data, out, client)
@@ -331,7 +327,6 @@ def governance(
 ) -> Result:
     """Change the log's own record: governors and quorum, log key, the broker's administrator, periods.
 
-    \b
     Example:
       countermark draft governance --add-governor tz.key.pub --quorum 3 -o governance.draft
     """

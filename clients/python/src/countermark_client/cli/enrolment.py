@@ -97,7 +97,9 @@ def _compare(trust: TrustFile, expected: str | None) -> list[str]:
     is_flag=True,
     help="The endpoint is enrolled already: no administrator's key, no request. Needs --with-key sealing.key.",
 )
-@click.option("-o", "--out", type=NEW_FILE, help=f"Where to write the request. [default: HOME/{REQUEST_FILE}]")
+@click.option(
+    "-o", "--out", type=NEW_FILE, help=f"Where to write the request. [default: HOME/{REQUEST_FILE}]"
+)
 @with_home
 @command
 def init(
@@ -117,9 +119,8 @@ def init(
     Nothing is sent. Give the request to your authority, which approves it with `countermark enrol approve`;
     then run `countermark enrol finish`.
 
-    \b
     Example:
-      countermark init --address ke.police.nairobi --broker https://broker.example \\
+      countermark init --address ke.police.nairobi --broker https://broker.example \
         --trust founding.trust --fingerprint '3f1c 00aa …'
     """
     parsed = parse_address(address, "--address")
@@ -157,7 +158,10 @@ def init(
         public = access.home / "instance.pub"
         public.write_text(f'{{"alg":"{keys[0]["alg"]}","pub":"{keys[0]["pub"]}"}}\n', encoding="utf-8")
         return Result(
-            [*lines, f"next: let the administrator certify {public}: `countermark draft keys --add-instance`"],
+            [
+                *lines,
+                f"next: let the administrator certify {public}: `countermark draft keys --add-instance`",
+            ],
             home=str(access.home),
             address=parsed,
             log=trust_file.origin,
@@ -221,7 +225,6 @@ def principal_init(
 
     The key is copied into the profile, encrypted.
 
-    \b
     Example:
       countermark principal init --broker https://broker.example --trust founding.trust --key kenya.key
     """
@@ -281,7 +284,6 @@ def approve(
     Compare the fingerprint with the applicant by voice first: whoever holds the keys in the request will be
     the endpoint.
 
-    \b
     Example:
       countermark enrol approve nairobi.request --fingerprint '91c2 …'
     """
@@ -290,7 +292,9 @@ def approve(
     statement = parse_directory_statement(unverified.claims)
     record = statement.record
     if not isinstance(record, EndpointRecord):
-        malformed("not_a_request", f"{request} is a statement of '{statement.subject}', not an endpoint's request")
+        malformed(
+            "not_a_request", f"{request} is a statement of '{statement.subject}', not an endpoint's request"
+        )
     mark = fingerprint(unverified.payload_hash)
     with access.client() as client:
         client.sync()

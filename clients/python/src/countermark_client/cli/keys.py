@@ -75,7 +75,6 @@ def key_lines(use: str, public: PublicKey) -> list[str]:
 def new(use: str, alg: str | None, out: Path, passphrase_file: Path | None) -> Result:
     """Make a key: an encrypted file, and its public half beside it.
 
-    \b
     Example:
       countermark key new --use governor --out kenya.key
       (give kenya.key.pub away; kenya.key stays with you)
@@ -123,7 +122,6 @@ def add(file: Path, key_passphrase_file: Path | None, access: Access) -> Result:
 
     A sealing key becomes the current one; the one before it is kept, for what was sealed to it.
 
-    \b
     Example, a new sealing key with thirty days of overlap:
       countermark key new --use sealing --out new.key
       countermark key add new.key
@@ -161,7 +159,6 @@ def add(file: Path, key_passphrase_file: Path | None, access: Access) -> Result:
 def export(use: str, out: Path, out_passphrase_file: Path | None, access: Access) -> Result:
     """Copy keys of the profile into an encrypted key file: a backup, or for a further instance.
 
-    \b
     Example:
       countermark key export --use sealing --out sealing.key
     """
@@ -169,9 +166,7 @@ def export(use: str, out: Path, out_passphrase_file: Path | None, access: Access
         raise click.UsageError(f"{out} exists: choose another name")
     with access.profile() as profile:
         keystore = profile.keystore
-    stored = (
-        tuple(k for k in keystore.stored if k.use == use) if isinstance(keystore, MemoryKeystore) else ()
-    )
+    stored = tuple(k for k in keystore.stored if k.use == use) if isinstance(keystore, MemoryKeystore) else ()
     if not stored:
         raise NotFoundError("no_such_key", f"this profile has no key for '{use}'")
     chosen = MemoryKeystore(stored)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import json
 import sqlite3
 import sys
@@ -33,7 +34,7 @@ USAGE: Final = 2
 UNREACHABLE: Final = 3
 MISBEHAVIOUR: Final = 4
 
-EXIT_CODES: Final = """\b
+EXIT_CODES: Final = """\
 Exit codes:
   0  done
   1  refused or failed
@@ -147,11 +148,13 @@ def hint_of(error: CountermarkError) -> str:
 
 def details_of(error: CountermarkError) -> list[str]:
     """Every violation or problem that an error lists, one line each."""
-    out: list[str] = []
-    for one in error.facts.get("violations", ()):
-        out.append(f"  {one['field'] or 'top'}: expected {one['expected']}, got {one['got']}")
-    for one in error.facts.get("problems", ()):
-        out.append(f"  {one['recipient']}: {one['message']}")
+    out = [
+        *(
+            f"  {v['field'] or 'top'}: expected {v['expected']}, got {v['got']}"
+            for v in error.facts.get("violations", ())
+        ),
+        *(f"  {p['recipient']}: {p['message']}" for p in error.facts.get("problems", ())),
+    ]
     hidden = len(out) - _MOST_DETAILS
     return [*out[:_MOST_DETAILS], f"  (and {hidden} more)"] if hidden > 0 else out
 
@@ -194,7 +197,14 @@ def command(function: F) -> F:
             if result.exit_code:
                 raise click.exceptions.Exit(result.exit_code)
 
+    wrapped.__doc__ = _with_examples(function.__doc__ or "")
     return wrapped  # type: ignore[return-value]
+
+
+def _with_examples(doc: str) -> str:
+    """A docstring whose paragraphs with indented lines click leaves as they stand (its mark is U+0008)."""
+    paragraphs = inspect.cleandoc(doc).split("\n\n")
+    return "\n\n".join(f"\b\n{p}" if "\n  " in p else p for p in paragraphs)
 
 
 def print_line(members: dict[str, Any]) -> None:

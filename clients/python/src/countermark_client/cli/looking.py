@@ -1,0 +1,325 @@
+"""`countermark whoami`, `directory`, `group`, `types`, `type`: who there is, and what can be said."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+from rich.table import Table
+
+from countermark_client._keystore import INSTANCE, SEALING, MemoryKeystore
+from countermark_client._store import OutboxState
+from countermark_client._sync import Client
+from countermark_client.cli.common import Access, with_home
+from countermark_client.cli.keys import key_json
+from countermark_client.cli.output import Result, command, say, table, utc
+from countermark_protocol.directory import Directory
+from countermark_protocol.encoding import JsonObject
+from countermark_protocol.errors import NotFoundError, TransportError
+from countermark_protocol.identifiers import authority_of, parse_address, parse_group_name
+from countermark_protocol.keys import PublicKey
+from countermark_protocol.messages.json_schema import json_schema
+from countermark_protocol.records import (
+    AuthorityRecord,
+    EndpointRecord,
+    GroupRecord,
+    KeysRecord,
+    LogRecord,
+    Record,
+    RevocationRecord,
+)
+from countermark_protocol.registry import find_model, known_types
+from countermark_protocol.types import TYPES
+
+
+def _sync(client: Client, *, offline: bool) -> None:
+    """Read what is new; where the broker is away, what was verified before is shown, and that is said."""
+    if offline:
+        return
+    try:
+        client.sync()
+    except TransportError as error:
+        if client.checkpoint is None:
+            raise
+        say(f"warning: {error}; this is the directory as verified {_age(client)} ago")
+
+
+def _age(client: Client) -> str:
+    age = client.checkpoint_age
+    if age is None:
+        return "never"
+    return f"{age // 1000} s" if age < 120_000 else f"{age // 60_000} min"
+
+
+_offline = click.option("--offline", is_flag=True, help="As verified before; do not ask the broker.")
+
+
+# --- who am I ------------------------------------------------------------------------------------------
+
+
+def _standing(directory: Directory, client: Client, use: str, key: PublicKey) -> str:
+    if directory.revocation(key.key_id) is not None:
+        return "revoked"
+    if key.is_signing:
+        return "in force" if directory.key_stands(key.key_id) else "not in the directory"
+    address = client.profile.address
+    record = directory.keys(address) if address is not None else None
+    if record is not None and record.sealing == key:
+        return "in force"
+    if record is not None and record.previous_sealing == key:
+        return f"accepted until {utc(record.previous_until)}"
+    return "former" if use != SEALING else "not in the directory"
+
+
+@click.command("whoami")
+@_offline
+@with_home
+@command
+def whoami(offline: bool, access: Access) -> Result:
+    """Show this profile: its endpoint, log and keys, and whether it can send."""
+    with access.client() as client:
+        profile = client.profile
+        warning = None
+        if not offline:
+            try:
+                client.sync()
+            except TransportError as error:
+                warning = f"the broker is away: {error}"
+            except NotFoundError as error:
+                warning = str(error)
+            except Exception as error:
+                if getattr(error, "code", None) not in {"unknown_key", "wrong_signer"}:
+                    raise
+                warning = "the log knows no key of this profile yet: it is not enrolled"
+        directory = client.directory
+        keystore = profile.keystore
+        pairs = keystore.public_keys() if isinstance(keystore, MemoryKeystore) else ()
+        keys = [
+            {**key_json(use, key), "standing": _standing(directory, client, use, key)} for use, key in pairs
+        ]
+        enrolled = any(k["use"] == INSTANCE and k["standing"] == "in force" for k in keys)
+        counts = {s.value: len(profile.store.outbox(s)) for s in OutboxState}
+        checkpoint = client.checkpoint
+        lines: list[str | Table] = [
+            f"endpoint    {profile.address or 'none: a governor or an authority'}",
+            f"log         {profile.log}",
+            f"trust file  {profile.trust.fingerprint}",
+            f"broker      {profile.broker_url}",
+            f"holder      {profile.holder}",
+            f"checkpoint  size {checkpoint.size}, {_age(client)} old"
+            if checkpoint
+            else "checkpoint  none yet",
+            "outbox      " + ", ".join(f"{count} {state}" for state, count in counts.items()),
+        ]
+        if profile.address is not None:
+            lines.append(f"can send    {'yes' if enrolled and client.halted is None else 'no'}")
+        if client.halted is not None:
+            lines.append(f"HALTED      {client.halted}")
+        lines.append(
+            table(
+                ("KEY", "ALGORITHM", "KEY ID", "STANDING"),
+                ((k["use"], k["alg"], k["key_id"][:16], k["standing"]) for k in keys),
+            )
+        )
+        if warning:
+            say(f"warning: {warning}")
+        return Result(
+            lines,
+            address=profile.address,
+            log=profile.log,
+            trust_fingerprint=profile.trust.fingerprint,
+            broker=profile.broker_url,
+            holder=profile.holder,
+            home=str(access.home),
+            checkpoint={"size": checkpoint.size, "root": checkpoint.root.hex()} if checkpoint else None,
+            checkpoint_age=client.checkpoint_age,
+            enrolled=enrolled,
+            halted=client.halted,
+            outbox=counts,
+            keys=keys,
+            warning=warning,
+        )
+
+
+# --- the directory -------------------------------------------------------------------------------------
+
+
+def _summary(record: Record, names: dict[str, str]) -> str:
+    if isinstance(record, LogRecord):
+        governors = record.governors
+        return f"{len(governors.keys)} governors, {governors.threshold} must sign; broker {record.broker}"
+    if isinstance(record, AuthorityRecord):
+        return f"{record.name}; may enrol {', '.join(r.value for r in record.roles)}"
+    if isinstance(record, EndpointRecord):
+        return record.name
+    if isinstance(record, KeysRecord):
+        holders = ", ".join(k.holder for k in record.signing)
+        return (
+            f"{names.get(record.address, '')} instances: {holders}; reads {len(record.reads)} types".strip()
+        )
+    if isinstance(record, GroupRecord):
+        return f"{record.title}; {len(record.members)} members"
+    if isinstance(record, RevocationRecord):
+        return record.ground.value + (
+            f", compromised since {utc(record.compromised_at)}" if record.compromised_at is not None else ""
+        )
+    return f"{len(record.rules)} rules"
+
+
+@click.command("directory")
+@click.argument("prefix", default="")
+@_offline
+@with_home
+@command
+def directory(prefix: str, offline: bool, access: Access) -> Result:
+    """List who stands in the directory; those whose subject or address begins with PREFIX.
+
+    Examples:
+      countermark directory                 everything
+      countermark directory ke.             endpoints of Kenya
+      countermark directory authority/      all authorities
+    """
+    with access.client() as client:
+        _sync(client, offline=offline)
+        found: list[tuple[str, Any, bool]] = []
+        for subject in sorted(client.directory.subjects("")):
+            # ``keys/…`` goes with its endpoint; it is listed only where asked for.
+            name = subject.partition("/")[2] if subject.startswith(("endpoint/", "group/")) else subject
+            wanted = subject.startswith(prefix) or name.startswith(prefix)
+            if not wanted or (subject.startswith("keys/") and not prefix.startswith("keys")):
+                continue
+            held = client.directory.held(subject)
+            assert held is not None
+            found.append((subject, held, client.directory.stands(subject)))
+        rows = (
+            (subject, "yes" if stands else "NO", held.index, utc(held.time), _summary(held.record, {}))
+            for subject, held, stands in found
+        )
+        return Result(
+            [table(("SUBJECT", "STANDS", "ENTRY", "SINCE", "WHAT"), rows)] if found else ["nothing there"],
+            records=[
+                {
+                    "subject": subject,
+                    "stands": stands,
+                    "index": held.index,
+                    "time": held.time,
+                    "statement": held.statement.hex(),
+                    "record": held.record.to_json(),
+                }
+                for subject, held, stands in found
+            ],
+            size=client.checkpoint.size if client.checkpoint else 0,
+        )
+
+
+@click.command("group")
+@click.argument("name")
+@_offline
+@with_home
+@command
+def group(name: str, offline: bool, access: Access) -> Result:
+    """Show the members of the group NAME (<owner>/<name>), and who of them can receive now."""
+    parsed = parse_group_name(name.removeprefix("group:"))
+    with access.client() as client:
+        _sync(client, offline=offline)
+        held = client.directory.held(f"group/{parsed}")
+        if held is None or not isinstance(held.record, GroupRecord):
+            raise NotFoundError("unknown_group", f"there is no group '{parsed}'")
+        record = held.record
+        members = [(m, client.directory.keys(parse_address(m)) is not None) for m in record.members]
+        stands = client.directory.group(parsed) is not None
+    return Result(
+        [
+            f"{parsed}: {record.title}{'' if stands else ' (NOT IN FORCE)'}",
+            table(("MEMBER", "CAN RECEIVE"), ((m, "yes" if ok else "NO") for m, ok in members)),
+        ],
+        name=parsed,
+        title=record.title,
+        owner=authority_of(parsed.partition("/")[0]),
+        stands=stands,
+        members=[{"address": m, "can_receive": ok} for m, ok in members],
+    )
+
+
+# --- message types -------------------------------------------------------------------------------------
+
+
+@click.command("types")
+@command
+def types() -> Result:
+    """List the message types and versions that this software reads and writes."""
+    rows: list[tuple[str, int, str, str]] = []
+    for name, version in known_types():
+        text = (find_model(name, version).__doc__ or "").strip().splitlines()[0]
+        rows.append((name, version, "answer" if TYPES[name].is_answer else "", text))
+    return Result(
+        [table(("TYPE", "VERSION", "", "WHAT"), rows)],
+        types=[{"type": n, "version": v, "is_answer": bool(a), "about": t} for n, v, a, t in rows],
+    )
+
+
+def _resolved(node: JsonObject, schema: JsonObject) -> JsonObject:
+    # A reference may carry a description of its own, which tells more than the block's.
+    merged = dict(node)
+    while "$ref" in merged:
+        target = schema["$defs"][merged.pop("$ref").rpartition("/")[2]]
+        merged = {**target, **merged}
+    return merged
+
+
+def _members(schema: JsonObject, node: JsonObject, path: str, required: bool) -> list[tuple[str, ...]]:
+    """Every member of a content as (path, type, needed, meaning); lists as element 0."""
+    node = _resolved(node, schema)
+    if node.get("type") == "array":
+        return _members(schema, {**node["items"]}, f"{path}.0", required)
+    if "properties" in node:
+        out: list[tuple[str, ...]] = []
+        for name, child in node["properties"].items():
+            needed = required and name in node.get("required", ())
+            out += _members(schema, child, f"{path}.{name}" if path else name, needed)
+        return out
+    kind = "code" if "enum" in node else str(node.get("type", ""))
+    codes = node.get("enum", ())
+    about = str(node.get("description", "")).partition(" Source:")[0]
+    if codes:
+        about += f" [{', '.join(codes[:8])}{', …' if len(codes) > 8 else ''}]"
+    return [(path, kind, "yes" if required else "", about)]
+
+
+@click.command("type")
+@click.argument("name")
+@click.option("--version", type=click.IntRange(1), help="[default: the newest]")
+@click.option("--schema", "want_schema", is_flag=True, help="Its JSON Schema (2020-12), in full.")
+@command
+def type_(name: str, version: int | None, want_schema: bool) -> Result:
+    """Show what a message of type NAME holds: every member by its path, as columns of a table name it.
+
+    Examples:
+      countermark type tracing-request
+      countermark type tracing-request --schema > tracing-request.schema.json
+    """
+    newest = max((v for n, v in known_types() if n == name), default=1)
+    model = find_model(name, version or newest)
+    schema = json_schema(model)
+    if want_schema:
+        return Result([json.dumps(schema, indent=2)], **schema)
+    members = _members(schema, schema, "", True)
+    rules = {
+        r: t
+        for node in (schema, *schema.get("$defs", {}).values())
+        for r, t in node.get("x-rules", {}).items()
+    }
+    shown: list[str | Table] = [
+        f"{name} version {model.VERSION}: {(model.__doc__ or '').strip().splitlines()[0]}",
+        table(("MEMBER", "TYPE", "NEEDED", "MEANING"), members),
+    ]
+    if rules:
+        shown += ["rules across members", *(f"  {rule}: {text}" for rule, text in sorted(rules.items()))]
+    return Result(
+        shown,
+        type=name,
+        version=model.VERSION,
+        members=[{"path": p, "type": t, "needed": n == "yes", "meaning": m} for p, t, n, m in members],
+        rules=rules,
+    )

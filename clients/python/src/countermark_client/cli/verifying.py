@@ -1,0 +1,127 @@
+"""`countermark verify` and `evidence`: the log checked from outside, and what was found wrong."""
+
+from __future__ import annotations
+
+import click
+
+from countermark_client._models import LogReport
+from countermark_client._sync import Client
+from countermark_client.cli.common import Access, with_home
+from countermark_client.cli.documents import confirm
+from countermark_client.cli.output import MISBEHAVIOUR, Result, command, progress, say, utc
+from countermark_protocol.boxes import Box
+from countermark_protocol.claims import KIND_NAMES, Kind
+
+
+def _kind_name(number: int) -> str:
+    try:
+        return KIND_NAMES[Kind(number)]
+    except ValueError:
+        return f"kind {number}"
+
+
+def _boxes(client: Client) -> dict[str, int]:
+    """Read every own box to its end, proven position by position; how many entries each holds.
+
+    Nothing is signed for: that is what `inbox` does.
+    """
+    if client.profile.address is None:
+        return {}
+    client.sync_sent()
+    client.notices()
+    for box in (Box.URGENT, Box.ROUTINE):
+        client._run(client._core.boxes.read_all(box))  # noqa: SLF001  the same package
+    return {box.value: client.profile.store.box_state(box).count for box in Box}
+
+
+def _report_json(report: LogReport) -> dict[str, object]:
+    return {
+        "size": report.size,
+        "root": report.root.hex(),
+        "first_time": report.first_time,
+        "last_time": report.last_time,
+        "directory_statements": report.directory_statements,
+        "kinds": {_kind_name(k): n for k, n in sorted(report.kinds.items())},
+        "own_entries": report.own_entries,
+    }
+
+
+@click.command("verify")
+@with_home
+@command
+def verify(access: Access) -> Result:
+    """Verify the log from outside, and everything in it that concerns this profile.
+
+    Reads the directory, every leaf and all own boxes; checks that the checkpoint continues the last one
+    seen, that leaves follow each other and give the signed root, that every directory head is that of the
+    statements shown, that the boxes have no hole, and that `sent` holds what this profile sent and nothing
+    else. Ends with code 4 if two signed facts contradict each other; both are then kept as evidence.
+    """
+    with access.client() as client:
+        before = client.checkpoint
+        boxes = _boxes(client)
+        with progress("reading leaves") as advance:
+            report = client.verify_log(advance)
+        halted = client.halted
+    growth = (
+        f"it continues the tree of {before.size} entries seen before"
+        if before is not None
+        else "no checkpoint was known before"
+    )
+    kinds = ", ".join(f"{n} {_kind_name(k)}" for k, n in sorted(report.kinds.items()))
+    lines = [
+        f"verified     {report.size} entries from {utc(report.first_time)} to {utc(report.last_time)}",
+        f"root         {report.root.hex()}",
+        f"history      {growth}",
+        f"directory    {report.directory_statements} statements, as in every leaf",
+        f"kinds        {kinds}",
+    ]
+    if boxes:
+        lines.append("boxes        " + ", ".join(f"{name} {count}" for name, count in boxes.items()))
+        lines.append(f"own entries  {report.own_entries}, each at its place")
+    if halted is not None:
+        lines.append(f"HALTED       {halted}")
+    return Result(
+        lines, MISBEHAVIOUR if halted is not None else 0, **_report_json(report), boxes=boxes, halted=halted
+    )
+
+
+@click.command("evidence")
+@click.option(
+    "--resume", is_flag=True, help="Send again, after people have looked at it; the evidence stays."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_home
+@command
+def evidence(resume: bool, yes: bool, access: Access) -> Result:
+    """List evidence of misbehaviour that this profile has kept: signed bytes that contradict each other.
+
+    While it is not cleared with --resume, nothing is sent. Show the files to governors and auditors first.
+    """
+    with access.client() as client:
+        found = client.profile.evidence
+        if resume and client.halted is not None:
+            say(f"halted by: {client.halted}")
+            confirm("Have governors or auditors seen the evidence? Send again?", assumed=yes)
+            client.clear_halt()
+        halted = client.halted
+    lines: list[str] = []
+    for one in found:
+        lines.append(f"{one.code}: {one.message}")
+        lines.append(f"  {len(one.pieces)} pieces in {one.folder}")
+    lines.append(
+        f"HALTED: {halted}"
+        if halted
+        else "not halted"
+        if found
+        else "no evidence: nothing contradicts itself"
+    )
+    return Result(
+        lines,
+        MISBEHAVIOUR if halted else 0,
+        evidence=[
+            {"code": e.code, "message": e.message, "folder": str(e.folder), "pieces": len(e.pieces)}
+            for e in found
+        ],
+        halted=halted,
+    )
