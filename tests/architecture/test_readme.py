@@ -12,7 +12,7 @@ README = (ROOT / "README.md").read_text()
 @pytest.mark.parametrize("name", ["send_notice", "consume_inbox"])
 def test_a_program_in_the_readme_is_the_tested_example(name):
     path = f"clients/python/examples/{name}.py"
-    (shown,) = (block for block in re.findall(r"```python\n(.*?)```", README, re.S) if path in block)
+    (shown,) = (block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if path in block)
     program = (ROOT / path).read_text().split('"""', 2)[2]
     assert shown.strip() == f"# {path}\n{program.strip()}"
 
@@ -20,7 +20,9 @@ def test_a_program_in_the_readme_is_the_tested_example(name):
 @pytest.mark.parametrize("document", ["README.md", "SECURITY.md", "CONTRIBUTING.md"])
 def test_every_link_leads_somewhere(document):
     text = (ROOT / document).read_text()
-    targets = [t for t in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in t and not t.startswith("mailto:")]
+    targets = [
+        t for t in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in t and not t.startswith("mailto:")
+    ]
     missing = [t for t in targets if not (ROOT / t).exists()]
     assert missing == []
 
@@ -35,5 +37,5 @@ def test_every_file_on_a_messages_way_exists():
 
 
 def test_every_folder_named_exists():
-    for row in re.findall(r"^\| `([a-z/]+/)` \|", README, re.M):
+    for row in re.findall(r"^\| `([a-z/]+/)` \|", README, re.MULTILINE):
         assert (ROOT / row).is_dir(), row

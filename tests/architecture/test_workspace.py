@@ -76,7 +76,10 @@ def test_the_lock_pins_every_package_by_hash_and_names_no_host():
 
 
 def test_every_direct_dependency_is_locked():
-    locked = {re.sub(r"[-_.]+", "-", m).lower() for m in re.findall(r"^([A-Za-z0-9_.-]+)==", (ROOT / "requirements.lock").read_text(), re.M)}
+    locked = {
+        re.sub(r"[-_.]+", "-", m).lower()
+        for m in re.findall(r"^([A-Za-z0-9_.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    }
     for name in ("countermark-protocol", "countermark-client", "countermark-broker"):
         for requirement in importlib.metadata.requires(name) or ():
             wanted = re.sub(r"[-_.]+", "-", re.match(r"[A-Za-z0-9_.-]+", requirement)[0]).lower()
@@ -90,5 +93,7 @@ def test_no_tracked_file_names_this_machine():
 
 
 def test_the_import_contracts_hold():
-    done = subprocess.run([Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout

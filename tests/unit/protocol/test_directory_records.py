@@ -136,7 +136,7 @@ def test_subjects_fit_their_kind(kind, subject):
 
 def test_kinds_that_are_no_directory_statements():
     for name in ("message", "receipt", "undelivered", "purge"):
-        refused(MalformedError, "bad_member", statement(Kind.POLICY, kind=name))
+        refused(MalformedError, "bad_member", statement(Kind.POLICY) | {"kind": name})
 
 
 def test_no_prev_where_there_can_be_none():

@@ -223,8 +223,8 @@ def _table_row(
         if len(line) != len(header):
             malformed("bad_row", f"expected {len(header)} cells, got {len(line)}")
         content: JsonObject = {}
-        for path, value in mapping.constants.items():
-            _put(content, path, value)
+        for constant, value in mapping.constants.items():
+            _put(content, constant, value)
         for path, cell in zip(paths, line, strict=True):
             if path is None:
                 continue

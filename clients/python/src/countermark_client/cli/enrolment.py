@@ -120,8 +120,7 @@ def init(
     then run `countermark enrol finish`.
 
     Example:
-      countermark init --address ke.police.nairobi --broker https://broker.example \
-        --trust founding.trust --fingerprint '3f1c 00aa …'
+      countermark init --address ke.police.nairobi --broker https://broker.example --trust founding.trust
     """
     parsed = parse_address(address, "--address")
     trust_file = read_trust(trust, expected)

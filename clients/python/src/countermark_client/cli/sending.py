@@ -353,8 +353,7 @@ def send(
     Examples:
       countermark send tracing-request --to be.contact.federal --file request.json
       countermark send lost-or-stolen-notice --to group:xo-eac/police --file stolen.csv --mapping columns.json
-      cat notices.jsonl | countermark send confiscation-notice --to xo-interpol.organisation.iarms \
-        --file - --format jsonl
+      cat notices.jsonl | countermark send confiscation-notice --to be.ncb.brussels --file - --format jsonl
     """
     return _send(access, message_type, to, reply_to, supersedes, options)
 
