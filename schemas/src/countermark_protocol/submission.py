@@ -72,9 +72,7 @@ def parse_submission(data: bytes) -> Submission:
     """
     reader = Reader(data, "submission")
     if reader.uint(1, "version") != SUBMISSION_VERSION:
-        raise UncheckableError(
-            "unknown_version", f"submission has another version than {SUBMISSION_VERSION}"
-        )
+        raise UncheckableError("unknown_version", f"submission has another version than {SUBMISSION_VERSION}")
     document = parse_document(reader.sized(4, MAX_DOCUMENT_BYTES, "manifest document"))
     manifest = parse_manifest(document.claims)
     count = reader.uint(2, "row count")

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from support.cli import PASSPHRASE, cli_for
 
 from countermark_client import MemoryKeystore, Profile, testing
 from countermark_client._keystore import load_key_file
 from countermark_protocol.keyfile import StoredKey
 from countermark_protocol.keys import Algorithm
+from support.cli import PASSPHRASE, cli_for
 
 NAIROBI, MOMBASA = "ke.police.nairobi", "ke.customs.mombasa"
 
@@ -257,20 +257,19 @@ def test_a_broker_that_proves_another_entry_is_not_believed(world, cli, governor
 
 
 def test_a_draft_that_something_else_overtook_is_refused_with_what_to_do(world, cli, governor):
-    for name in ("a", "b"):
-        cli.run("draft", "policy", "--default", "-o", cli.folder / name, home=governor)
-        cli.run("document", "sign", cli.folder / name, "--yes", home=governor)
-        if name == "a":
-            cli.json("document", "publish", cli.folder / "a", home=governor)
-            cli.file("c", "x").unlink()
-    stale = cli.folder / "stale"
+    empty = cli.file("empty.json", {"semantics": 1, "rules": []})
+    first, stale = cli.folder / "first", cli.folder / "stale"
+    cli.run("draft", "policy", "--file", empty, "-o", first, home=governor)
     cli.run("draft", "policy", "--default", "-o", stale, home=governor)
-    cli.run("document", "sign", stale, "--yes", home=governor)
-    cli.run("document", "publish", cli.folder / "b", home=governor)
+    for draft in (first, stale):
+        cli.run("document", "sign", draft, "--yes", home=governor)
+    cli.run("document", "publish", first, home=governor)
     result = cli.run("document", "publish", stale, home=governor, code=1)
     assert "hint: draft it again" in result.stderr
     error = cli.json("document", "publish", stale, home=governor, code=1)["error"]
     assert error["code"] == "stale_statement"
+    shown = cli.json("document", "show", stale, home=governor)
+    assert shown["wanting"]["code"] == "stale_statement"
 
 
 def test_an_authority_makes_a_group_and_an_administrator_changes_keys(world, cli, authority):

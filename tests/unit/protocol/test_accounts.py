@@ -58,7 +58,9 @@ def refused(error, code, function, *args):
 
 
 @pytest.mark.parametrize(
-    "one", [account(), account(verdict=Verdict.NOT_HELD, boxes=()), REFUSED], ids=["end", "not held", "refused"]
+    "one",
+    [account(), account(verdict=Verdict.NOT_HELD, boxes=()), REFUSED],
+    ids=["end", "not held", "refused"],
 )
 def test_reads_back(one):
     assert parse_account(parse_object(encode_json(one.to_json()))) == one
@@ -143,7 +145,9 @@ def test_nobody_else_makes_accounts(world):
         [world.node_key, world.agencies[NAIROBI].instance],
         world.governors,
     ):
-        refused(SignatureError, "wrong_signer", verify_account, signed(world, one, *signers), d, ORIGIN, REQUEST)
+        refused(
+            SignatureError, "wrong_signer", verify_account, signed(world, one, *signers), d, ORIGIN, REQUEST
+        )
     held = sign_document(encode_json(one.to_json()), [], [world.node_key])
     document = verify_document(parse_document(held), d.public_key)
     refused(SignatureError, "wrong_signer", verify_account, document, d, ORIGIN, REQUEST)

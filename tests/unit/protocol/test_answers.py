@@ -36,16 +36,24 @@ ENTRY_SHOWN = BoxEntry(
     INCLUSION,
     WORLD.own_delivery(ENTRY, KAMPALA, Box.ROUTINE),
     MESSAGE.document,
-    OwnRecipient(next(r for r in MESSAGE.rows if r.endpoint == KAMPALA), recipient_path(MESSAGE.rows, KAMPALA)),
+    OwnRecipient(
+        next(r for r in MESSAGE.rows if r.endpoint == KAMPALA), recipient_path(MESSAGE.rows, KAMPALA)
+    ),
     MESSAGE.rows,
 )
 LOGGED = [LoggedStatement(e.index, e.leaf.encode(), e.document.data) for e in WORLD.entries[:3]]
 
 SHAPES = [
     (Accepted(CHECKPOINT, INCLUSION), parse_accepted),
-    (Accepted(CHECKPOINT, INCLUSION, WORLD.all_deliveries(ENTRY, NAIROBI), b"document", (RELEASE,)), parse_accepted),
+    (
+        Accepted(CHECKPOINT, INCLUSION, WORLD.all_deliveries(ENTRY, NAIROBI), b"document", (RELEASE,)),
+        parse_accepted,
+    ),
     (BoxPage(CHECKPOINT, (), b"account"), parse_box_page),
-    (BoxPage(CHECKPOINT, (ENTRY_SHOWN, replace(ENTRY_SHOWN, recipient=None, recipients=None))), parse_box_page),
+    (
+        BoxPage(CHECKPOINT, (ENTRY_SHOWN, replace(ENTRY_SHOWN, recipient=None, recipients=None))),
+        parse_box_page,
+    ),
     (DirectoryPage(CHECKPOINT, tuple(LOGGED), complete=False, last=INCLUSION), parse_directory_page),
     (DirectoryPage(CHECKPOINT, (), complete=True, last=INCLUSION), parse_directory_page),
     (Problem(409, "id_reused", "detail", "hint", b"account", {"recipient": "x"}), parse_problem),
@@ -93,14 +101,22 @@ def test_inner_shapes_are_strict():
     page = BoxPage(CHECKPOINT, (ENTRY_SHOWN,)).to_json()
     entry = page["entries"][0]
     refused("unknown_member", parse_box_page, page | {"entries": [entry | {"x": 1}]})
-    refused("unknown_member", parse_box_page, page | {"entries": [entry | {"recipient": entry["recipient"] | {"x": 1}}]})
+    refused(
+        "unknown_member",
+        parse_box_page,
+        page | {"entries": [entry | {"recipient": entry["recipient"] | {"x": 1}}]},
+    )
     accepted = SHAPES[1][0].to_json()
     release = accepted["releases"][0]
     refused("unknown_member", parse_accepted, accepted | {"releases": [release | {"x": 1}]})
     long = encode_base64url(bytes(MAX_STANZA_BYTES + 1))
     refused("bad_member", parse_accepted, accepted | {"releases": [release | {"stanza": long}]})
     directory = SHAPES[4][0].to_json()
-    refused("unknown_member", parse_directory_page, directory | {"statements": [directory["statements"][0] | {"x": 1}]})
+    refused(
+        "unknown_member",
+        parse_directory_page,
+        directory | {"statements": [directory["statements"][0] | {"x": 1}]},
+    )
     refused("bad_member", parse_directory_page, directory | {"complete": 1})
     refused("bad_member", parse_accepted, accepted | {"checkpoint": "x" * (1024 * 1024 + 1)})
 

@@ -38,7 +38,11 @@ def test_hashes_are_those_of_the_spec():
     whose = KAMPALA.encode(), b"routine"
     head = labelled_hash("box-head", STATE.head, (9).to_bytes(8, "big"), STATEMENT)
     assert tail == Tail(labelled_hmac("tail-salt", SECRET, *whose), 3, STATE.head)
-    assert row.tail == labelled_hash("tail", tail.salt, (3).to_bytes(8, "big"), head) == tail.digest(9, STATEMENT)
+    assert (
+        row.tail
+        == labelled_hash("tail", tail.salt, (3).to_bytes(8, "big"), head)
+        == tail.digest(9, STATEMENT)
+    )
     assert row.salt == labelled_hmac("row-salt", SECRET, *whose)
     assert row.digest() == labelled_hash("delivery-row", row.salt, *whose, row.tail)
     assert STATE.after(9, STATEMENT) == BoxState(4, head)
@@ -107,7 +111,9 @@ def test_what_does_not_follow():
     gap = refused("box_gap", verify_tail, row, tail, 9, STATEMENT, replace(STATE, count=2))
     assert gap.facts == {"expected": 2, "got": 3}
     refused("box_gap", verify_tail, row, tail, 9, STATEMENT, replace(STATE, count=4))
-    refused("box_head_mismatch", verify_tail, row, tail, 9, STATEMENT, replace(STATE, head=seed("other past")))
+    refused(
+        "box_head_mismatch", verify_tail, row, tail, 9, STATEMENT, replace(STATE, head=seed("other past"))
+    )
     for bad in (replace(tail, salt=bytes(32)), replace(tail, position=4), replace(tail, previous=bytes(32))):
         refused("tail_mismatch", verify_tail, row, bad, 9, STATEMENT, STATE)
     refused("tail_mismatch", verify_tail, row, tail, 10, STATEMENT, STATE)

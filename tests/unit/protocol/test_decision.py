@@ -7,7 +7,13 @@ import pytest
 from countermark_protocol.boxes import Box
 from countermark_protocol.claims import Kind, Seen
 from countermark_protocol.decision import box_for, decide, signer_of
-from countermark_protocol.documents import Purpose, encode_document, make_signature, parse_document, sign_document
+from countermark_protocol.documents import (
+    Purpose,
+    encode_document,
+    make_signature,
+    parse_document,
+    sign_document,
+)
 from countermark_protocol.encoding import encode_json
 from countermark_protocol.errors import (
     ConflictError,
@@ -138,7 +144,9 @@ def test_exactly_one_signature(world):
     world.refuse(both, SignatureError, "too_many_signatures")
 
 
-@pytest.mark.parametrize(("purpose", "code"), [(Purpose.RELEASE, "reserved_release"), (Purpose.BEHALF, "reserved_behalf")])
+@pytest.mark.parametrize(
+    ("purpose", "code"), [(Purpose.RELEASE, "reserved_release"), (Purpose.BEHALF, "reserved_behalf")]
+)
 def test_reserved_purposes(world, purpose, code):
     base = parse_document(world.receipt(KAMPALA, [world.compose()]))
     for signatures in ([*base.signatures], []):
@@ -271,7 +279,9 @@ def test_types(world, code, changes):
 
 def test_answers_and_other_types(world):
     request = world.send(type="tracing-request")
-    world.refuse(world.compose_reply(KAMPALA, request, type="tracing-response"), PolicyError, "answer_incomplete")
+    world.refuse(
+        world.compose_reply(KAMPALA, request, type="tracing-response"), PolicyError, "answer_incomplete"
+    )
     odd = world.compose_reply(KAMPALA, request, stage=Stage.FINAL, outcome=Outcome())
     world.refuse(odd, PolicyError, "not_an_answer")
     world.put(world.compose_reply(KAMPALA, request, **ANSWER))
@@ -314,7 +324,9 @@ def test_an_answer_goes_to_the_requester_alone(world):
         world.compose_reply(KAMPALA, request, recipients=[MOMBASA], **ANSWER), PolicyError, "policy_denied"
     )
     world.refuse(
-        world.compose_reply(KAMPALA, request, recipients=[NAIROBI, MOMBASA], **ANSWER), PolicyError, "policy_denied"
+        world.compose_reply(KAMPALA, request, recipients=[NAIROBI, MOMBASA], **ANSWER),
+        PolicyError,
+        "policy_denied",
     )
     # Who asked does not answer itself.
     world.refuse(
@@ -377,7 +389,9 @@ def test_groups_that_are_none(world):
 
 def test_a_suspended_group_is_not_resolved(world):
     resolved = group(world, State.SUSPENDED)
-    world.refuse(world.compose(NAIROBI, [KAMPALA], type=ALERT, group=resolved), PolicyError, "group_suspended")
+    world.refuse(
+        world.compose(NAIROBI, [KAMPALA], type=ALERT, group=resolved), PolicyError, "group_suspended"
+    )
 
 
 def test_red_is_never_sent_to_a_group(world):
@@ -455,7 +469,9 @@ def test_releasable_to(world):
 def test_policy_denies_by_default(world):
     world.refuse(world.compose(NAIROBI, [MOMBASA], type="tracing-request"), PolicyError, "policy_denied")
     # One recipient that no rule allows is enough.
-    world.refuse(world.compose(NAIROBI, [KAMPALA, MOMBASA], type="tracing-request"), PolicyError, "policy_denied")
+    world.refuse(
+        world.compose(NAIROBI, [KAMPALA, MOMBASA], type="tracing-request"), PolicyError, "policy_denied"
+    )
     secret = handling(classification=Classification.SECRET, retention_until=NOW)
     world.refuse(world.compose(handling=secret), PolicyError, "policy_denied")
     world.put(world.policy_statement(Policy(())))
@@ -491,7 +507,10 @@ def test_the_table_that_stands_decides(world):
 def test_the_way_of_a_receipt(world):
     message = world.send()
     posted = world.put(world.receipt(KAMPALA, [message]))
-    assert {(p.row.endpoint, p.row.box) for p in posted.placed} == {(NAIROBI, Box.NOTICES), (KAMPALA, Box.SENT)}
+    assert {(p.row.endpoint, p.row.box) for p in posted.placed} == {
+        (NAIROBI, Box.NOTICES),
+        (KAMPALA, Box.SENT),
+    }
     stage = world.state.messages[message.payload_hash].deliveries[KAMPALA]
     assert stage == Delivery(DeliveryStage.DELIVERED, posted.index)
     world.put(world.receipt(KAMPALA, [message], ReceiptStage.ACCEPTED))
@@ -510,7 +529,9 @@ def test_receipts_out_of_order(world):
     assert error.facts["stage"] == "open"
     world.refuse(rejected(world, KAMPALA, message), ConflictError, "receipt_stands")
     delivered = world.put(world.receipt(KAMPALA, [message]))
-    error = world.refuse(world.receipt(KAMPALA, [message], seen=world.seen()), ConflictError, "receipt_stands")
+    error = world.refuse(
+        world.receipt(KAMPALA, [message], seen=world.seen()), ConflictError, "receipt_stands"
+    )
     assert error.facts == {
         "payload_hash": message.payload_hash.hex(), "stage": "delivered", "standing": delivered.index,
     }  # fmt: skip
@@ -523,9 +544,17 @@ def test_only_recipients_make_receipts(world):
     message = world.send(NAIROBI, [KAMPALA])
     for author in (LYON, NAIROBI):
         a = world.refuse(world.receipt(author, [message]), NotFoundError, "unknown_message")
-        b = world.refuse(world.receipt(author, [message.payload_hash[::-1]]), NotFoundError, "unknown_message")
-        assert a.message.replace(a.facts["payload_hash"], "") == b.message.replace(b.facts["payload_hash"], "")
-    world.refuse(world.receipt(KAMPALA, [message], signer=world.agencies[LYON].instance), SignatureError, "wrong_signer")
+        b = world.refuse(
+            world.receipt(author, [message.payload_hash[::-1]]), NotFoundError, "unknown_message"
+        )
+        assert a.message.replace(a.facts["payload_hash"], "") == b.message.replace(
+            b.facts["payload_hash"], ""
+        )
+    world.refuse(
+        world.receipt(KAMPALA, [message], signer=world.agencies[LYON].instance),
+        SignatureError,
+        "wrong_signer",
+    )
 
 
 def test_a_receipt_is_about_one_sender(world):

@@ -126,8 +126,7 @@ def allows(type_, sender, recipient, recipients, classification, exercise, **mor
     facts = PolicyFacts(sender, type_, recipients, classification, exercise, **more)
     try:
         allowing_rule(DEFAULT_POLICY, facts, recipient)
-    except PolicyError as error:
-        assert error.code == "policy_denied"
+    except PolicyError:
         return False
     return True
 
@@ -167,7 +166,13 @@ def test_no_rule_lets_anyone_reach_the_broker_or_outsiders_hold_operational_type
                 continue
             to = f"be.{recipient}.b"
             assert not allows(
-                type_, f"ke.{sender}.a", to, 1, Classification.UNCLASSIFIED, False, replied_to=to if reply else None
+                type_,
+                f"ke.{sender}.a",
+                to,
+                1,
+                Classification.UNCLASSIFIED,
+                False,
+                replied_to=to if reply else None,
             )
 
 

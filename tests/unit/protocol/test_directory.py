@@ -57,7 +57,12 @@ def test_what_stands(world):
     assert d.keys(NAIROBI).sealing == world.agencies[NAIROBI].sealing.public_key
     assert d.keys(BROKER).sealing is None
     assert d.group("ke/all") is None
-    for absent in (d.authority("fr"), d.endpoint("ke.police.x"), d.keys("ke.police.x"), d.principal("group/fr/x")):
+    for absent in (
+        d.authority("fr"),
+        d.endpoint("ke.police.x"),
+        d.keys("ke.police.x"),
+        d.principal("group/fr/x"),
+    ):
         assert absent is None
     assert not d.stands("endpoint/ke.police.x")
 
@@ -215,7 +220,9 @@ def test_rotation_overlaps(world):
 def test_a_revoked_sealing_key_is_not_accepted_even_in_the_overlap(world):
     old, new = rotated(world, NOW + 100)
     record = RevocationRecord(old, Ground.COMPROMISE, None)
-    world.put(world.directory_statement(Kind.REVOCATION, old.hex(), record, [world.agencies[NAIROBI].administrator]))
+    world.put(
+        world.directory_statement(Kind.REVOCATION, old.hex(), record, [world.agencies[NAIROBI].administrator])
+    )
     d = world.state.directory
     assert not d.accepts_sealing_key(NAIROBI, old, NOW)
     assert d.accepts_sealing_key(NAIROBI, new, NOW)
@@ -224,7 +231,9 @@ def test_a_revoked_sealing_key_is_not_accepted_even_in_the_overlap(world):
 def test_an_instance_key_taken_out_of_its_record_no_longer_counts(world):
     agency, second = world.agencies[NAIROBI], signer("second instance")
     record = replace(world.held(f"keys/{NAIROBI}"), signing=(InstanceKey(second.public_key, "two"),))
-    world.put(world.directory_statement(Kind.KEYS, NAIROBI, record, [agency.administrator], possession=[second]))
+    world.put(
+        world.directory_statement(Kind.KEYS, NAIROBI, record, [agency.administrator], possession=[second])
+    )
     d = world.state.directory
     assert d.instance(NAIROBI, agency.instance.public_key.key_id) is None
     assert not d.key_stands(agency.instance.public_key.key_id)
@@ -259,8 +268,15 @@ def test_principals(world):
 
 def test_subjects_and_copies(world):
     d = world.state.directory
-    assert list(d.subjects("authority/")) == ["authority/be", "authority/ke", "authority/ug", "authority/xo-interpol"]
-    assert set(d.subjects("keys/")) == {f"keys/{a}" for a in (BROKER, NAIROBI, KAMPALA, BRUSSELS, LYON, MOMBASA)}
+    assert list(d.subjects("authority/")) == [
+        "authority/be",
+        "authority/ke",
+        "authority/ug",
+        "authority/xo-interpol",
+    ]
+    assert set(d.subjects("keys/")) == {
+        f"keys/{a}" for a in (BROKER, NAIROBI, KAMPALA, BRUSSELS, LYON, MOMBASA)
+    }
     head, count = d.head, d.count
     twin = d.copy()
     world.state.directory = twin
@@ -286,12 +302,19 @@ def test_thresholds_above_one(world):
     a, b, c = signer("fr a"), signer("fr b"), signer("fr c")
     principal = make_key_set([k.public_key for k in (a, b, c)], 2)
     record = AuthorityRecord("fr", "France", principal, (Role.POLICE,), State.ACTIVE)
-    world.put(world.directory_statement(Kind.AUTHORITY, "fr", record, world.governors[:2], possession=[a, b, c]))
+    world.put(
+        world.directory_statement(Kind.AUTHORITY, "fr", record, world.governors[:2], possession=[a, b, c])
+    )
     admin, instance = signer("fr admin"), signer("fr instance")
     endpoint = EndpointRecord("fr.police.x", "X", make_key_set([admin.public_key]), State.ACTIVE)
     world.put(world.directory_statement(Kind.ENDPOINT, "fr.police.x", endpoint, [a, c], possession=[admin]))
     keys = KeysRecord(
-        "fr.police.x", (InstanceKey(instance.public_key, "i"),), SealingKey(seed("fr")).public_key, None, 0, {}
+        "fr.police.x",
+        (InstanceKey(instance.public_key, "i"),),
+        SealingKey(seed("fr")).public_key,
+        None,
+        0,
+        {},
     )
     world.put(world.directory_statement(Kind.KEYS, "fr.police.x", keys, [admin], possession=[instance]))
     d = world.state.directory

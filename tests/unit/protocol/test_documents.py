@@ -69,7 +69,9 @@ def test_a_verified_document_knows_its_signers_and_hashes():
     assert document.keys_for(Purpose.POSSESSION) == {B.public_key.key_id}
     assert document.keys_for(Purpose.RELEASE) == frozenset()
     assert document.payload_hash == payload_hash(PAYLOAD) == labelled_hash("payload", PAYLOAD)
-    assert document.statement_hash == statement_hash(document.data) == labelled_hash("statement", document.data)
+    assert (
+        document.statement_hash == statement_hash(document.data) == labelled_hash("statement", document.data)
+    )
     assert parse_document(document.data).payload_hash == document.payload_hash
 
 

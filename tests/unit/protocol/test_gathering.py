@@ -2,7 +2,13 @@
 
 import pytest
 
-from countermark_protocol.documents import MAX_SIGNATURES, Purpose, parse_document, sign_document, verify_document
+from countermark_protocol.documents import (
+    MAX_SIGNATURES,
+    Purpose,
+    parse_document,
+    sign_document,
+    verify_document,
+)
 from countermark_protocol.errors import ConflictError, CountermarkError, MalformedError, SignatureError
 from countermark_protocol.gathering import (
     add_signature,
@@ -74,4 +80,6 @@ def test_a_file_never_holds_more_signatures_than_can_be_read():
         data = add_signature(data, Ed25519Signer(number.to_bytes(32, "big")))
     parse_document(data)
     refused(MalformedError, "signature_count", add_signature, data, A)
-    refused(MalformedError, "signature_count", merge_gatherings, data, add_signature(start_gathering(PAYLOAD), A))
+    refused(
+        MalformedError, "signature_count", merge_gatherings, data, add_signature(start_gathering(PAYLOAD), A)
+    )

@@ -5,7 +5,13 @@ from dataclasses import replace
 import pytest
 
 from countermark_protocol.claims import Kind
-from countermark_protocol.documents import Purpose, encode_document, make_signature, parse_document, sign_document
+from countermark_protocol.documents import (
+    Purpose,
+    encode_document,
+    make_signature,
+    parse_document,
+    sign_document,
+)
 from countermark_protocol.encoding import encode_json
 from countermark_protocol.errors import (
     ConflictError,
@@ -30,7 +36,7 @@ from countermark_protocol.records import (
 )
 from countermark_protocol.sealing import SealingKey
 from countermark_protocol.statements import verify_statement
-from support.protocol_world import NOW, ProtocolWorld, fresh_state, found_world, make_world
+from support.protocol_world import NOW, ProtocolWorld, found_world, fresh_state, make_world
 from support.world import ALL_TYPES, BROKER, KAMPALA, MOMBASA, NAIROBI, seed, signer
 
 
@@ -47,7 +53,9 @@ def empty_world():
 
 def authority(world, code="fr", keys=None, **changes):
     keys = keys or [world.authority(code)]
-    record = AuthorityRecord(code, "Name", make_key_set([k.public_key for k in keys]), (Role.POLICE,), State.ACTIVE)
+    record = AuthorityRecord(
+        code, "Name", make_key_set([k.public_key for k in keys]), (Role.POLICE,), State.ACTIVE
+    )
     return replace(record, **changes)
 
 
@@ -82,7 +90,9 @@ def test_a_founding_bears_every_governor_and_possession():
         world.refuse(founding(world, possession=possession), SignatureError, "missing_possession")
     # A governor proves no possession: it signs.
     world.refuse(
-        founding(world, world.governors[1:], possession=[world.log_key, world.administrator, world.governors[0]]),
+        founding(
+            world, world.governors[1:], possession=[world.log_key, world.administrator, world.governors[0]]
+        ),
         SignatureError,
         "too_few_signatures",
     )
@@ -98,7 +108,11 @@ def test_a_founding_bears_every_governor_and_possession():
 def test_nothing_comes_before_the_founding():
     world = empty_world()
     governance = world.directory_statement(
-        Kind.GOVERNANCE, "", world.log_record(), world.governors, possession=[world.log_key, world.administrator]
+        Kind.GOVERNANCE,
+        "",
+        world.log_record(),
+        world.governors,
+        possession=[world.log_key, world.administrator],
     )
     world.refuse(governance, NotFoundError, "no_founding")
     world.refuse(world.authority_statement("ke"), SignatureError, "unknown_key")
@@ -122,7 +136,12 @@ def test_prev_must_fit(world):
         data = world.directory_statement(Kind.AUTHORITY, "ke", record, world.governors[:2], prev=prev)
         world.refuse(data, ConflictError, "stale_statement")
     new = world.directory_statement(
-        Kind.AUTHORITY, "fr", authority(world), world.governors[:2], possession=[world.authority("fr")], prev=bytes(32)
+        Kind.AUTHORITY,
+        "fr",
+        authority(world),
+        world.governors[:2],
+        possession=[world.authority("fr")],
+        prev=bytes(32),
     )
     assert "prev absent" in world.refuse(new, ConflictError, "stale_statement").message
 
@@ -206,7 +225,9 @@ def test_endpoints_are_enrolled_by_their_authority_alone(world):
     world.put(enrol([world.authority("ke")]))
     foreign = endpoint("fr.police.new", signer("other admin"))
     world.refuse(
-        enrol([world.authority("ke")], [signer("other admin")], foreign), PolicyError, "principal_not_standing"
+        enrol([world.authority("ke")], [signer("other admin")], foreign),
+        PolicyError,
+        "principal_not_standing",
     )
 
 
@@ -330,7 +351,9 @@ def test_a_key_is_used_once(world):
 def test_a_key_stays_taken_after_it_is_given_up(world):
     agency, second = world.agencies[NAIROBI], signer("second")
     record = replace(world.held(f"keys/{NAIROBI}"), signing=(InstanceKey(second.public_key, "two"),))
-    world.put(world.directory_statement(Kind.KEYS, NAIROBI, record, [agency.administrator], possession=[second]))
+    world.put(
+        world.directory_statement(Kind.KEYS, NAIROBI, record, [agency.administrator], possession=[second])
+    )
     there = world.agencies[MOMBASA]
     signing = (InstanceKey(agency.instance.public_key, "mine now"),)
     stolen = replace(world.held(f"keys/{MOMBASA}"), signing=signing)
@@ -342,16 +365,24 @@ def test_a_key_stays_taken_after_it_is_given_up(world):
     back = replace(record, signing=(InstanceKey(agency.instance.public_key, "one"),))
     missing = world.directory_statement(Kind.KEYS, NAIROBI, back, [agency.administrator])
     world.refuse(missing, SignatureError, "missing_possession")
-    world.put(world.directory_statement(Kind.KEYS, NAIROBI, back, [agency.administrator], possession=[agency.instance]))
+    world.put(
+        world.directory_statement(
+            Kind.KEYS, NAIROBI, back, [agency.administrator], possession=[agency.instance]
+        )
+    )
 
 
 def test_a_revoked_key_is_never_used_again(world):
     agency, second = world.agencies[NAIROBI], signer("second")
     record = replace(world.held(f"keys/{NAIROBI}"), signing=(InstanceKey(second.public_key, "two"),))
-    world.put(world.directory_statement(Kind.KEYS, NAIROBI, record, [agency.administrator], possession=[second]))
+    world.put(
+        world.directory_statement(Kind.KEYS, NAIROBI, record, [agency.administrator], possession=[second])
+    )
     world.put(world.revocation(agency.instance, revocation(agency.instance), [agency.instance]))
     back = replace(record, signing=(InstanceKey(agency.instance.public_key, "one"),))
-    data = world.directory_statement(Kind.KEYS, NAIROBI, back, [agency.administrator], possession=[agency.instance])
+    data = world.directory_statement(
+        Kind.KEYS, NAIROBI, back, [agency.administrator], possession=[agency.instance]
+    )
     world.refuse(data, ConflictError, "key_revoked")
 
 
@@ -378,7 +409,9 @@ def test_a_reset_of_the_administrator(world):
     countersigned = parse_document(world.directory_statement(Kind.KEYS, NAIROBI, keys, [new]))
     extra = make_signature(countersigned.payload, old, Purpose.COUNTERSIGN)
     world.refuse(
-        encode_document(countersigned.payload, [*countersigned.signatures, extra]), PolicyError, "reserved_countersign"
+        encode_document(countersigned.payload, [*countersigned.signatures, extra]),
+        PolicyError,
+        "reserved_countersign",
     )
     world.put(countersigned.data)
 
@@ -432,7 +465,11 @@ def test_who_may_not(world):
 def test_a_revocation_proves_no_possession(world):
     key = world.agencies[NAIROBI].instance
     data = world.directory_statement(
-        Kind.REVOCATION, key.public_key.key_id.hex(), revocation(key), [world.authority("ke")], possession=[key]
+        Kind.REVOCATION,
+        key.public_key.key_id.hex(),
+        revocation(key),
+        [world.authority("ke")],
+        possession=[key],
     )
     world.refuse(data, SignatureError, "too_many_signatures")
     only = world.directory_statement(
@@ -479,7 +516,9 @@ def test_the_authority_revokes_where_the_endpoint_no_longer_stands(world):
     # And the governors where the authority does not.
     world.put(world.authority_statement("ug", state=State.SUSPENDED))
     other = world.agencies[KAMPALA].instance
-    world.refuse(world.revocation(other, revocation(other), [world.authority("ug")]), SignatureError, "wrong_signer")
+    world.refuse(
+        world.revocation(other, revocation(other), [world.authority("ug")]), SignatureError, "wrong_signer"
+    )
     world.put(world.revocation(other, revocation(other), world.governors[:2]))
 
 
@@ -499,7 +538,9 @@ def test_a_date_of_compromise_may_follow_where_there_was_none(world):
     agency = world.agencies[NAIROBI]
     key, by = agency.instance, [agency.administrator]
     world.put(world.revocation(key, revocation(key), by))
-    world.refuse(world.revocation(key, revocation(key, ground=Ground.LOSS), by), ConflictError, "already_revoked")
+    world.refuse(
+        world.revocation(key, revocation(key, ground=Ground.LOSS), by), ConflictError, "already_revoked"
+    )
     world.put(world.revocation(key, revocation(key, NOW), by))
 
 
@@ -525,7 +566,9 @@ def test_a_key_under_two_choices_may_sign_by_either(world):
     a, b, c = signer("fr a"), signer("fr b"), signer("fr c")
     principal = make_key_set([k.public_key for k in (a, b, c)], 2)
     record = AuthorityRecord("fr", "France", principal, (Role.POLICE,), State.ACTIVE)
-    world.put(world.directory_statement(Kind.AUTHORITY, "fr", record, world.governors[:2], possession=[a, b, c]))
+    world.put(
+        world.directory_statement(Kind.AUTHORITY, "fr", record, world.governors[:2], possession=[a, b, c])
+    )
     world.refuse(world.revocation(a, revocation(a), [b, c]), SignatureError, "wrong_signer")
     world.put(world.revocation(a, revocation(a), [a]))
 
@@ -540,7 +583,9 @@ def test_a_governor_that_is_both_itself_and_of_the_quorum(world):
     fork.put(fork.revocation(governor, revocation(governor), world.governors[:2]))
     # All three are one too many for either.
     world.refuse(
-        world.revocation(governor, revocation(governor), world.governors), SignatureError, "too_many_signatures"
+        world.revocation(governor, revocation(governor), world.governors),
+        SignatureError,
+        "too_many_signatures",
     )
 
 

@@ -103,7 +103,12 @@ def test_not_a_key_file():
 
 
 def test_misuse_is_the_callers_fault():
-    for args in [((), "p", SALT, NONCE), (KEYS, "", SALT, NONCE), (KEYS, "p", b"", NONCE), (KEYS, "p", SALT, b"")]:
+    for args in [
+        ((), "p", SALT, NONCE),
+        (KEYS, "", SALT, NONCE),
+        (KEYS, "p", b"", NONCE),
+        (KEYS, "p", SALT, b""),
+    ]:
         with pytest.raises(ValueError, match="expected keys"):
             encode_key_file(*args)
 

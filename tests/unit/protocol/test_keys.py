@@ -69,8 +69,12 @@ def test_other_algorithms_do_not_exist(number):
         0,
         1,
         P - 1,
-        int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"),
-        int.from_bytes(bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "little"),
+        int.from_bytes(
+            bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"
+        ),
+        int.from_bytes(
+            bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "little"
+        ),
         P,
         P + 1,
         2**255 - 1,
@@ -168,7 +172,9 @@ def test_a_signature_is_of_one_key_and_one_message(signer):
     other = type(signer)(seed("other")).public_key
     refused(SignatureError, "bad_signature", other.verify, b"message", raw)
     for size in (0, 63, 65):
-        refused(SignatureError, "signature_size", signer.public_key.verify, b"message", (raw + b"\x00")[:size])
+        refused(
+            SignatureError, "signature_size", signer.public_key.verify, b"message", (raw + b"\x00")[:size]
+        )
 
 
 def test_high_s_is_refused_and_made_low():

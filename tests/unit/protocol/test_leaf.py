@@ -5,7 +5,12 @@ from dataclasses import replace
 import pytest
 
 from countermark_protocol.claims import DIRECTORY_KINDS, MAX_TIME, Kind
-from countermark_protocol.errors import CountermarkError, InconsistentLogError, MalformedError, UncheckableError
+from countermark_protocol.errors import (
+    CountermarkError,
+    InconsistentLogError,
+    MalformedError,
+    UncheckableError,
+)
 from countermark_protocol.leaf import LEAF_BYTES, NO_DELIVERY, Leaf, parse_leaf, verify_succession
 from support.world import seed
 
@@ -63,7 +68,9 @@ def test_what_may_follow():
     verify_succession(message, replace(message, time=2000))
     verify_succession(message, replace(message, kind=0x8001))
     for kind in DIRECTORY_KINDS:
-        verify_succession(message, replace(message, kind=int(kind), dir_count=2, dir_head=seed("second head")))
+        verify_succession(
+            message, replace(message, kind=int(kind), dir_count=2, dir_head=seed("second head"))
+        )
 
 
 def test_the_first_leaf_is_a_founding():

@@ -112,9 +112,19 @@ def test_what_no_member_may_be(name, value):
         ("bad_member", {"content": {"format": 1, "digest": HASH.hex(), "size": 0, "commitment": HASH.hex()}}),
         (
             "bad_member",
-            {"content": {"format": 1, "digest": HASH.hex(), "size": MAX_CONTENT_BYTES + 1, "commitment": HASH.hex()}},
+            {
+                "content": {
+                    "format": 1,
+                    "digest": HASH.hex(),
+                    "size": MAX_CONTENT_BYTES + 1,
+                    "commitment": HASH.hex(),
+                }
+            },
         ),
-        ("not_hex", {"content": {"format": 1, "digest": HASH.hex().upper(), "size": 1, "commitment": HASH.hex()}}),
+        (
+            "not_hex",
+            {"content": {"format": 1, "digest": HASH.hex().upper(), "size": 1, "commitment": HASH.hex()}},
+        ),
         ("bad_member", {"attachments": {}}),
         ("bad_member", {"attachments": "none"}),
         ("bad_member", {"attachments": [1] * 257}),
@@ -154,4 +164,6 @@ def test_longest_validity():
 def test_reserved_members_are_refused_by_their_own_codes():
     attachment = {"digest": HASH.hex(), "size": 10}
     refused(PolicyError, "reserved_attachments", manifest().to_json() | {"attachments": [attachment]})
-    refused(PolicyError, "reserved_on_behalf_of", manifest().to_json() | {"on_behalf_of": "ke.police.nairobi"})
+    refused(
+        PolicyError, "reserved_on_behalf_of", manifest().to_json() | {"on_behalf_of": "ke.police.nairobi"}
+    )

@@ -47,7 +47,10 @@ def test_an_empty_table_allows_nothing():
 
 def test_what_the_rule_allows():
     assert allowing_rule(Policy((RULE,)), FACTS, KAMPALA) == RULE
-    assert allowing_rule(Policy((replace(RULE, id="zero", types=frozenset({"x"})), RULE)), FACTS, KAMPALA) == RULE
+    assert (
+        allowing_rule(Policy((replace(RULE, id="zero", types=frozenset({"x"})), RULE)), FACTS, KAMPALA)
+        == RULE
+    )
     low = replace(FACTS, classification=Classification.UNCLASSIFIED, recipients=1)
     assert allowing_rule(Policy((RULE,)), low, KAMPALA) == RULE
 

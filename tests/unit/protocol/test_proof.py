@@ -72,12 +72,21 @@ def test_another_place_path_or_tree():
     refused(ProofError, "beyond_checkpoint", check, replace(INCLUSION, index=-1))
     refused(ProofError, "beyond_checkpoint", check, INCLUSION, WORLD.checkpoint(ENTRY.index))
     refused(ProofError, "inclusion_mismatch", check, INCLUSION, replace(CHECKPOINT, root=bytes(32)))
-    refused(ProofError, "inclusion_mismatch", check, replace(INCLUSION, path=(bytes(32),) * len(INCLUSION.path)))
+    refused(
+        ProofError, "inclusion_mismatch", check, replace(INCLUSION, path=(bytes(32),) * len(INCLUSION.path))
+    )
     refused(ProofError, "inclusion_path_length", check, replace(INCLUSION, path=INCLUSION.path[:-1]))
     refused(ProofError, "hash_size", check, replace(INCLUSION, path=(b"", *INCLUSION.path[1:])))
-    refused(ProofError, "inclusion_mismatch", check, replace(INCLUSION, leaf=replace(ENTRY.leaf, time=1).encode()))
+    refused(
+        ProofError, "inclusion_mismatch", check, replace(INCLUSION, leaf=replace(ENTRY.leaf, time=1).encode())
+    )
     refused(MalformedError, "truncated", check, replace(INCLUSION, leaf=b""))
-    refused(UncheckableError, "unknown_kind", check, replace(INCLUSION, leaf=replace(ENTRY.leaf, kind=99).encode()))
+    refused(
+        UncheckableError,
+        "unknown_kind",
+        check,
+        replace(INCLUSION, leaf=replace(ENTRY.leaf, kind=99).encode()),
+    )
 
 
 # --- deliveries ---
@@ -180,5 +189,10 @@ def test_tables():
     for bad in ([], {}, None, [{}], table * 600):
         with pytest.raises(MalformedError):
             parse_recipients(bad)
-    refused(MalformedError, "bad_member", parse_inclusion, INCLUSION.to_json() | {"path": [seed("x").hex()] * (MAX_PATH + 1)})
+    refused(
+        MalformedError,
+        "bad_member",
+        parse_inclusion,
+        INCLUSION.to_json() | {"path": [seed("x").hex()] * (MAX_PATH + 1)},
+    )
     assert delivery_root(ALL.rows) == ENTRY.leaf.delivery

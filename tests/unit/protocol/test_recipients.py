@@ -21,7 +21,10 @@ from support.world import seed
 
 def row(number):
     return RecipientRow(
-        seed(f"salt {number}"), f"ke.police.p{number}", seed(f"key {number}"), stanza_hash(b"stanza %d" % number)
+        seed(f"salt {number}"),
+        f"ke.police.p{number}",
+        seed(f"key {number}"),
+        stanza_hash(b"stanza %d" % number),
     )
 
 

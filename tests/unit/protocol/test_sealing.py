@@ -51,7 +51,7 @@ def test_round_trip():
     assert len(STANZA) == 1200
     assert unwrap_secrets(KEY, INFO, STANZA) == SECRETS
     assert open_content(SEALED, SECRETS, CONTENT) == PARTS
-    assert CONTENT == content_of(SEALED, commitment_of(PARTS, SECRETS.opener))
+    assert content_of(SEALED, commitment_of(PARTS, SECRETS.opener)) == CONTENT
     assert ciphertext_digest(SEALED) == labelled_hash("ciphertext", SEALED)
 
 
@@ -123,7 +123,9 @@ def test_one_error_whatever_the_reason():
 def test_a_ciphertext_not_named_by_the_manifest():
     other, named = seal_content(PARTS, SECRETS, bytes(23) + b"\x01")
     refused(SealError, "content_swapped", open_content, other, SECRETS, CONTENT)
-    refused(SealError, "content_swapped", open_content, SEALED, SECRETS, replace(CONTENT, size=CONTENT.size + 1))
+    refused(
+        SealError, "content_swapped", open_content, SEALED, SECRETS, replace(CONTENT, size=CONTENT.size + 1)
+    )
     assert open_content(other, SECRETS, named) == PARTS
 
 
@@ -138,7 +140,14 @@ def test_another_opener():
 
 
 def test_a_commitment_to_something_else():
-    refused(SealError, "commitment_mismatch", open_content, SEALED, SECRETS, replace(CONTENT, commitment=bytes(32)))
+    refused(
+        SealError,
+        "commitment_mismatch",
+        open_content,
+        SEALED,
+        SECRETS,
+        replace(CONTENT, commitment=bytes(32)),
+    )
 
 
 def test_truncated_and_altered_content_whose_manifest_fits():
@@ -193,7 +202,12 @@ def test_only_sealing_keys_are_sealed_to():
 def test_details_of_a_rejection_reach_the_sender_alone():
     info = rejection_info(ORIGIN, bytes(32), KAMPALA, NAIROBI, KEY.public_key.key_id)
     assert info == labelled_bytes(
-        "rejection-details", ORIGIN.encode(), bytes(32), KAMPALA.encode(), NAIROBI.encode(), KEY.public_key.key_id
+        "rejection-details",
+        ORIGIN.encode(),
+        bytes(32),
+        KAMPALA.encode(),
+        NAIROBI.encode(),
+        KEY.public_key.key_id,
     )
     sealed = seal_details(KEY.public_key, info, b'[{"field":"/items/0"}]')
     assert KEY.open(sealed, info) == b'[{"field":"/items/0"}]'

@@ -44,6 +44,8 @@ def test_what_cannot_be_loaded():
 
 def test_nothing_is_shown():
     for algorithm in (Algorithm.ED25519, Algorithm.ES256):
-        shown = repr(load_signer(algorithm, seed("secret"))) + str(vars(load_signer(algorithm, seed("secret"))))
+        shown = repr(load_signer(algorithm, seed("secret"))) + str(
+            vars(load_signer(algorithm, seed("secret")))
+        )
         assert seed("secret").hex() not in shown
         assert repr(seed("secret")) not in shown

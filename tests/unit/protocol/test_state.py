@@ -57,7 +57,9 @@ def statements():
     yield world.fork(), world.authority_statement("ke", state=State.SUSPENDED), "directory"
     yield world.fork(), world.compose(NAIROBI, [KAMPALA, LYON]), "message"
     request = world.send(NAIROBI, [KAMPALA], type="tracing-request", seen=world.seen())
-    answer = world.compose_reply(KAMPALA, request, type="tracing-response", stage=Stage.FINAL, outcome=Outcome(1))
+    answer = world.compose_reply(
+        KAMPALA, request, type="tracing-response", stage=Stage.FINAL, outcome=Outcome(1)
+    )
     yield world.fork(), answer, "answer"
     yield world.fork(), world.compose(NAIROBI, [KAMPALA], supersedes=request.payload_hash), "superseding"
     yield world.fork(), world.receipt(KAMPALA, [request]), "delivered"
@@ -65,7 +67,11 @@ def statements():
     world.now = NOW + 40 * DAY
     yield world.fork(), world.undelivered(request, KAMPALA), "undelivered"
     world.put(world.receipt(KAMPALA, [request]))
-    yield world.fork(), world.receipt(KAMPALA, [request], ReceiptStage.ACCEPTED, seen=world.seen()), "accepted"
+    yield (
+        world.fork(),
+        world.receipt(KAMPALA, [request], ReceiptStage.ACCEPTED, seen=world.seen()),
+        "accepted",
+    )
 
 
 @pytest.mark.parametrize(("world", "what", "name"), [pytest.param(*s, id=s[2]) for s in statements()])

@@ -73,7 +73,9 @@ def test_rows_belong_to_their_message():
     refused(MalformedError, code, read_statement, document, MESSAGE.rows[:1])
     refused(MalformedError, code, read_statement, document, OTHER.rows)
     refused(MalformedError, "rows_order", read_statement, document, MESSAGE.rows[::-1])
-    refused(MalformedError, code, read_statement, WORLD.verify(WORLD.receipt(KAMPALA, [MESSAGE])), MESSAGE.rows)
+    refused(
+        MalformedError, code, read_statement, WORLD.verify(WORLD.receipt(KAMPALA, [MESSAGE])), MESSAGE.rows
+    )
     refused(MalformedError, code, read_statement, WORLD.verify(WORLD.authority_statement("ke")), MESSAGE.rows)
 
 

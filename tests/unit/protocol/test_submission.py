@@ -56,7 +56,9 @@ def test_attachments_are_reserved():
 def test_a_recipient_stripped_added_or_changed():
     refused(MalformedError, "recipients_root_mismatch", encoded(GOOD.rows[:-1], GOOD.stanzas[:-1]))
     extra = replace(GOOD.rows[0], endpoint="be.police.eve")
-    pairs = sorted(zip((*GOOD.rows, extra), (*GOOD.stanzas, GOOD.stanzas[0]), strict=True), key=lambda p: p[0].digest())
+    pairs = sorted(
+        zip((*GOOD.rows, extra), (*GOOD.stanzas, GOOD.stanzas[0]), strict=True), key=lambda p: p[0].digest()
+    )
     refused(MalformedError, "recipients_root_mismatch", encoded(*zip(*pairs, strict=True)))
     # In place of another, so that the count fits.
     others = [p for p in pairs if p[0].endpoint != LYON]
@@ -90,7 +92,9 @@ def test_the_count_of_rows():
 @pytest.mark.parametrize("endpoint", [b"", b"nobody", "ke.police.é".encode(), b"\xff", b"KE.POLICE.X"])
 def test_names_that_are_no_endpoint(endpoint):
     data = Writer().uint(1, 1).sized(GOOD.document, 4).uint(1, 2)
-    data.fixed(bytes(32), 32).sized(endpoint, 1).fixed(bytes(32), 32).sized(b"stanza", 2).sized(b"", 4).uint(0, 2)
+    data.fixed(bytes(32), 32).sized(endpoint, 1).fixed(bytes(32), 32).sized(b"stanza", 2).sized(b"", 4).uint(
+        0, 2
+    )
     refused(MalformedError, "not_an_address", data.done())
 
 

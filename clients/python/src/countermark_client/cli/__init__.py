@@ -66,6 +66,7 @@ class _Sectioned(click.Group):
         """Run, and end with the exit code; errors of usage are told like all others."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        prog_name = prog_name or "countermark"
         wanted = list(args) if args is not None else sys.argv[1:]
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
@@ -90,6 +91,7 @@ def _tell_usage(error: click.ClickException, *, in_json: bool) -> None:
 
 
 @click.group(
+    "countermark",
     cls=_Sectioned,
     epilog=EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},

@@ -24,7 +24,7 @@ from countermark_client.drafts import check_complete, principal_of
 from countermark_protocol.claims import DIRECTORY_KINDS, Claims, Kind, read_header
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import Purpose, Signature, UnverifiedDocument
-from countermark_protocol.errors import CountermarkError, NotFoundError, SignatureError
+from countermark_protocol.errors import CountermarkError, NotFoundError, SignatureError, TransportError
 from countermark_protocol.gathering import (
     add_signature,
     finish_gathering,
@@ -164,10 +164,14 @@ def _completeness(
 
 
 def directory_here(access: Access) -> Directory:
-    """The directory that the profile last verified; empty where there is no profile."""
+    """The directory as it stands; as last verified where it cannot be read, empty without a profile."""
     if not (access.home / "profile.json").exists():
         return Directory()
     with access.client() as client:
+        try:
+            client.sync()
+        except (TransportError, SignatureError) as error:
+            say(f"warning: the directory could not be read: {error}")
         return client.directory
 
 
@@ -181,8 +185,8 @@ def directory_here(access: Access) -> Directory:
 def show(file: Path, access: Access) -> Result:
     """Show who signed FILE, what it says, and who must still sign.
 
-    With a profile, signatures are checked against the directory as this profile last verified it; without
-    one, against the keys in the document itself.
+    With a profile, signatures are checked against the directory; without one, against the keys in the
+    document itself.
 
     Example:
       countermark document show authority.draft

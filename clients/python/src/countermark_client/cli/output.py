@@ -55,6 +55,7 @@ _HINTS: Final = {
     "not_opened": "run `countermark inbox` first: it signs for the message and opens it",
     "other_payload": "merge copies of one file only; `countermark document show` tells what each holds",
     "profile_exists": "choose another folder with --home",
+    "review_refused": "mend the content: these rules bind senders, whatever the policy table allows",
     "stale_checkpoint": "nothing was sealed; try again once the broker answers",
     "stale_statement": "draft it again: `countermark draft …` takes what stands now as its base",
     "too_few_signatures": "pass the file on to who must sign too: `countermark document sign FILE`",
@@ -154,6 +155,7 @@ def details_of(error: CountermarkError) -> list[str]:
             for v in error.facts.get("violations", ())
         ),
         *(f"  {p['recipient']}: {p['message']}" for p in error.facts.get("problems", ())),
+        *(f"  {f['field'] or 'top'}: {f['text']}" for f in error.facts.get("findings", ())),
     ]
     hidden = len(out) - _MOST_DETAILS
     return [*out[:_MOST_DETAILS], f"  (and {hidden} more)"] if hidden > 0 else out

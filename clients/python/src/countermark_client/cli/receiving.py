@@ -423,12 +423,15 @@ def _notice_rows(notice: Notice) -> Iterator[tuple[object, ...]]:
 
 
 @click.command("notices")
+@click.option("--all", "show_all", is_flag=True, help="Those read before too.")
 @with_home
 @command
-def notices(access: Access) -> Result:
-    """Read new receipts and undelivered notices about sent messages. Each is told once; see also `status`."""
+def notices(show_all: bool, access: Access) -> Result:
+    """Read new receipts and undelivered notices about sent messages; `status` tells them by message."""
     with access.client() as client:
         found = client.notices()
+        if show_all:
+            found = client._core.boxes.notices_from(0)  # noqa: SLF001  the same package
     headers = ("ENTRY", "LOGGED", "RECIPIENT", "STATES", "MESSAGE", "REASON")
     rows = [row for notice in found for row in _notice_rows(notice)]
     return Result(

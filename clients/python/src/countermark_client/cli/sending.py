@@ -253,6 +253,10 @@ def _deliver(client: Client, rows: Sequence[Row], drafts: Sequence[Draft], messa
     with progress(f"sending {message_type}") as advance:
         try:
             for row, outcome in zip(rows, client.send_many(drafts), strict=True):
+                if outcome.error is not None and outcome.error.code == "stale_checkpoint":
+                    # Nothing can be sealed while the broker is away: the rest would only wait in vain.
+                    stopped = outcome.error
+                    break
                 told.append((row, outcome))
                 advance(len(told), len(rows))
         except CountermarkError as error:

@@ -1,0 +1,766 @@
+"""Write the vectors of countermark/: positive cases, and negative ones named for the check that must fail.
+
+Everything is made from fixed seeds, ECDSA nonces included (RFC 6979), so writing them again gives the same bytes. Only HPKE
+stanzas are randomised by the library: they are made once, kept in countermark/stanzas.json, and used again as
+long as they are for the same key, info and secrets. Run:
+
+    python tests/vectors/generate_vectors.py            write the files
+    python tests/vectors/generate_vectors.py --check    fail if a file differs from what would be written
+    python tests/vectors/generate_vectors.py --renew    make all stanzas anew
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from countermark_protocol.accounts import Account, StatedBox, Verdict
+from countermark_protocol.boxes import Box, BoxState
+from countermark_protocol.chunks import seal_chunks
+from countermark_protocol.claims import Header, Kind, Seen
+from countermark_protocol.documents import Purpose, Signature, encode_document, make_signature, parse_document, sign_document, statement_hash
+from countermark_protocol.encoding import encode_base64url, encode_hex, encode_json, parse_base64url
+from countermark_protocol.handling import Classification, Handling, HandlingCode, Tlp, UsePurpose
+from countermark_protocol.identifiers import Role, make_message_id
+from countermark_protocol.keys import Algorithm, low_s
+from countermark_protocol.manifest import Manifest, Urgency
+from countermark_protocol.merkle import EMPTY_ROOT
+from countermark_protocol.padding import pad
+from countermark_protocol.parts import Part, commitment_of, disclose_parts, encode_parts, split_content
+from countermark_protocol.policy import Policy, Relation, Rule, Side, Traffic
+from countermark_protocol.proof import path_to_json, recipient_to_json, row_to_json, tail_to_json
+from countermark_protocol.recipients import RecipientRow, order_rows, recipient_path, recipients_root, stanza_hash
+from countermark_protocol.records import State
+from countermark_protocol.sealing import (
+    ContentSecrets,
+    MessageBinding,
+    SealedContent,
+    _content_key,
+    ciphertext_digest,
+    seal_content,
+    wrap_secrets,
+)
+from countermark_protocol.signers import Es256Signer
+from countermark_protocol.submission import encode_submission
+from support.protocol_world import NOW, found_world
+from support.world import BROKER, DAY, KAMPALA, LYON, MOMBASA, NAIROBI, ORIGIN, Sealed, seed, signer
+
+HERE = Path(__file__).resolve().parent / "countermark"
+B, X = encode_base64url, encode_hex
+SEEN = Seen(0, EMPTY_ROOT)
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+def fixed(label: str, size: int) -> bytes:
+    """Bytes that belong to a label."""
+    return hashlib.shake_256(b"countermark vectors " + label.encode()).digest(size)
+
+
+class FixedEs256(Es256Signer):
+    """Signs with the nonce of RFC 6979, so that vectors stay the same."""
+
+    def sign(self, message: bytes) -> bytes:
+        der = self._private.sign(message, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+        r, s = utils.decode_dss_signature(der)
+        return low_s(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
+
+
+class Stanzas:
+    """Stanzas made once and kept."""
+
+    def __init__(self, renew: bool) -> None:
+        path = HERE / "stanzas.json"
+        self.kept = {} if renew or not path.exists() else json.loads(path.read_text())["stanzas"]
+        self.used = {}
+
+    def wrap(self, name, key, info, secrets) -> bytes:
+        """The kept stanza of this name, or a new one where there is none for this key, info and secrets."""
+        for_what = hashlib.sha256(key.raw + info + secrets.content_key + secrets.opener).hexdigest()
+        kept = self.kept.get(name)
+        if kept is None or kept["for"] != for_what:
+            kept = {"for": for_what, "stanza": B(wrap_secrets(key, info, secrets))}
+        self.used[name] = kept
+        return parse_base64url(kept["stanza"], "stanza")
+
+
+# --- the world of the vectors: fixed, whatever roles and types later versions add ---
+
+TYPES = {"tracing-request": (1,), "confiscation-notice": (1,), "trade-route-alert": (1,)}
+ROLES = (Role.POLICE, Role.CUSTOMS, Role.CONTACT, Role.ORGANISATION)
+POLICY = Policy(
+    (
+        Rule(
+            "all",
+            Side(frozenset(ROLES), frozenset()),
+            frozenset(TYPES),
+            Side(frozenset(ROLES), frozenset()),
+            Relation.ANY,
+            10,
+            Classification.RESTRICTED,
+            frozenset(Traffic),
+        ),
+    )
+)
+CONTENT = {
+    "caseRef": "EX-2026-17",
+    "items": [
+        {"itemRef": "1", "make": "unknown", "serial": "A 123456"},
+        {"itemRef": "2", "make": "unknown", "serial": "B 654321"},
+        {"itemRef": "3", "make": "unknown", "serial": None},
+    ],
+    "remarks": [],
+    "note": "generated for the vectors; an exercise",
+}
+
+
+def make_vector_world():
+    """Governors, two States, an organisation, four endpoints."""
+    world = found_world(endpoints=(NAIROBI, KAMPALA, LYON, MOMBASA))
+    world.put(world.policy_statement(POLICY))
+    for code in ("ke", "ug", "xo-interpol"):
+        world.put(world.authority_statement(code, roles=ROLES))
+    for address in world.endpoints:
+        world.put(world.endpoint_statement(address))
+        world.put(world.keys_statement(address, reads=TYPES))
+    return world
+
+
+def compose(world, stanzas, name, sender=NAIROBI, recipients=(KAMPALA, LYON), content=CONTENT, by=None, **changes):
+    """A message all of whose random values belong to its name."""
+    message_id = make_message_id(NOW, fixed(f"{name} id", 10))
+    kind = changes.pop("type", "confiscation-notice")
+    origin = changes.pop("origin", ORIGIN)
+    secrets = ContentSecrets(fixed(f"{name} content key", 32), fixed(f"{name} opener", 32))
+    sealed = changes.pop("sealed", None) or seal_content(split_content(content), secrets, fixed(f"{name} salt", 24))
+    ciphertext, named = sealed
+    binding = MessageBinding(origin, message_id, kind, sender, (named.digest,))
+    by_row = {}
+    for recipient in recipients:
+        key = world.agencies[recipient].sealing.public_key
+        stanza = stanzas.wrap(f"{name} to {recipient}", key, binding.info(recipient, key.key_id), secrets)
+        row = RecipientRow(fixed(f"{name} row {recipient}", 32), recipient, key.key_id, stanza_hash(stanza))
+        by_row[row] = stanza
+    rows = order_rows(list(by_row))
+    values = {
+        "header": Header(Kind.MESSAGE, origin, SEEN), "id": message_id, "type": kind, "version": 1, "sender": sender,
+        "recipient_count": len(rows), "recipient_root": recipients_root(rows), "recipients_visible": False,
+        "sent_at": NOW, "expires_at": NOW + 30 * DAY, "urgency": Urgency.ROUTINE,
+        "handling": Handling(Tlp.AMBER, Classification.RESTRICTED, (HandlingCode.H1,), True, UsePurpose.CRIMINAL_INVESTIGATION, NOW + 1000 * DAY),
+        "exercise": True, "content": named,
+    }  # fmt: skip
+    manifest = Manifest(**(values | changes))
+    document = sign_document(encode_json(manifest.to_json()), by or [world.agencies[sender].instance])
+    wrapped = tuple(by_row[row] for row in rows)
+    data = encode_submission(document, rows, wrapped, ciphertext)
+    return Sealed(data, document, manifest, rows, wrapped, ciphertext, secrets)
+
+
+class Cases:
+    """The cases of one file."""
+
+    def __init__(self, about: str) -> None:
+        self.about, self.cases, self.more = about, [], {}
+
+    def good(self, name, run, input, output=None):
+        self.cases.append({"name": name, "run": run, "input": input, "output": output})
+
+    def bad(self, name, run, input, error, code):
+        self.cases.append({"name": name, "run": run, "input": input, "fails": {"error": error, "code": code}})
+
+    def to_json(self):
+        return {"format": "countermark-vectors-1", "about": self.about, **self.more, "cases": self.cases}
+
+
+# --- documents ---
+
+
+def document_cases(world):
+    out = Cases("signed documents, docs/spec/documents.md: parse `document`, verify every signature under `keys`")
+    ed, es = signer("vector ed25519"), FixedEs256(seed("vector es256"))
+    keys = [s.public_key.to_json() for s in (ed, es)]
+    payload = encode_json({"kind": "message", "text": "café", "numbers": [1, 2]})
+
+    def doc(data):
+        return {"document": B(data), "keys": keys}
+
+    def hashes_of(data):
+        return {"payload_hash": X(parse_document(data).payload_hash), "statement_hash": X(statement_hash(data))}
+
+    good = sign_document(payload, [ed])
+    both = sign_document(payload, [ed, es])
+    for name, data in [("ed25519", good), ("es256", sign_document(payload, [es])), ("two_signatures", both), ("possession", sign_document(payload, [ed], [es]))]:  # fmt: skip
+        out.good(name, "document", doc(data), hashes_of(data))
+    at = 5 + len(payload)
+    flipped = bytearray(good)
+    flipped[10] ^= 1
+    out.bad("tampered_byte_in_payload", "document", doc(bytes(flipped)), "SignatureError", "bad_signature")
+    out.bad("tampered_byte_in_signature", "document", doc(good[:-1] + bytes([good[-1] ^ 1])), "SignatureError", "bad_signature")
+    out.bad("tampered_byte_in_key_id", "document", doc(good[: at + 3] + bytes([good[at + 3] ^ 1]) + good[at + 4 :]), "SignatureError", "unknown_key")
+    out.bad("unknown_algorithm", "document", doc(good[: at + 1] + b"\x03\xe7" + good[at + 3 :]), "MalformedError", "unknown_algorithm")
+    out.bad("unknown_algorithm_reserved", "document", doc(good[: at + 1] + b"\x00\x03" + good[at + 3 :]), "UncheckableError", "algorithm_reserved")
+    honest = make_signature(payload, ed)
+    other = Signature(honest.key_id, Algorithm.ES256, honest.purpose, honest.raw)
+    out.bad("unknown_algorithm_for_this_key", "document", doc(encode_document(payload, [other])), "SignatureError", "wrong_algorithm")
+    twice = b'{"kind":"message","kind":"receipt"}'
+    out.bad("duplicate_json_key", "document", doc(sign_document(twice, [ed])), "MalformedError", "duplicate_member")
+    escaped = b'{"kind":"message","\\u006bind":"receipt"}'
+    out.bad("duplicate_json_key_escaped", "document", doc(sign_document(escaped, [ed])), "MalformedError", "duplicate_member")
+    out.bad("non_canonical_encoding_trailing_bytes", "document", doc(good + b"\x00"), "MalformedError", "trailing_bytes")
+    size = (len(both) - at - 1) // 2
+    first, second = both[at + 1 : at + 1 + size], both[at + 1 + size :]
+    out.bad("non_canonical_encoding_unordered_signatures", "document", doc(both[: at + 1] + second + first), "MalformedError", "signature_order")
+    out.bad("non_canonical_encoding_signature_twice", "document", doc(both[: at + 1] + first + first), "MalformedError", "signature_order")
+    for name, number, code in [("fraction", b"1.0", "number_not_integer"), ("exponent", b"1e0", "number_not_integer"), ("leading_zero", b"01", "not_json"), ("minus_zero", b"-0", "number_out_of_range"), ("beyond_53_bits", b"9007199254740993", "number_out_of_range")]:  # fmt: skip
+        out.bad(f"non_canonical_encoding_{name}", "document", doc(sign_document(b'{"a":%s}' % number, [ed])), "MalformedError", code)
+    out.bad("non_canonical_encoding_lone_surrogate", "document", doc(sign_document(b'{"a":"\\ud800"}', [ed])), "MalformedError", "forbidden_character")
+    out.bad("non_canonical_encoding_nul", "document", doc(sign_document(b'{"a":"\\u0000"}', [ed])), "MalformedError", "forbidden_character")
+    raw = make_signature(payload, es)
+    s = int.from_bytes(raw.raw[32:], "big")
+    high = replace(raw, raw=raw.raw[:32] + (ORDER - s).to_bytes(32, "big"))
+    out.bad("high_s_signature", "document", doc(encode_document(payload, [high])), "SignatureError", "high_s")
+    out.bad("oversized_field_payload", "document", doc(good[:1] + (256 * 1024 + 1).to_bytes(4, "big") + good[5:]), "MalformedError", "oversized_field")
+    out.bad("oversized_field_signature", "document", doc(good[: at + 36] + b"\xff\xff" + good[at + 38 :]), "MalformedError", "oversized_field")
+    held = make_signature(payload, ed, Purpose.POSSESSION)
+    swapped = replace(held, purpose=Purpose.SIGN)
+    out.bad("one_purpose_passed_for_another", "document", doc(encode_document(payload, [swapped])), "SignatureError", "bad_signature")
+    out.bad("wrong_signer_unknown_key", "document", doc(sign_document(payload, [signer("vector stranger")])), "SignatureError", "unknown_key")
+    out.bad("too_few_signatures_none", "document", doc(good[:at] + b"\x00"), "MalformedError", "signature_count")
+    out.bad("unknown_version", "document", doc(b"\x02" + good[1:]), "UncheckableError", "unknown_version")
+    for text, name in [("AB", "trailing_bits"), ("AA==", "padding"), ("A+", "other_alphabet")]:
+        out.bad(f"non_canonical_encoding_base64url_{name}", "base64url", {"text": text}, "MalformedError", "not_base64url")
+    return out
+
+
+# --- submissions ---
+
+
+def submission_cases(world, stanzas, message, other):
+    out = Cases("submissions, docs/spec/messages.md §4: parse `submission`, verify its manifest under `keys`")
+    keys = [world.agencies[NAIROBI].instance.public_key.to_json()]
+
+    def sub(data):
+        return {"submission": B(data), "keys": keys}
+
+    def encoded(rows=message.rows, wrapped=message.stanzas, content=message.content, document=message.document):
+        return sub(encode_submission(document, rows, wrapped, content))
+
+    out.good("two_recipients", "submission", sub(message.data), {"payload_hash": X(message.payload_hash)})
+    out.bad("tampered_byte", "submission", sub(message.data.replace(b"confiscation-notice", b"confiscation-notyce", 1)), "SignatureError", "bad_signature")
+    out.bad("stripped_recipient", "submission", encoded(message.rows[:1], message.stanzas[:1]), "MalformedError", "recipients_root_mismatch")
+    extra = replace(message.rows[0], endpoint=MOMBASA)
+    pairs = sorted([*zip(message.rows, message.stanzas, strict=True), (extra, message.stanzas[0])], key=lambda p: p[0].digest())
+    out.bad("added_recipient", "submission", encoded(*zip(*pairs, strict=True)), "MalformedError", "recipients_root_mismatch")
+    replaced = [p for p in pairs if p[0].endpoint != message.rows[1].endpoint]
+    out.bad("added_recipient_in_place_of_another", "submission", encoded(*zip(*replaced, strict=True)), "MalformedError", "recipients_root_mismatch")
+    crossed = {replace(r, stanza=stanza_hash(s)): s for r, s in zip(message.rows, message.stanzas[::-1], strict=True)}
+    ordered = order_rows(list(crossed))
+    out.bad("spliced_stanza_between_rows", "submission", encoded(ordered, [crossed[r] for r in ordered]), "MalformedError", "recipients_root_mismatch")
+    foreign = {replace(r, stanza=stanza_hash(s)): s for r, s in zip(message.rows, other.stanzas, strict=True)}
+    ordered = order_rows(list(foreign))
+    out.bad("spliced_stanza_of_another_message", "submission", encoded(ordered, [foreign[r] for r in ordered]), "MalformedError", "recipients_root_mismatch")
+    out.bad("swapped_content", "submission", encoded(content=other.content), "MalformedError", "content_mismatch")
+    out.bad("truncated_ciphertext", "submission", encoded(content=message.content[:-1]), "MalformedError", "content_mismatch")
+    out.bad("non_canonical_encoding_trailing_bytes", "submission", sub(message.data + b"\x00"), "MalformedError", "trailing_bytes")
+    out.bad("non_canonical_encoding_unordered_rows", "submission", encoded(message.rows[::-1], message.stanzas[::-1]), "MalformedError", "rows_order")
+    out.bad("oversized_field_document", "submission", sub(b"\x01" + b"\x7f\xff\xff\xff"), "MalformedError", "oversized_field")
+    out.bad("swapped_attachment_digest_count", "submission", sub(message.data[:-2] + b"\x00\x01"), "PolicyError", "reserved_attachments")
+    out.bad("unknown_version", "submission", sub(b"\x02" + message.data[1:]), "UncheckableError", "unknown_version")
+    payload = message.manifest.to_json()
+    attached = payload | {"attachments": [{"digest": X(fixed("attachment", 32)), "size": 10}]}
+    out.good("manifest", "manifest", {"payload": B(encode_json(payload))})
+    out.bad("swapped_attachment_digest_reserved", "manifest", {"payload": B(encode_json(attached))}, "PolicyError", "reserved_attachments")
+    out.bad("on_behalf_of_reserved", "manifest", {"payload": B(encode_json(payload | {"on_behalf_of": KAMPALA}))}, "PolicyError", "reserved_on_behalf_of")
+    out.bad("one_kind_passed_for_another", "manifest", {"payload": B(encode_json(payload | {"kind": "receipt"}))}, "MalformedError", "bad_member")
+    row = next(r for r in message.rows if r.endpoint == KAMPALA)
+    at = path_to_json(recipient_path(message.rows, KAMPALA))
+    base = {"row": recipient_to_json(row), "at": at, "count": 2, "root": X(message.manifest.recipient_root)}
+    out.good("own_row", "recipient", base)
+    forwarded = replace(row, endpoint=MOMBASA, sealing_key=world.agencies[MOMBASA].sealing.public_key.key_id)
+    out.bad("forwarded_to_third_party", "recipient", base | {"row": recipient_to_json(forwarded)}, "ProofError", "recipient_not_listed")
+    out.bad("stripped_recipient_by_count", "recipient", base | {"count": 1}, "ProofError", "recipient_not_listed")
+    return out
+
+
+# --- sealed content ---
+
+
+def gf_mul(x: int, y: int) -> int:
+    """Multiplication in GCM's field (NIST SP 800-38D §6.3)."""
+    z = 0
+    for i in range(127, -1, -1):
+        if y >> i & 1:
+            z ^= x
+        x = x >> 1 ^ (0xE1 << 120 if x & 1 else 0)
+    return z
+
+
+def gf_pow(x: int, n: int) -> int:
+    out = 1 << 127
+    while n:
+        out, x, n = (gf_mul(out, x) if n & 1 else out), gf_mul(x, x), n >> 1
+    return out
+
+
+def two_key_chunk(keys, salt, plaintext, free_block):
+    """A GCM ciphertext whose one tag is right under two keys: one block is chosen to make it so."""
+    derived = []
+    for key in keys:
+        info = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\x00" + salt
+        out = HKDFExpand(algorithm=SHA512(), length=76, info=info).derive(key)
+        ecb = Cipher(algorithms.AES(out[:32]), modes.ECB()).encryptor()
+        blocks = len(plaintext) // 16
+        stream = [ecb.update(out[32:44] + (n + 1).to_bytes(4, "big")) for n in range(blocks + 1)]
+        derived.append((int.from_bytes(ecb.update(bytes(16)), "big"), [int.from_bytes(b, "big") for b in stream], out[44:]))
+    (h1, stream1, commitment), (h2, stream2, _) = derived
+    count = len(plaintext) // 16
+    cipher = [int.from_bytes(plaintext[16 * i : 16 * i + 16], "big") ^ stream1[i + 1] for i in range(count)]
+    cipher[free_block] = 0
+    length = 8 * len(plaintext)
+
+    def factor(power):
+        return gf_pow(h1, power) ^ gf_pow(h2, power)
+
+    rest = stream1[0] ^ stream2[0] ^ gf_mul(length, factor(1))
+    for i, block in enumerate(cipher):
+        rest ^= gf_mul(block, factor(count + 1 - i))
+    cipher[free_block] = gf_mul(rest, gf_pow(factor(count + 1 - free_block), 2**128 - 2))
+    tag = stream1[0] ^ gf_mul(length, h1)
+    for i, block in enumerate(cipher):
+        tag ^= gf_mul(block, gf_pow(h1, count + 1 - i))
+    body = b"".join(b.to_bytes(16, "big") for b in [*cipher, tag])
+    return salt + commitment + body, cipher[free_block] ^ stream1[free_block + 1]
+
+
+def sealing_cases(world, stanzas, message, other):
+    out = Cases(
+        "sealed content, docs/spec/sealing.md: make the recipient's key of `seed`, open `stanza` under the info of the "
+        "fields, open `ciphertext` as what `content` names"
+    )
+    key = world.agencies[KAMPALA].sealing.public_key
+
+    def opening(m, stanza=None, ciphertext=None, content=None, **changes):
+        manifest = m.manifest
+        row = [r.endpoint for r in m.rows].index(KAMPALA)
+        named = content or manifest.content
+        return {
+            "seed": X(seed(f"sealing {KAMPALA}")),
+            "log": ORIGIN,
+            "message_id": manifest.id,
+            "type": manifest.type,
+            "sender": manifest.sender,
+            "recipient": KAMPALA,
+            "ciphertexts": [X(named.digest)],
+            "stanza": B(stanza or m.stanzas[row]),
+            "ciphertext": B(m.content if ciphertext is None else ciphertext),
+            "content": {"digest": X(named.digest), "size": named.size, "commitment": X(named.commitment)},
+        } | changes
+
+    parts = split_content(CONTENT)
+    out.good("message", "open", opening(message), {"parts": [[p.name, p.data.decode()] for p in parts]})
+    does_not = "SealError", "stanza_does_not_open"
+    out.bad("spliced_stanza_of_another_message", "open", opening(message, opening_stanza(other)), *does_not)
+    lyon = message.stanzas[[r.endpoint for r in message.rows].index(LYON)]
+    out.bad("spliced_stanza_of_another_recipient", "open", opening(message, lyon), *does_not)
+    out.bad("forwarded_to_third_party_stanza", "open", opening(message, recipient=MOMBASA, seed=X(seed(f"sealing {MOMBASA}"))), *does_not)
+    out.bad("forwarded_to_third_party_as_if_to_it", "open", opening(message, recipient=MOMBASA), *does_not)
+    out.bad("statement_of_another_log_stanza", "open", opening(message, log="log.example.net/1"), *does_not)
+    out.bad("one_type_passed_for_another", "open", opening(message, type="tracing-request"), *does_not)
+    out.bad("wrong_sender", "open", opening(message, sender=MOMBASA), *does_not)
+    swapped = [X(message.manifest.content.digest), X(fixed("attachment", 32))]
+    out.bad("swapped_attachment_digest", "open", opening(message, ciphertexts=swapped), *does_not)
+    out.bad("swapped_content", "open", opening(message, ciphertext=other.content), "SealError", "content_swapped")
+    out.bad("swapped_content_with_its_digest", "open", opening(message, ciphertext=other.content, content=other.manifest.content), *does_not)
+    bad_stanza = bytearray(opening_stanza(message))
+    bad_stanza[-1] ^= 1
+    out.bad("tampered_byte_in_stanza", "open", opening(message, bytes(bad_stanza)), *does_not)
+
+    secrets = ContentSecrets(fixed("rest content key", 32), fixed("rest opener", 32))
+
+    def crafted(name, ciphertext, error, code, commitment=message.manifest.content.commitment, secrets=secrets):
+        """A message whose sender itself sealed something wrong, and signed for it."""
+        named = SealedContent(ciphertext_digest(ciphertext), len(ciphertext), commitment)
+        m = message.manifest
+        info = MessageBinding(ORIGIN, m.id, m.type, m.sender, (named.digest,)).info(KAMPALA, key.key_id)
+        stanza = stanzas.wrap(f"crafted {name}", key, info, secrets)
+        out.bad(name, "open", opening(message, stanza, ciphertext, named), error, code)
+
+    salt = fixed("rest salt", 24)
+    whole, named = seal_content(parts, secrets, salt)
+    crafted("wrong_opener", whole, "SealError", "commitment_mismatch", named.commitment, ContentSecrets(secrets.content_key, fixed("another opener", 32)))
+    crafted("truncated_ciphertext_header", whole[:40], "SealError", "truncated_ciphertext")
+    crafted("truncated_ciphertext_tag", whole[:60], "SealError", "truncated_ciphertext")
+    crafted("truncated_ciphertext_chunk", whole[:-1], "SealError", "altered_ciphertext")
+    crafted("tampered_byte_in_ciphertext", whole[:-1] + bytes([whole[-1] ^ 1]), "SealError", "altered_ciphertext")
+    padded = pad(encode_parts(parts))
+
+    def resealed(plaintext):
+        return seal_chunks(_content_key(secrets), plaintext, salt, b"")
+
+    crafted("non_zero_padding", resealed(padded[:-1] + b"\x01"), "SealError", "non_zero_padding", named.commitment)
+    crafted("non_zero_padding_size", resealed(padded + b"\x00"), "SealError", "padding_size", named.commitment)
+    crafted("no_list_of_parts", resealed(pad(b"\x01\x00\x00\x00\x00")), "MalformedError", "part_count")
+
+    second = ContentSecrets(fixed("second content key", 32), secrets.opener)
+    head = encode_parts([Part("/note", bytes(32))])[:16]
+    plaintext = pad(head + b'"sixteen bytes..' + bytes(16))
+    both = [_content_key(s) for s in (secrets, second)]
+    ciphertext, free = two_key_chunk(both, salt, plaintext, 2)
+    data = b'"sixteen bytes..' + free.to_bytes(16, "big")
+    commitment = commitment_of([Part("/note", data)], secrets.opener)
+    crafted("two_keys_one_ciphertext", ciphertext, "SealError", "wrong_key", commitment, second)
+    out.cases[-1]["input"]["chunk_keys"] = [X(k) for k in both]
+    return out
+
+
+def opening_stanza(m):
+    return m.stanzas[[r.endpoint for r in m.rows].index(KAMPALA)]
+
+
+# --- disclosures ---
+
+
+def disclosure_cases(message):
+    out = Cases("disclosures, docs/spec/sealing.md §5: the open parts are those that `commitment` commits to")
+    parts = split_content(CONTENT)
+    shown = disclose_parts(parts, message.secrets.opener, frozenset({"/items/1", "/note"}))
+
+    def form(disclosed):
+        listed = []
+        for p in disclosed:
+            fields = {"name": p.name}
+            for name, value in (("data", p.data), ("salt", p.salt), ("value_hash", p.value_hash)):
+                if value is not None:
+                    fields[name] = B(value) if name == "data" else X(value)
+            listed.append(fields)
+        return {"parts": listed, "commitment": X(message.manifest.content.commitment)}
+
+    opened = {p.name: p.data.decode() for p in parts if p.name in {"/items/1", "/note"}}
+    out.good("two_parts_of_six", "disclosure", form(shown), {"open": opened})
+    at = [p.name for p in shown].index("/items/1")
+
+    def changed(number, **changes):
+        return [*shown[:number], replace(shown[number], **changes), *shown[number + 1 :]]
+
+    mismatch = "SealError", "disclosure_mismatch"
+    altered = shown[at].data.replace(b"654321", b"654322")
+    out.bad("disclosed_part_altered", "disclosure", form(changed(at, data=altered)), *mismatch)
+    out.bad("disclosed_part_altered_salt", "disclosure", form(changed(at, salt=bytes(32))), *mismatch)
+    out.bad("disclosed_part_renamed", "disclosure", form(changed(at, name="/items/0")), *mismatch)
+    out.bad("disclosed_part_renamed_closed", "disclosure", form(changed(0, name="/caseRez")), *mismatch)
+    out.bad("disclosed_part_left_out", "disclosure", form(shown[:-1]), *mismatch)
+    out.bad("disclosed_part_added", "disclosure", form([*shown, shown[-1]]), *mismatch)
+    out.bad("disclosed_part_moved", "disclosure", form([shown[1], shown[0], *shown[2:]]), *mismatch)
+    out.bad("disclosed_part_neither_open_nor_closed", "disclosure", form(changed(at, salt=None)), "MalformedError", "bad_disclosure")
+    return out
+
+
+# --- decisions ---
+
+
+def decision_cases(world, stanzas, message):
+    out = Cases(
+        "decisions, docs/spec/log.md §6: from an empty log, append `history`, then the case's `after`, then `statement` at "
+        "`time` with `secret`; each is `document`, `rows`, `time`, `secret`"
+    )
+
+    def step(document, rows=(), time=NOW, secret=None):
+        return {
+            "document": B(document),
+            "rows": [recipient_to_json(r) for r in rows],
+            "time": time,
+            "secret": X(secret or fixed("entry secret", 32)),
+        }
+
+    out.more = {
+        "origin": ORIGIN,
+        "history": [step(e.document.data, (), e.leaf.time, e.secret) | {"leaf": X(e.leaf.encode())} for e in world.entries],
+    }
+
+    def case(statement, after=()):
+        return {"after": list(after), "statement": statement}
+
+    def sent(m, **changes):
+        return step(m.document, m.rows, **changes)
+
+    def made(name, **changes):
+        return compose(world, stanzas, f"decision {name}", **changes)
+
+    fork = world.fork()
+    entry = fork.put(message, secret=fixed("entry secret", 32))
+    out.good("message", "decide", case(sent(message)), {"leaf": X(entry.leaf.encode())})
+    fork = world.fork()
+    admitted = world.authority_statement("fr", roles=ROLES)
+    entry = fork.put(admitted, secret=fixed("entry secret", 32))
+    out.good("authority", "decide", case(step(admitted)), {"leaf": X(entry.leaf.encode())})
+
+    out.bad("statement_of_another_log", "decide", case(sent(made("other log", origin="log.example.net/1"))), "VerificationError", "wrong_log")
+    account = encode_json(message.manifest.to_json() | {"kind": "account"})
+    nairobi, mombasa = world.agencies[NAIROBI].instance, world.agencies[MOMBASA].instance
+    out.bad("one_kind_passed_for_another", "decide", case(step(sign_document(account, [nairobi]))), "MalformedError", "unknown_kind")
+    newer = world.authority_statement("ug", roles=ROLES[:2])
+    stale = world.authority_statement("ug", roles=ROLES, state=State.SUSPENDED)
+    out.bad("stale_directory_statement", "decide", case(step(stale), [step(newer)]), "ConflictError", "stale_statement")
+    record = world.held("authority/ug")
+    new = signer("authority fr")
+    self_made = world.record_statement(Kind.AUTHORITY, "fr", replace(record, code="fr", keys=type(record.keys)((new.public_key,), 1)), [new])
+    out.bad("self_authorising_directory_statement", "decide", case(step(self_made)), "SignatureError", "wrong_signer")
+    out.bad("wrong_signer", "decide", case(sent(made("neighbour", by=[mombasa]))), "SignatureError", "wrong_signer")
+    out.bad("one_signature_too_many", "decide", case(sent(made("two signers", by=[nairobi, mombasa]))), "SignatureError", "too_many_signatures")
+
+    def govern(by):
+        return step(world.record_statement(Kind.AUTHORITY, "ug", replace(record, state=State.SUSPENDED), by))
+
+    out.bad("one_signature_too_many_governors", "decide", case(govern(world.governors)), "SignatureError", "too_many_signatures")
+    out.bad("too_few_signatures", "decide", case(govern(world.governors[:1])), "SignatureError", "too_few_signatures")
+    out.bad("expired", "decide", case(sent(made("expired"), time=NOW + 30 * DAY)), "PolicyError", "expired")
+    out.bad("sent_in_future", "decide", case(sent(made("future", sent_at=NOW + DAY))), "PolicyError", "sent_in_future")
+    out.bad("id_reused", "decide", case(sent(message), [sent(message)]), "ConflictError", "id_reused")
+    out.bad("stripped_recipient", "decide", case(step(message.document, message.rows[:1])), "MalformedError", "recipients_root_mismatch")
+    high = replace(message.manifest.handling, classification=Classification.SECRET)
+    out.bad("policy_denied", "decide", case(sent(made("secret", handling=high))), "PolicyError", "policy_denied")
+    return out
+
+
+# --- the log ---
+
+
+def log_cases(world):
+    """`world` has a message in it, and another after it."""
+    out = Cases("leaves, boxes and accounts, docs/spec/log.md")
+    entries = world.entries
+    message = next(e for e in entries if e.leaf.kind == Kind.MESSAGE)
+    before = entries[message.index - 1]
+
+    def follow(a, b):
+        return {"before": X(a.encode()) if a else None, "after": X(b.encode())}
+
+    out.good("leaf_after_leaf", "succession", follow(before.leaf, message.leaf))
+    out.good("founding", "succession", follow(None, entries[0].leaf))
+    bad = "InconsistentLogError"
+    moved = replace(message.leaf, dir_head=fixed("head", 32))
+    out.bad("leaf_with_moved_head", "succession", follow(before.leaf, moved), bad, "directory_head_moved")
+    counted = replace(message.leaf, dir_count=message.leaf.dir_count + 1)
+    out.bad("leaf_with_moved_head_count", "succession", follow(before.leaf, counted), bad, "directory_head_moved")
+    still = replace(before.leaf, dir_head=entries[message.index - 2].leaf.dir_head)
+    out.bad("leaf_with_head_that_stands_still", "succession", follow(entries[message.index - 2].leaf, still), bad, "directory_head_stood_still")
+    out.bad("leaf_back_in_time", "succession", follow(before.leaf, replace(message.leaf, time=NOW - 1)), bad, "time_went_back")
+    out.bad("no_founding", "succession", follow(None, message.leaf), bad, "no_founding")
+
+    inclusion = world.inclusion(message.index)
+    proven = {
+        **inclusion.to_json(),
+        "kind": int(Kind.MESSAGE),
+        "statement": X(message.document.statement_hash),
+        "checkpoint": world.checkpoint_bytes().decode(),
+        "origin": ORIGIN,
+        "log_key": B(world.log_key.public_key.raw),
+    }
+    out.good("inclusion", "leaf", proven)
+    out.bad("one_kind_passed_for_another_leaf", "leaf", proven | {"kind": int(Kind.RECEIPT)}, "ProofError", "leaf_mismatch")
+    out.bad("statement_of_another_leaf", "leaf", proven | {"statement": X(bytes(32))}, "ProofError", "leaf_mismatch")
+    out.bad("leaf_at_another_index", "leaf", proven | {"index": message.index - 1}, "ProofError", "inclusion_mismatch")
+    later = B(replace(message.leaf, time=NOW + 1).encode())
+    out.bad("tampered_byte_in_leaf", "leaf", proven | {"leaf": later}, "ProofError", "inclusion_mismatch")
+    out.bad("statement_of_another_log_checkpoint", "leaf", proven | {"origin": "log.example.net/1"}, "SignatureError", "checkpoint_origin")
+    out.bad("wrong_signer_of_checkpoint", "leaf", proven | {"log_key": B(signer("stranger").public_key.raw)}, "SignatureError", "signature_missing")
+
+    shown = [(e, p) for e in entries for p in e.placed if (p.row.endpoint, p.row.box) == (KAMPALA, Box.ROUTINE)]
+    first, second = shown
+
+    def tail(shown, state):
+        entry, placed = shown
+        return {
+            "row": row_to_json(placed.row),
+            "tail": tail_to_json(placed.tail),
+            "index": entry.index,
+            "statement": X(entry.document.statement_hash),
+            "state": {"count": state.count, "head": X(state.head)},
+        }
+
+    state = BoxState().after(first[0].index, first[0].document.statement_hash)
+    end = state.after(second[0].index, second[0].document.statement_hash)
+    out.good("first_of_a_box", "tail", tail(first, BoxState()), {"head": X(state.head)})
+    out.good("second_of_a_box", "tail", tail(second, state), {"head": X(end.head)})
+    past = BoxState(1, fixed("another past", 32))
+    out.bad("box_head_does_not_follow", "tail", tail(second, past), "ProofError", "box_head_mismatch")
+    out.bad("box_head_does_not_follow_gap", "tail", tail(second, BoxState()), "ProofError", "box_gap")
+    out.bad("box_tail_of_another", "tail", tail((second[0], first[1]), BoxState()), "ProofError", "tail_mismatch")
+
+    def account(count, head, size=None):
+        seen = world.seen(size)
+        one = Account(
+            ORIGIN, seen, BROKER, KAMPALA, fixed("request", 32), NOW, Verdict.END_OF_BOX,
+            (StatedBox(KAMPALA, Box.ROUTINE, BoxState(count, head)),),
+        )  # fmt: skip
+        return {
+            "document": B(sign_document(encode_json(one.to_json()), [world.node_key])),
+            "keys": [world.node_key.public_key.to_json()],
+            "request": X(fixed("request", 32)),
+            "endpoint": KAMPALA,
+            "box": "routine",
+        }
+
+    known = [[e.index, X(e.document.statement_hash)] for e, _ in shown]
+
+    def with_entry(one, number):
+        entry, placed = shown[number]
+        return one | {
+            "index": entry.index,
+            "statement": X(entry.document.statement_hash),
+            "tail": tail_to_json(placed.tail),
+        }
+
+    contradicted = "InconsistentLogError", "account_contradicted"
+    honest = account(2, end.head)
+    out.good("account", "account", honest | {"entries": known})
+    out.good("account_and_entry", "account_entry", with_entry(honest, 1))
+    out.bad("account_contradicted_by_entry", "account", account(1, state.head) | {"entries": known}, *contradicted)
+    out.bad("account_contradicted_by_entry_empty", "account", account(0, bytes(32)) | {"entries": known}, *contradicted)
+    out.bad("account_contradicted_by_entry_head", "account", account(2, fixed("head", 32)) | {"entries": known}, *contradicted)
+    out.bad("account_contradicted_by_entry_alone", "account_entry", with_entry(account(1, state.head), 1), *contradicted)
+    out.bad("account_contradicted_by_entry_head_alone", "account_entry", with_entry(account(2, fixed("head", 32)), 1), *contradicted)
+    beyond = account(2, fixed("head", 32), size=second[0].index)
+    out.bad("account_contradicted_by_entry_beyond", "account_entry", with_entry(beyond, 1), *contradicted)
+    out.bad("account_contradicted_by_entry_beyond_list", "account", beyond | {"entries": known}, *contradicted)
+
+    directory = world.state.directory
+
+    def trie(subject, proof, head=directory.head):
+        r = proof.record
+        record = None if r is None else {"subject": r.subject, "index": r.index, "time": r.time, "statement": X(r.statement)}
+        return {"head": X(head), "subject": subject, "siblings": [X(s) for s in proof.siblings], "record": record}
+
+    present, absent = f"keys/{NAIROBI}", "endpoint/ke.police.nobody"
+    shown_present, shown_absent = directory.prove(present), directory.prove(absent)
+    out.good("present", "trie", trie(present, shown_present), {"present": True})
+    out.good("absent", "trie", trie(absent, shown_absent), {"present": False})
+    wrong = "ProofError", "bad_trie_path"
+    out.bad("presence_denied", "trie", trie(present, replace(shown_present, record=None)), *wrong)
+    out.bad("stale_head", "trie", trie(present, shown_present, entries[3].leaf.dir_head), *wrong)
+    forged = replace(shown_present.record, statement=fixed("forged", 32))
+    out.bad("record_made_up", "trie", trie(present, replace(shown_present, record=forged)), *wrong)
+    return out
+
+
+# --- the bundle ---
+
+
+def bundle(world, message):
+    """All that verify_independently.py reads, from trust to disclosure."""
+    entry = next(e for e in world.entries if e.document.payload_hash == message.payload_hash)
+    directory = world.state.directory
+    key = world.agencies[NAIROBI].instance.public_key.key_id.hex()
+    documents = {e.document.statement_hash: e.document.data for e in world.entries}
+
+    def held(subject):
+        proof = directory.prove(subject)
+        r = proof.record
+        return {
+            "subject": subject,
+            "index": r.index,
+            "time": r.time,
+            "document": B(documents[r.statement]),
+            "siblings": [X(s) for s in proof.siblings],
+        }
+
+    def missing(subject):
+        proof = directory.prove(subject)
+        r = proof.record
+        record = None if r is None else {"subject": r.subject, "index": r.index, "time": r.time, "statement": X(r.statement)}
+        return {"subject": subject, "siblings": [X(s) for s in proof.siblings], "record": record}
+
+    own = world.own_delivery(entry, KAMPALA, Box.ROUTINE)
+    row = next(r for r in message.rows if r.endpoint == KAMPALA)
+    state = world.state.boxes[KAMPALA, Box.ROUTINE]
+    account = Account(
+        ORIGIN, world.seen(), BROKER, KAMPALA, fixed("request", 32), NOW, Verdict.END_OF_BOX,
+        (StatedBox(KAMPALA, Box.ROUTINE, state),),
+    )  # fmt: skip
+    shown = disclose_parts(split_content(CONTENT), message.secrets.opener, frozenset({"/items/1"}))
+    parts = []
+    for p in shown:
+        opened = {"data": B(p.data), "salt": X(p.salt)} if p.data is not None else {"value_hash": X(p.value_hash)}
+        parts.append({"name": p.name, **opened})
+    return {
+        "format": "countermark-bundle-1",
+        "origin": ORIGIN,
+        "trust": X(world.entries[0].document.payload_hash),
+        "checkpoint": world.checkpoint_bytes().decode(),
+        "message": {
+            "document": B(message.document),
+            "inclusion": world.inclusion(entry.index).to_json(),
+            "deliveries": world.all_deliveries(entry, NAIROBI).to_json(),
+            "content": B(message.content),
+        },
+        "recipient": {
+            "address": KAMPALA,
+            "seed": B(seed(f"sealing {KAMPALA}")),
+            "row": recipient_to_json(row),
+            "at": path_to_json(recipient_path(message.rows, KAMPALA)),
+            "stanza": B(opening_stanza(message)),
+            "delivery": own.to_json(),
+            "box": {"count": own.tail.position, "head": X(own.tail.previous)},
+        },
+        "directory": [
+            held(s)
+            for s in ("log", "authority/ke", f"endpoint/{NAIROBI}", f"keys/{NAIROBI}", f"keys/{BROKER}")
+        ],
+        "absent": [missing(f"revoked/{key}"), missing(f"revoked/{world.node_key.public_key.key_id.hex()}")],
+        "disclosure": {"parts": parts},
+        "account": {
+            "document": B(sign_document(encode_json(account.to_json()), [world.node_key])),
+            "request": X(fixed("request", 32)),
+        },
+        "expected": CONTENT,
+    }
+
+
+def build(renew: bool = False) -> dict[str, str]:
+    """Name and text of every file."""
+    stanzas = Stanzas(renew)
+    world = make_vector_world()
+    message, other = compose(world, stanzas, "message"), compose(world, stanzas, "other")
+    logged = world.fork()
+    logged.put(message)
+    logged.put(other)
+    out = {
+        "documents.json": document_cases(world).to_json(),
+        "submissions.json": submission_cases(world, stanzas, message, other).to_json(),
+        "sealing.json": sealing_cases(world, stanzas, message, other).to_json(),
+        "disclosures.json": disclosure_cases(message).to_json(),
+        "decisions.json": decision_cases(world, stanzas, message).to_json(),
+        "log.json": log_cases(logged).to_json(),
+        "message.json": bundle(logged, message),
+    }
+    out["stanzas.json"] = {
+        "about": "HPKE stanzas, randomised by the library: made once and kept by generate_vectors.py",
+        "stanzas": dict(sorted(stanzas.used.items())),
+    }
+    return {name: json.dumps(value, indent=1, ensure_ascii=False) + "\n" for name, value in out.items()}
+
+
+def main() -> int:
+    """Write or check; 1 if a file differs."""
+    files = build(renew="--renew" in sys.argv)
+    if "--check" in sys.argv:
+        differing = [n for n, text in files.items() if not (HERE / n).exists() or (HERE / n).read_text() != text]
+        print("\n".join(f"differs: {name}" for name in differing) or "all vectors are as they would be written")
+        return 1 if differing else 0
+    for name, text in files.items():
+        (HERE / name).write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
