@@ -97,7 +97,11 @@ OF_BYTES = {
         parse_accepted,
         encode_json(
             Accepted(
-                CHECKPOINT, INCLUSION, WORLD.all_deliveries(ENTRY, NAIROBI), b"doc", (Release(seed("m"), b"s"),)
+                CHECKPOINT,
+                INCLUSION,
+                WORLD.all_deliveries(ENTRY, NAIROBI),
+                b"doc",
+                (Release(seed("m"), b"s"),),
             ).to_json()
         ),
     ),
@@ -125,7 +129,10 @@ OF_CLAIMS = {
     "account": (parse_account, ACCOUNT.to_json()),
     "kind": (kind_of, claims_of(RECEIPT)),
 } | {
-    f"directory {entry.document.claims['kind']} {entry.index}": (parse_directory_statement, entry.document.claims)
+    f"directory {entry.document.claims['kind']} {entry.index}": (
+        parse_directory_statement,
+        entry.document.claims,
+    )
     for entry in WORLD.entries[:6]
 }
 
@@ -154,11 +161,15 @@ scalars = st.one_of(
     st.booleans(),
     st.integers(-(2**70), 2**70),
     st.text(max_size=20),
-    st.sampled_from(["", "\x00", "\ud800", "a" * 300, "message", "00" * 32, "ke.police.a", "Ed25519", "ML-DSA-65"]),
+    st.sampled_from(
+        ["", "\x00", "\ud800", "a" * 300, "message", "00" * 32, "ke.police.a", "Ed25519", "ML-DSA-65"]
+    ),
 )
 values = st.recursive(
     scalars,
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=12), inner, max_size=4)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=12), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -167,10 +178,11 @@ def only_ours(parse, *args):
     """Run a parser; nothing but our own errors may come out, each with a code and a message that can be shown."""
     try:
         return parse(*args)
-    except CountermarkError as error:
-        assert error.code
-        str(error).encode("utf-8")
-        return None
+    except CountermarkError as caught:
+        error = caught
+    assert error.code
+    assert str(error).encode("utf-8")
+    return None
 
 
 @st.composite
@@ -225,7 +237,9 @@ def mutated_json(draw, valid):
     return value
 
 
-few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow])
+few = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow]
+)
 
 
 @pytest.mark.parametrize("name", OF_BYTES)
@@ -286,7 +300,12 @@ def test_any_public_key(algorithm, raw):
         assert parse_key_json(key.to_json()) == key
 
 
-@given(st.sampled_from([1, 2]), st.binary(min_size=32, max_size=65), st.binary(max_size=70), st.binary(max_size=20))
+@given(
+    st.sampled_from([1, 2]),
+    st.binary(min_size=32, max_size=65),
+    st.binary(max_size=70),
+    st.binary(max_size=20),
+)
 @few
 def test_any_signature_under_any_key(algorithm, raw, signature, message):
     key = only_ours(parse_public_key, algorithm, raw)

@@ -1,5 +1,6 @@
 """Flip any byte of what is signed, sealed or logged: something fails, and only with an error of ours."""
 
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -69,7 +70,9 @@ def test_ecdsa_documents(flip):
     data = WORLD.resigned(MESSAGE, signer).document
     verify_document(parse_document(data), {signer.public_key.key_id: signer.public_key}.get)
     with pytest.raises(CountermarkError):
-        verify_document(parse_document(flipped(data, flip)), {signer.public_key.key_id: signer.public_key}.get)
+        verify_document(
+            parse_document(flipped(data, flip)), {signer.public_key.key_id: signer.public_key}.get
+        )
 
 
 def accept_submission(data):
@@ -99,10 +102,8 @@ def test_leaves(flip):
 @given(flips)
 @some
 def test_a_flipped_leaf_reads_as_another_or_not_at_all(flip):
-    try:
+    with contextlib.suppress(CountermarkError):
         assert parse_leaf(flipped(ENTRY.leaf.encode(), flip)) != ENTRY.leaf
-    except CountermarkError:
-        pass
 
 
 @given(flips)

@@ -29,7 +29,15 @@ from countermark_protocol.accounts import Account, StatedBox, Verdict
 from countermark_protocol.boxes import Box, BoxState
 from countermark_protocol.chunks import seal_chunks
 from countermark_protocol.claims import Header, Kind, Seen
-from countermark_protocol.documents import Purpose, Signature, encode_document, make_signature, parse_document, sign_document, statement_hash
+from countermark_protocol.documents import (
+    Purpose,
+    Signature,
+    encode_document,
+    make_signature,
+    parse_document,
+    sign_document,
+    statement_hash,
+)
 from countermark_protocol.encoding import encode_base64url, encode_hex, encode_json, parse_base64url
 from countermark_protocol.handling import Classification, Handling, HandlingCode, Tlp, UsePurpose
 from countermark_protocol.identifiers import Role, make_message_id
@@ -40,7 +48,13 @@ from countermark_protocol.padding import pad
 from countermark_protocol.parts import Part, commitment_of, disclose_parts, encode_parts, split_content
 from countermark_protocol.policy import Policy, Relation, Rule, Side, Traffic
 from countermark_protocol.proof import path_to_json, recipient_to_json, row_to_json, tail_to_json
-from countermark_protocol.recipients import RecipientRow, order_rows, recipient_path, recipients_root, stanza_hash
+from countermark_protocol.recipients import (
+    RecipientRow,
+    order_rows,
+    recipient_path,
+    recipients_root,
+    stanza_hash,
+)
 from countermark_protocol.records import State
 from countermark_protocol.sealing import (
     ContentSecrets,
@@ -136,13 +150,17 @@ def make_vector_world():
     return world
 
 
-def compose(world, stanzas, name, sender=NAIROBI, recipients=(KAMPALA, LYON), content=CONTENT, by=None, **changes):
+def compose(
+    world, stanzas, name, sender=NAIROBI, recipients=(KAMPALA, LYON), content=CONTENT, by=None, **changes
+):
     """A message all of whose random values belong to its name."""
     message_id = make_message_id(NOW, fixed(f"{name} id", 10))
     kind = changes.pop("type", "confiscation-notice")
     origin = changes.pop("origin", ORIGIN)
     secrets = ContentSecrets(fixed(f"{name} content key", 32), fixed(f"{name} opener", 32))
-    sealed = changes.pop("sealed", None) or seal_content(split_content(content), secrets, fixed(f"{name} salt", 24))
+    sealed = changes.pop("sealed", None) or seal_content(
+        split_content(content), secrets, fixed(f"{name} salt", 24)
+    )
     ciphertext, named = sealed
     binding = MessageBinding(origin, message_id, kind, sender, (named.digest,))
     by_row = {}
@@ -172,11 +190,11 @@ class Cases:
     def __init__(self, about: str) -> None:
         self.about, self.cases, self.more = about, [], {}
 
-    def good(self, name, run, input, output=None):
-        self.cases.append({"name": name, "run": run, "input": input, "output": output})
+    def good(self, name, run, given, output=None):
+        self.cases.append({"name": name, "run": run, "input": given, "output": output})
 
-    def bad(self, name, run, input, error, code):
-        self.cases.append({"name": name, "run": run, "input": input, "fails": {"error": error, "code": code}})
+    def bad(self, name, run, given, error, code):
+        self.cases.append({"name": name, "run": run, "input": given, "fails": {"error": error, "code": code}})
 
     def to_json(self):
         return {"format": "countermark-vectors-1", "about": self.about, **self.more, "cases": self.cases}
@@ -186,7 +204,9 @@ class Cases:
 
 
 def document_cases(world):
-    out = Cases("signed documents, docs/spec/documents.md: parse `document`, verify every signature under `keys`")
+    out = Cases(
+        "signed documents, docs/spec/documents.md: parse `document`, verify every signature under `keys`"
+    )
     ed, es = signer("vector ed25519"), FixedEs256(seed("vector es256"))
     keys = [s.public_key.to_json() for s in (ed, es)]
     payload = encode_json({"kind": "message", "text": "café", "numbers": [1, 2]})
@@ -195,7 +215,10 @@ def document_cases(world):
         return {"document": B(data), "keys": keys}
 
     def hashes_of(data):
-        return {"payload_hash": X(parse_document(data).payload_hash), "statement_hash": X(statement_hash(data))}
+        return {
+            "payload_hash": X(parse_document(data).payload_hash),
+            "statement_hash": X(statement_hash(data)),
+        }
 
     good = sign_document(payload, [ed])
     both = sign_document(payload, [ed, es])
@@ -205,40 +228,150 @@ def document_cases(world):
     flipped = bytearray(good)
     flipped[10] ^= 1
     out.bad("tampered_byte_in_payload", "document", doc(bytes(flipped)), "SignatureError", "bad_signature")
-    out.bad("tampered_byte_in_signature", "document", doc(good[:-1] + bytes([good[-1] ^ 1])), "SignatureError", "bad_signature")
-    out.bad("tampered_byte_in_key_id", "document", doc(good[: at + 3] + bytes([good[at + 3] ^ 1]) + good[at + 4 :]), "SignatureError", "unknown_key")
-    out.bad("unknown_algorithm", "document", doc(good[: at + 1] + b"\x03\xe7" + good[at + 3 :]), "MalformedError", "unknown_algorithm")
-    out.bad("unknown_algorithm_reserved", "document", doc(good[: at + 1] + b"\x00\x03" + good[at + 3 :]), "UncheckableError", "algorithm_reserved")
+    out.bad(
+        "tampered_byte_in_signature",
+        "document",
+        doc(good[:-1] + bytes([good[-1] ^ 1])),
+        "SignatureError",
+        "bad_signature",
+    )
+    out.bad(
+        "tampered_byte_in_key_id",
+        "document",
+        doc(good[: at + 3] + bytes([good[at + 3] ^ 1]) + good[at + 4 :]),
+        "SignatureError",
+        "unknown_key",
+    )
+    out.bad(
+        "unknown_algorithm",
+        "document",
+        doc(good[: at + 1] + b"\x03\xe7" + good[at + 3 :]),
+        "MalformedError",
+        "unknown_algorithm",
+    )
+    out.bad(
+        "unknown_algorithm_reserved",
+        "document",
+        doc(good[: at + 1] + b"\x00\x03" + good[at + 3 :]),
+        "UncheckableError",
+        "algorithm_reserved",
+    )
     honest = make_signature(payload, ed)
     other = Signature(honest.key_id, Algorithm.ES256, honest.purpose, honest.raw)
-    out.bad("unknown_algorithm_for_this_key", "document", doc(encode_document(payload, [other])), "SignatureError", "wrong_algorithm")
+    out.bad(
+        "unknown_algorithm_for_this_key",
+        "document",
+        doc(encode_document(payload, [other])),
+        "SignatureError",
+        "wrong_algorithm",
+    )
     twice = b'{"kind":"message","kind":"receipt"}'
-    out.bad("duplicate_json_key", "document", doc(sign_document(twice, [ed])), "MalformedError", "duplicate_member")
+    out.bad(
+        "duplicate_json_key",
+        "document",
+        doc(sign_document(twice, [ed])),
+        "MalformedError",
+        "duplicate_member",
+    )
     escaped = b'{"kind":"message","\\u006bind":"receipt"}'
-    out.bad("duplicate_json_key_escaped", "document", doc(sign_document(escaped, [ed])), "MalformedError", "duplicate_member")
-    out.bad("non_canonical_encoding_trailing_bytes", "document", doc(good + b"\x00"), "MalformedError", "trailing_bytes")
+    out.bad(
+        "duplicate_json_key_escaped",
+        "document",
+        doc(sign_document(escaped, [ed])),
+        "MalformedError",
+        "duplicate_member",
+    )
+    out.bad(
+        "non_canonical_encoding_trailing_bytes",
+        "document",
+        doc(good + b"\x00"),
+        "MalformedError",
+        "trailing_bytes",
+    )
     size = (len(both) - at - 1) // 2
     first, second = both[at + 1 : at + 1 + size], both[at + 1 + size :]
-    out.bad("non_canonical_encoding_unordered_signatures", "document", doc(both[: at + 1] + second + first), "MalformedError", "signature_order")
-    out.bad("non_canonical_encoding_signature_twice", "document", doc(both[: at + 1] + first + first), "MalformedError", "signature_order")
+    out.bad(
+        "non_canonical_encoding_unordered_signatures",
+        "document",
+        doc(both[: at + 1] + second + first),
+        "MalformedError",
+        "signature_order",
+    )
+    out.bad(
+        "non_canonical_encoding_signature_twice",
+        "document",
+        doc(both[: at + 1] + first + first),
+        "MalformedError",
+        "signature_order",
+    )
     for name, number, code in [("fraction", b"1.0", "number_not_integer"), ("exponent", b"1e0", "number_not_integer"), ("leading_zero", b"01", "not_json"), ("minus_zero", b"-0", "number_out_of_range"), ("beyond_53_bits", b"9007199254740993", "number_out_of_range")]:  # fmt: skip
-        out.bad(f"non_canonical_encoding_{name}", "document", doc(sign_document(b'{"a":%s}' % number, [ed])), "MalformedError", code)
-    out.bad("non_canonical_encoding_lone_surrogate", "document", doc(sign_document(b'{"a":"\\ud800"}', [ed])), "MalformedError", "forbidden_character")
-    out.bad("non_canonical_encoding_nul", "document", doc(sign_document(b'{"a":"\\u0000"}', [ed])), "MalformedError", "forbidden_character")
+        out.bad(
+            f"non_canonical_encoding_{name}",
+            "document",
+            doc(sign_document(b'{"a":%s}' % number, [ed])),
+            "MalformedError",
+            code,
+        )
+    out.bad(
+        "non_canonical_encoding_lone_surrogate",
+        "document",
+        doc(sign_document(b'{"a":"\\ud800"}', [ed])),
+        "MalformedError",
+        "forbidden_character",
+    )
+    out.bad(
+        "non_canonical_encoding_nul",
+        "document",
+        doc(sign_document(b'{"a":"\\u0000"}', [ed])),
+        "MalformedError",
+        "forbidden_character",
+    )
     raw = make_signature(payload, es)
     s = int.from_bytes(raw.raw[32:], "big")
     high = replace(raw, raw=raw.raw[:32] + (ORDER - s).to_bytes(32, "big"))
     out.bad("high_s_signature", "document", doc(encode_document(payload, [high])), "SignatureError", "high_s")
-    out.bad("oversized_field_payload", "document", doc(good[:1] + (256 * 1024 + 1).to_bytes(4, "big") + good[5:]), "MalformedError", "oversized_field")
-    out.bad("oversized_field_signature", "document", doc(good[: at + 36] + b"\xff\xff" + good[at + 38 :]), "MalformedError", "oversized_field")
+    out.bad(
+        "oversized_field_payload",
+        "document",
+        doc(good[:1] + (256 * 1024 + 1).to_bytes(4, "big") + good[5:]),
+        "MalformedError",
+        "oversized_field",
+    )
+    out.bad(
+        "oversized_field_signature",
+        "document",
+        doc(good[: at + 36] + b"\xff\xff" + good[at + 38 :]),
+        "MalformedError",
+        "oversized_field",
+    )
     held = make_signature(payload, ed, Purpose.POSSESSION)
     swapped = replace(held, purpose=Purpose.SIGN)
-    out.bad("one_purpose_passed_for_another", "document", doc(encode_document(payload, [swapped])), "SignatureError", "bad_signature")
-    out.bad("wrong_signer_unknown_key", "document", doc(sign_document(payload, [signer("vector stranger")])), "SignatureError", "unknown_key")
-    out.bad("too_few_signatures_none", "document", doc(good[:at] + b"\x00"), "MalformedError", "signature_count")
+    out.bad(
+        "one_purpose_passed_for_another",
+        "document",
+        doc(encode_document(payload, [swapped])),
+        "SignatureError",
+        "bad_signature",
+    )
+    out.bad(
+        "wrong_signer_unknown_key",
+        "document",
+        doc(sign_document(payload, [signer("vector stranger")])),
+        "SignatureError",
+        "unknown_key",
+    )
+    out.bad(
+        "too_few_signatures_none", "document", doc(good[:at] + b"\x00"), "MalformedError", "signature_count"
+    )
     out.bad("unknown_version", "document", doc(b"\x02" + good[1:]), "UncheckableError", "unknown_version")
     for text, name in [("AB", "trailing_bits"), ("AA==", "padding"), ("A+", "other_alphabet")]:
-        out.bad(f"non_canonical_encoding_base64url_{name}", "base64url", {"text": text}, "MalformedError", "not_base64url")
+        out.bad(
+            f"non_canonical_encoding_base64url_{name}",
+            "base64url",
+            {"text": text},
+            "MalformedError",
+            "not_base64url",
+        )
     return out
 
 
@@ -252,43 +385,150 @@ def submission_cases(world, stanzas, message, other):
     def sub(data):
         return {"submission": B(data), "keys": keys}
 
-    def encoded(rows=message.rows, wrapped=message.stanzas, content=message.content, document=message.document):
+    def encoded(
+        rows=message.rows, wrapped=message.stanzas, content=message.content, document=message.document
+    ):
         return sub(encode_submission(document, rows, wrapped, content))
 
     out.good("two_recipients", "submission", sub(message.data), {"payload_hash": X(message.payload_hash)})
-    out.bad("tampered_byte", "submission", sub(message.data.replace(b"confiscation-notice", b"confiscation-notyce", 1)), "SignatureError", "bad_signature")
-    out.bad("stripped_recipient", "submission", encoded(message.rows[:1], message.stanzas[:1]), "MalformedError", "recipients_root_mismatch")
+    out.bad(
+        "tampered_byte",
+        "submission",
+        sub(message.data.replace(b"confiscation-notice", b"confiscation-notyce", 1)),
+        "SignatureError",
+        "bad_signature",
+    )
+    out.bad(
+        "stripped_recipient",
+        "submission",
+        encoded(message.rows[:1], message.stanzas[:1]),
+        "MalformedError",
+        "recipients_root_mismatch",
+    )
     extra = replace(message.rows[0], endpoint=MOMBASA)
-    pairs = sorted([*zip(message.rows, message.stanzas, strict=True), (extra, message.stanzas[0])], key=lambda p: p[0].digest())
-    out.bad("added_recipient", "submission", encoded(*zip(*pairs, strict=True)), "MalformedError", "recipients_root_mismatch")
+    pairs = sorted(
+        [*zip(message.rows, message.stanzas, strict=True), (extra, message.stanzas[0])],
+        key=lambda p: p[0].digest(),
+    )
+    out.bad(
+        "added_recipient",
+        "submission",
+        encoded(*zip(*pairs, strict=True)),
+        "MalformedError",
+        "recipients_root_mismatch",
+    )
     replaced = [p for p in pairs if p[0].endpoint != message.rows[1].endpoint]
-    out.bad("added_recipient_in_place_of_another", "submission", encoded(*zip(*replaced, strict=True)), "MalformedError", "recipients_root_mismatch")
-    crossed = {replace(r, stanza=stanza_hash(s)): s for r, s in zip(message.rows, message.stanzas[::-1], strict=True)}
+    out.bad(
+        "added_recipient_in_place_of_another",
+        "submission",
+        encoded(*zip(*replaced, strict=True)),
+        "MalformedError",
+        "recipients_root_mismatch",
+    )
+    crossed = {
+        replace(r, stanza=stanza_hash(s)): s for r, s in zip(message.rows, message.stanzas[::-1], strict=True)
+    }
     ordered = order_rows(list(crossed))
-    out.bad("spliced_stanza_between_rows", "submission", encoded(ordered, [crossed[r] for r in ordered]), "MalformedError", "recipients_root_mismatch")
+    out.bad(
+        "spliced_stanza_between_rows",
+        "submission",
+        encoded(ordered, [crossed[r] for r in ordered]),
+        "MalformedError",
+        "recipients_root_mismatch",
+    )
     foreign = {replace(r, stanza=stanza_hash(s)): s for r, s in zip(message.rows, other.stanzas, strict=True)}
     ordered = order_rows(list(foreign))
-    out.bad("spliced_stanza_of_another_message", "submission", encoded(ordered, [foreign[r] for r in ordered]), "MalformedError", "recipients_root_mismatch")
-    out.bad("swapped_content", "submission", encoded(content=other.content), "MalformedError", "content_mismatch")
-    out.bad("truncated_ciphertext", "submission", encoded(content=message.content[:-1]), "MalformedError", "content_mismatch")
-    out.bad("non_canonical_encoding_trailing_bytes", "submission", sub(message.data + b"\x00"), "MalformedError", "trailing_bytes")
-    out.bad("non_canonical_encoding_unordered_rows", "submission", encoded(message.rows[::-1], message.stanzas[::-1]), "MalformedError", "rows_order")
-    out.bad("oversized_field_document", "submission", sub(b"\x01" + b"\x7f\xff\xff\xff"), "MalformedError", "oversized_field")
-    out.bad("swapped_attachment_digest_count", "submission", sub(message.data[:-2] + b"\x00\x01"), "PolicyError", "reserved_attachments")
-    out.bad("unknown_version", "submission", sub(b"\x02" + message.data[1:]), "UncheckableError", "unknown_version")
+    out.bad(
+        "spliced_stanza_of_another_message",
+        "submission",
+        encoded(ordered, [foreign[r] for r in ordered]),
+        "MalformedError",
+        "recipients_root_mismatch",
+    )
+    out.bad(
+        "swapped_content", "submission", encoded(content=other.content), "MalformedError", "content_mismatch"
+    )
+    out.bad(
+        "truncated_ciphertext",
+        "submission",
+        encoded(content=message.content[:-1]),
+        "MalformedError",
+        "content_mismatch",
+    )
+    out.bad(
+        "non_canonical_encoding_trailing_bytes",
+        "submission",
+        sub(message.data + b"\x00"),
+        "MalformedError",
+        "trailing_bytes",
+    )
+    out.bad(
+        "non_canonical_encoding_unordered_rows",
+        "submission",
+        encoded(message.rows[::-1], message.stanzas[::-1]),
+        "MalformedError",
+        "rows_order",
+    )
+    out.bad(
+        "oversized_field_document",
+        "submission",
+        sub(b"\x01" + b"\x7f\xff\xff\xff"),
+        "MalformedError",
+        "oversized_field",
+    )
+    out.bad(
+        "swapped_attachment_digest_count",
+        "submission",
+        sub(message.data[:-2] + b"\x00\x01"),
+        "PolicyError",
+        "reserved_attachments",
+    )
+    out.bad(
+        "unknown_version",
+        "submission",
+        sub(b"\x02" + message.data[1:]),
+        "UncheckableError",
+        "unknown_version",
+    )
     payload = message.manifest.to_json()
     attached = payload | {"attachments": [{"digest": X(fixed("attachment", 32)), "size": 10}]}
     out.good("manifest", "manifest", {"payload": B(encode_json(payload))})
-    out.bad("swapped_attachment_digest_reserved", "manifest", {"payload": B(encode_json(attached))}, "PolicyError", "reserved_attachments")
-    out.bad("on_behalf_of_reserved", "manifest", {"payload": B(encode_json(payload | {"on_behalf_of": KAMPALA}))}, "PolicyError", "reserved_on_behalf_of")
-    out.bad("one_kind_passed_for_another", "manifest", {"payload": B(encode_json(payload | {"kind": "receipt"}))}, "MalformedError", "bad_member")
+    out.bad(
+        "swapped_attachment_digest_reserved",
+        "manifest",
+        {"payload": B(encode_json(attached))},
+        "PolicyError",
+        "reserved_attachments",
+    )
+    out.bad(
+        "on_behalf_of_reserved",
+        "manifest",
+        {"payload": B(encode_json(payload | {"on_behalf_of": KAMPALA}))},
+        "PolicyError",
+        "reserved_on_behalf_of",
+    )
+    out.bad(
+        "one_kind_passed_for_another",
+        "manifest",
+        {"payload": B(encode_json(payload | {"kind": "receipt"}))},
+        "MalformedError",
+        "bad_member",
+    )
     row = next(r for r in message.rows if r.endpoint == KAMPALA)
     at = path_to_json(recipient_path(message.rows, KAMPALA))
     base = {"row": recipient_to_json(row), "at": at, "count": 2, "root": X(message.manifest.recipient_root)}
     out.good("own_row", "recipient", base)
     forwarded = replace(row, endpoint=MOMBASA, sealing_key=world.agencies[MOMBASA].sealing.public_key.key_id)
-    out.bad("forwarded_to_third_party", "recipient", base | {"row": recipient_to_json(forwarded)}, "ProofError", "recipient_not_listed")
-    out.bad("stripped_recipient_by_count", "recipient", base | {"count": 1}, "ProofError", "recipient_not_listed")
+    out.bad(
+        "forwarded_to_third_party",
+        "recipient",
+        base | {"row": recipient_to_json(forwarded)},
+        "ProofError",
+        "recipient_not_listed",
+    )
+    out.bad(
+        "stripped_recipient_by_count", "recipient", base | {"count": 1}, "ProofError", "recipient_not_listed"
+    )
     return out
 
 
@@ -321,7 +561,13 @@ def two_key_chunk(keys, salt, plaintext, free_block):
         ecb = Cipher(algorithms.AES(out[:32]), modes.ECB()).encryptor()
         blocks = len(plaintext) // 16
         stream = [ecb.update(out[32:44] + (n + 1).to_bytes(4, "big")) for n in range(blocks + 1)]
-        derived.append((int.from_bytes(ecb.update(bytes(16)), "big"), [int.from_bytes(b, "big") for b in stream], out[44:]))
+        derived.append(
+            (
+                int.from_bytes(ecb.update(bytes(16)), "big"),
+                [int.from_bytes(b, "big") for b in stream],
+                out[44:],
+            )
+        )
     (h1, stream1, commitment), (h2, stream2, _) = derived
     count = len(plaintext) // 16
     cipher = [int.from_bytes(plaintext[16 * i : 16 * i + 16], "big") ^ stream1[i + 1] for i in range(count)]
@@ -372,22 +618,36 @@ def sealing_cases(world, stanzas, message, other):
     out.bad("spliced_stanza_of_another_message", "open", opening(message, opening_stanza(other)), *does_not)
     lyon = message.stanzas[[r.endpoint for r in message.rows].index(LYON)]
     out.bad("spliced_stanza_of_another_recipient", "open", opening(message, lyon), *does_not)
-    out.bad("forwarded_to_third_party_stanza", "open", opening(message, recipient=MOMBASA, seed=X(seed(f"sealing {MOMBASA}"))), *does_not)
+    out.bad(
+        "forwarded_to_third_party_stanza",
+        "open",
+        opening(message, recipient=MOMBASA, seed=X(seed(f"sealing {MOMBASA}"))),
+        *does_not,
+    )
     out.bad("forwarded_to_third_party_as_if_to_it", "open", opening(message, recipient=MOMBASA), *does_not)
     out.bad("statement_of_another_log_stanza", "open", opening(message, log="log.example.net/1"), *does_not)
     out.bad("one_type_passed_for_another", "open", opening(message, type="tracing-request"), *does_not)
     out.bad("wrong_sender", "open", opening(message, sender=MOMBASA), *does_not)
     swapped = [X(message.manifest.content.digest), X(fixed("attachment", 32))]
     out.bad("swapped_attachment_digest", "open", opening(message, ciphertexts=swapped), *does_not)
-    out.bad("swapped_content", "open", opening(message, ciphertext=other.content), "SealError", "content_swapped")
-    out.bad("swapped_content_with_its_digest", "open", opening(message, ciphertext=other.content, content=other.manifest.content), *does_not)
+    out.bad(
+        "swapped_content", "open", opening(message, ciphertext=other.content), "SealError", "content_swapped"
+    )
+    out.bad(
+        "swapped_content_with_its_digest",
+        "open",
+        opening(message, ciphertext=other.content, content=other.manifest.content),
+        *does_not,
+    )
     bad_stanza = bytearray(opening_stanza(message))
     bad_stanza[-1] ^= 1
     out.bad("tampered_byte_in_stanza", "open", opening(message, bytes(bad_stanza)), *does_not)
 
     secrets = ContentSecrets(fixed("rest content key", 32), fixed("rest opener", 32))
 
-    def crafted(name, ciphertext, error, code, commitment=message.manifest.content.commitment, secrets=secrets):
+    def crafted(
+        name, ciphertext, error, code, commitment=message.manifest.content.commitment, secrets=secrets
+    ):
         """A message whose sender itself sealed something wrong, and signed for it."""
         named = SealedContent(ciphertext_digest(ciphertext), len(ciphertext), commitment)
         m = message.manifest
@@ -397,18 +657,31 @@ def sealing_cases(world, stanzas, message, other):
 
     salt = fixed("rest salt", 24)
     whole, named = seal_content(parts, secrets, salt)
-    crafted("wrong_opener", whole, "SealError", "commitment_mismatch", named.commitment, ContentSecrets(secrets.content_key, fixed("another opener", 32)))
+    crafted(
+        "wrong_opener",
+        whole,
+        "SealError",
+        "commitment_mismatch",
+        named.commitment,
+        ContentSecrets(secrets.content_key, fixed("another opener", 32)),
+    )
     crafted("truncated_ciphertext_header", whole[:40], "SealError", "truncated_ciphertext")
     crafted("truncated_ciphertext_tag", whole[:60], "SealError", "truncated_ciphertext")
     crafted("truncated_ciphertext_chunk", whole[:-1], "SealError", "altered_ciphertext")
-    crafted("tampered_byte_in_ciphertext", whole[:-1] + bytes([whole[-1] ^ 1]), "SealError", "altered_ciphertext")
+    crafted(
+        "tampered_byte_in_ciphertext", whole[:-1] + bytes([whole[-1] ^ 1]), "SealError", "altered_ciphertext"
+    )
     padded = pad(encode_parts(parts))
 
     def resealed(plaintext):
         return seal_chunks(_content_key(secrets), plaintext, salt, b"")
 
-    crafted("non_zero_padding", resealed(padded[:-1] + b"\x01"), "SealError", "non_zero_padding", named.commitment)
-    crafted("non_zero_padding_size", resealed(padded + b"\x00"), "SealError", "padding_size", named.commitment)
+    crafted(
+        "non_zero_padding", resealed(padded[:-1] + b"\x01"), "SealError", "non_zero_padding", named.commitment
+    )
+    crafted(
+        "non_zero_padding_size", resealed(padded + b"\x00"), "SealError", "padding_size", named.commitment
+    )
     crafted("no_list_of_parts", resealed(pad(b"\x01\x00\x00\x00\x00")), "MalformedError", "part_count")
 
     second = ContentSecrets(fixed("second content key", 32), secrets.opener)
@@ -461,7 +734,13 @@ def disclosure_cases(message):
     out.bad("disclosed_part_left_out", "disclosure", form(shown[:-1]), *mismatch)
     out.bad("disclosed_part_added", "disclosure", form([*shown, shown[-1]]), *mismatch)
     out.bad("disclosed_part_moved", "disclosure", form([shown[1], shown[0], *shown[2:]]), *mismatch)
-    out.bad("disclosed_part_neither_open_nor_closed", "disclosure", form(changed(at, salt=None)), "MalformedError", "bad_disclosure")
+    out.bad(
+        "disclosed_part_neither_open_nor_closed",
+        "disclosure",
+        form(changed(at, salt=None)),
+        "MalformedError",
+        "bad_disclosure",
+    )
     return out
 
 
@@ -484,7 +763,10 @@ def decision_cases(world, stanzas, message):
 
     out.more = {
         "origin": ORIGIN,
-        "history": [step(e.document.data, (), e.leaf.time, e.secret) | {"leaf": X(e.leaf.encode())} for e in world.entries],
+        "history": [
+            step(e.document.data, (), e.leaf.time, e.secret) | {"leaf": X(e.leaf.encode())}
+            for e in world.entries
+        ],
     }
 
     def case(statement, after=()):
@@ -504,31 +786,95 @@ def decision_cases(world, stanzas, message):
     entry = fork.put(admitted, secret=fixed("entry secret", 32))
     out.good("authority", "decide", case(step(admitted)), {"leaf": X(entry.leaf.encode())})
 
-    out.bad("statement_of_another_log", "decide", case(sent(made("other log", origin="log.example.net/1"))), "VerificationError", "wrong_log")
+    out.bad(
+        "statement_of_another_log",
+        "decide",
+        case(sent(made("other log", origin="log.example.net/1"))),
+        "VerificationError",
+        "wrong_log",
+    )
     account = encode_json(message.manifest.to_json() | {"kind": "account"})
     nairobi, mombasa = world.agencies[NAIROBI].instance, world.agencies[MOMBASA].instance
-    out.bad("one_kind_passed_for_another", "decide", case(step(sign_document(account, [nairobi]))), "MalformedError", "unknown_kind")
+    out.bad(
+        "one_kind_passed_for_another",
+        "decide",
+        case(step(sign_document(account, [nairobi]))),
+        "MalformedError",
+        "unknown_kind",
+    )
     newer = world.authority_statement("ug", roles=ROLES[:2])
     stale = world.authority_statement("ug", roles=ROLES, state=State.SUSPENDED)
-    out.bad("stale_directory_statement", "decide", case(step(stale), [step(newer)]), "ConflictError", "stale_statement")
+    out.bad(
+        "stale_directory_statement",
+        "decide",
+        case(step(stale), [step(newer)]),
+        "ConflictError",
+        "stale_statement",
+    )
     record = world.held("authority/ug")
     new = signer("authority fr")
-    self_made = world.record_statement(Kind.AUTHORITY, "fr", replace(record, code="fr", keys=type(record.keys)((new.public_key,), 1)), [new])
-    out.bad("self_authorising_directory_statement", "decide", case(step(self_made)), "SignatureError", "wrong_signer")
-    out.bad("wrong_signer", "decide", case(sent(made("neighbour", by=[mombasa]))), "SignatureError", "wrong_signer")
-    out.bad("one_signature_too_many", "decide", case(sent(made("two signers", by=[nairobi, mombasa]))), "SignatureError", "too_many_signatures")
+    self_made = world.record_statement(
+        Kind.AUTHORITY, "fr", replace(record, code="fr", keys=type(record.keys)((new.public_key,), 1)), [new]
+    )
+    out.bad(
+        "self_authorising_directory_statement",
+        "decide",
+        case(step(self_made)),
+        "SignatureError",
+        "wrong_signer",
+    )
+    out.bad(
+        "wrong_signer",
+        "decide",
+        case(sent(made("neighbour", by=[mombasa]))),
+        "SignatureError",
+        "wrong_signer",
+    )
+    out.bad(
+        "one_signature_too_many",
+        "decide",
+        case(sent(made("two signers", by=[nairobi, mombasa]))),
+        "SignatureError",
+        "too_many_signatures",
+    )
 
     def govern(by):
         return step(world.record_statement(Kind.AUTHORITY, "ug", replace(record, state=State.SUSPENDED), by))
 
-    out.bad("one_signature_too_many_governors", "decide", case(govern(world.governors)), "SignatureError", "too_many_signatures")
-    out.bad("too_few_signatures", "decide", case(govern(world.governors[:1])), "SignatureError", "too_few_signatures")
+    out.bad(
+        "one_signature_too_many_governors",
+        "decide",
+        case(govern(world.governors)),
+        "SignatureError",
+        "too_many_signatures",
+    )
+    out.bad(
+        "too_few_signatures",
+        "decide",
+        case(govern(world.governors[:1])),
+        "SignatureError",
+        "too_few_signatures",
+    )
     out.bad("expired", "decide", case(sent(made("expired"), time=NOW + 30 * DAY)), "PolicyError", "expired")
-    out.bad("sent_in_future", "decide", case(sent(made("future", sent_at=NOW + DAY))), "PolicyError", "sent_in_future")
+    out.bad(
+        "sent_in_future",
+        "decide",
+        case(sent(made("future", sent_at=NOW + DAY))),
+        "PolicyError",
+        "sent_in_future",
+    )
     out.bad("id_reused", "decide", case(sent(message), [sent(message)]), "ConflictError", "id_reused")
-    out.bad("stripped_recipient", "decide", case(step(message.document, message.rows[:1])), "MalformedError", "recipients_root_mismatch")
+    out.bad(
+        "stripped_recipient",
+        "decide",
+        case(step(message.document, message.rows[:1])),
+        "MalformedError",
+        "recipients_root_mismatch",
+    )
     high = replace(message.manifest.handling, classification=Classification.SECRET)
-    out.bad("policy_denied", "decide", case(sent(made("secret", handling=high))), "PolicyError", "policy_denied")
+    out.bad(
+        "policy_denied", "decide", case(sent(made("secret", handling=high))), "PolicyError", "policy_denied"
+    )
     return out
 
 
@@ -551,10 +897,24 @@ def log_cases(world):
     moved = replace(message.leaf, dir_head=fixed("head", 32))
     out.bad("leaf_with_moved_head", "succession", follow(before.leaf, moved), bad, "directory_head_moved")
     counted = replace(message.leaf, dir_count=message.leaf.dir_count + 1)
-    out.bad("leaf_with_moved_head_count", "succession", follow(before.leaf, counted), bad, "directory_head_moved")
+    out.bad(
+        "leaf_with_moved_head_count", "succession", follow(before.leaf, counted), bad, "directory_head_moved"
+    )
     still = replace(before.leaf, dir_head=entries[message.index - 2].leaf.dir_head)
-    out.bad("leaf_with_head_that_stands_still", "succession", follow(entries[message.index - 2].leaf, still), bad, "directory_head_stood_still")
-    out.bad("leaf_back_in_time", "succession", follow(before.leaf, replace(message.leaf, time=NOW - 1)), bad, "time_went_back")
+    out.bad(
+        "leaf_with_head_that_stands_still",
+        "succession",
+        follow(entries[message.index - 2].leaf, still),
+        bad,
+        "directory_head_stood_still",
+    )
+    out.bad(
+        "leaf_back_in_time",
+        "succession",
+        follow(before.leaf, replace(message.leaf, time=NOW - 1)),
+        bad,
+        "time_went_back",
+    )
     out.bad("no_founding", "succession", follow(None, message.leaf), bad, "no_founding")
 
     inclusion = world.inclusion(message.index)
@@ -567,15 +927,47 @@ def log_cases(world):
         "log_key": B(world.log_key.public_key.raw),
     }
     out.good("inclusion", "leaf", proven)
-    out.bad("one_kind_passed_for_another_leaf", "leaf", proven | {"kind": int(Kind.RECEIPT)}, "ProofError", "leaf_mismatch")
-    out.bad("statement_of_another_leaf", "leaf", proven | {"statement": X(bytes(32))}, "ProofError", "leaf_mismatch")
-    out.bad("leaf_at_another_index", "leaf", proven | {"index": message.index - 1}, "ProofError", "inclusion_mismatch")
+    out.bad(
+        "one_kind_passed_for_another_leaf",
+        "leaf",
+        proven | {"kind": int(Kind.RECEIPT)},
+        "ProofError",
+        "leaf_mismatch",
+    )
+    out.bad(
+        "statement_of_another_leaf",
+        "leaf",
+        proven | {"statement": X(bytes(32))},
+        "ProofError",
+        "leaf_mismatch",
+    )
+    out.bad(
+        "leaf_at_another_index",
+        "leaf",
+        proven | {"index": message.index - 1},
+        "ProofError",
+        "inclusion_mismatch",
+    )
     later = B(replace(message.leaf, time=NOW + 1).encode())
     out.bad("tampered_byte_in_leaf", "leaf", proven | {"leaf": later}, "ProofError", "inclusion_mismatch")
-    out.bad("statement_of_another_log_checkpoint", "leaf", proven | {"origin": "log.example.net/1"}, "SignatureError", "checkpoint_origin")
-    out.bad("wrong_signer_of_checkpoint", "leaf", proven | {"log_key": B(signer("stranger").public_key.raw)}, "SignatureError", "signature_missing")
+    out.bad(
+        "statement_of_another_log_checkpoint",
+        "leaf",
+        proven | {"origin": "log.example.net/1"},
+        "SignatureError",
+        "checkpoint_origin",
+    )
+    out.bad(
+        "wrong_signer_of_checkpoint",
+        "leaf",
+        proven | {"log_key": B(signer("stranger").public_key.raw)},
+        "SignatureError",
+        "signature_missing",
+    )
 
-    shown = [(e, p) for e in entries for p in e.placed if (p.row.endpoint, p.row.box) == (KAMPALA, Box.ROUTINE)]
+    shown = [
+        (e, p) for e in entries for p in e.placed if (p.row.endpoint, p.row.box) == (KAMPALA, Box.ROUTINE)
+    ]
     first, second = shown
 
     def tail(shown, state):
@@ -595,7 +987,9 @@ def log_cases(world):
     past = BoxState(1, fixed("another past", 32))
     out.bad("box_head_does_not_follow", "tail", tail(second, past), "ProofError", "box_head_mismatch")
     out.bad("box_head_does_not_follow_gap", "tail", tail(second, BoxState()), "ProofError", "box_gap")
-    out.bad("box_tail_of_another", "tail", tail((second[0], first[1]), BoxState()), "ProofError", "tail_mismatch")
+    out.bad(
+        "box_tail_of_another", "tail", tail((second[0], first[1]), BoxState()), "ProofError", "tail_mismatch"
+    )
 
     def account(count, head, size=None):
         seen = world.seen(size)
@@ -625,21 +1019,54 @@ def log_cases(world):
     honest = account(2, end.head)
     out.good("account", "account", honest | {"entries": known})
     out.good("account_and_entry", "account_entry", with_entry(honest, 1))
-    out.bad("account_contradicted_by_entry", "account", account(1, state.head) | {"entries": known}, *contradicted)
-    out.bad("account_contradicted_by_entry_empty", "account", account(0, bytes(32)) | {"entries": known}, *contradicted)
-    out.bad("account_contradicted_by_entry_head", "account", account(2, fixed("head", 32)) | {"entries": known}, *contradicted)
-    out.bad("account_contradicted_by_entry_alone", "account_entry", with_entry(account(1, state.head), 1), *contradicted)
-    out.bad("account_contradicted_by_entry_head_alone", "account_entry", with_entry(account(2, fixed("head", 32)), 1), *contradicted)
+    out.bad(
+        "account_contradicted_by_entry", "account", account(1, state.head) | {"entries": known}, *contradicted
+    )
+    out.bad(
+        "account_contradicted_by_entry_empty",
+        "account",
+        account(0, bytes(32)) | {"entries": known},
+        *contradicted,
+    )
+    out.bad(
+        "account_contradicted_by_entry_head",
+        "account",
+        account(2, fixed("head", 32)) | {"entries": known},
+        *contradicted,
+    )
+    out.bad(
+        "account_contradicted_by_entry_alone",
+        "account_entry",
+        with_entry(account(1, state.head), 1),
+        *contradicted,
+    )
+    out.bad(
+        "account_contradicted_by_entry_head_alone",
+        "account_entry",
+        with_entry(account(2, fixed("head", 32)), 1),
+        *contradicted,
+    )
     beyond = account(2, fixed("head", 32), size=second[0].index)
     out.bad("account_contradicted_by_entry_beyond", "account_entry", with_entry(beyond, 1), *contradicted)
-    out.bad("account_contradicted_by_entry_beyond_list", "account", beyond | {"entries": known}, *contradicted)
+    out.bad(
+        "account_contradicted_by_entry_beyond_list", "account", beyond | {"entries": known}, *contradicted
+    )
 
     directory = world.state.directory
 
     def trie(subject, proof, head=directory.head):
         r = proof.record
-        record = None if r is None else {"subject": r.subject, "index": r.index, "time": r.time, "statement": X(r.statement)}
-        return {"head": X(head), "subject": subject, "siblings": [X(s) for s in proof.siblings], "record": record}
+        record = (
+            None
+            if r is None
+            else {"subject": r.subject, "index": r.index, "time": r.time, "statement": X(r.statement)}
+        )
+        return {
+            "head": X(head),
+            "subject": subject,
+            "siblings": [X(s) for s in proof.siblings],
+            "record": record,
+        }
 
     present, absent = f"keys/{NAIROBI}", "endpoint/ke.police.nobody"
     shown_present, shown_absent = directory.prove(present), directory.prove(absent)
@@ -677,7 +1104,11 @@ def bundle(world, message):
     def missing(subject):
         proof = directory.prove(subject)
         r = proof.record
-        record = None if r is None else {"subject": r.subject, "index": r.index, "time": r.time, "statement": X(r.statement)}
+        record = (
+            None
+            if r is None
+            else {"subject": r.subject, "index": r.index, "time": r.time, "statement": X(r.statement)}
+        )
         return {"subject": subject, "siblings": [X(s) for s in proof.siblings], "record": record}
 
     own = world.own_delivery(entry, KAMPALA, Box.ROUTINE)
@@ -690,7 +1121,9 @@ def bundle(world, message):
     shown = disclose_parts(split_content(CONTENT), message.secrets.opener, frozenset({"/items/1"}))
     parts = []
     for p in shown:
-        opened = {"data": B(p.data), "salt": X(p.salt)} if p.data is not None else {"value_hash": X(p.value_hash)}
+        opened = (
+            {"data": B(p.data), "salt": X(p.salt)} if p.data is not None else {"value_hash": X(p.value_hash)}
+        )
         parts.append({"name": p.name, **opened})
     return {
         "format": "countermark-bundle-1",
@@ -754,8 +1187,12 @@ def main() -> int:
     """Write or check; 1 if a file differs."""
     files = build(renew="--renew" in sys.argv)
     if "--check" in sys.argv:
-        differing = [n for n, text in files.items() if not (HERE / n).exists() or (HERE / n).read_text() != text]
-        print("\n".join(f"differs: {name}" for name in differing) or "all vectors are as they would be written")
+        differing = [
+            n for n, text in files.items() if not (HERE / n).exists() or (HERE / n).read_text() != text
+        ]
+        print(
+            "\n".join(f"differs: {name}" for name in differing) or "all vectors are as they would be written"
+        )
         return 1 if differing else 0
     for name, text in files.items():
         (HERE / name).write_text(text)

@@ -244,6 +244,26 @@ def test_people_are_told_how_to_go_on_after_an_interruption(world, cli):
     assert "from row 3 on nothing is sealed yet: send the rest with --skip 2" in stderr
 
 
+def test_an_interruption_by_the_user_says_how_to_go_on(world, cli):
+    path = cli.file("n.jsonl", "\n".join(json.dumps(testing.sample_notice(f"C-{i}")) for i in range(4)))
+
+    def interrupt(exchange, answer):
+        posts = [r for r in world.broker.requests if r.path == "/v1/messages"]
+        if exchange.path == "/v1/messages" and len(posts) == 2:
+            raise KeyboardInterrupt
+        return answer
+
+    world.broker.intercept = interrupt
+    args = ("send", "lost-or-stolen-notice", "--to", KAMPALA, "--file", path)
+    told = cli.json(*args, home=POLICE, code=1)
+    assert (told["error"]["code"], told["logged"], told["next_row"]) == ("interrupted", 1, 3)
+    world.broker.intercept = None
+    assert [i["statement"] for i in cli.json("flush", home=POLICE)["logged"]] == told["kept_in_outbox"]
+    cli.run(*args, "--skip", "2", home=POLICE)
+    read = cli.json("inbox", home=KAMPALA)["messages"]
+    assert [m["content"]["nationalCaseRef"] for m in read] == ["C-0", "C-1", "C-2", "C-3"]
+
+
 def test_with_a_stale_directory_and_no_broker_nothing_is_sealed(world, cli):
     cli.run("whoami", home=POLICE)
     world.clock.advance(hours=1)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
-from countermark_client._keystore import SIGNING_USES, write_private
+from countermark_client._keystore import SIGNING_USES, Keystore, write_private
+from countermark_client._profile import Profile
 from countermark_client._trust import read_trust_file
 from countermark_client.cli.common import (
     FILE,
@@ -110,7 +112,7 @@ def describe(unverified: UnverifiedDocument, directory: Directory) -> Described:
         whose = ", ".join(directory.subjects_of_key(s.key_id))
         purpose = s.purpose.name.lower()
         signatures.append({"key_id": s.key_id.hex(), "purpose": purpose, "verdict": verdict, "key_of": whose})
-        lines.append(f"  {s.key_id.hex()}  {purpose:<10} {verdict}{f' ({whose})' if whose else ''}")
+        lines.append(f"  {s.key_id.hex()}  {purpose:<10} {verdict}{f' (key in {whose})' if whose else ''}")
     if not unverified.signatures:
         lines.append("  none yet")
     members: dict[str, Any] = {
@@ -196,19 +198,30 @@ def show(file: Path, access: Access) -> Result:
 
 
 def choose_signer(
-    access: Access, key_file: Path | None, use: str | None, key_passphrase: Path | None
+    access: Access,
+    key_file: Path | None,
+    use: str | None,
+    key_passphrase: Path | None,
+    opened: Profile | None = None,
 ) -> Signer:
     """The one key to sign with: of a key file, or of the profile.
+
+    Args:
+        access: to the profile.
+        key_file: to be used instead.
+        use: of the key, where there are several.
+        key_passphrase: file with the key file's passphrase.
+        opened: the profile, where it is open already.
 
     Raises:
         NotFoundError: ``no_such_key``: there is none for that use.
         click.UsageError: there are several, and `use` was not given.
     """
     if key_file is not None:
-        keystore = load_private(key_file, key_passphrase or access.passphrase_file)
+        keystore: Keystore = load_private(key_file, key_passphrase or access.passphrase_file)
         found = [(u, s) for u in SIGNING_USES for s in keystore.signers(u)]
     else:
-        with access.profile() as profile:
+        with contextlib.nullcontext(opened) if opened is not None else access.profile() as profile:
             # The newest of each use: what came before it has been replaced.
             found = [(u, s) for u in SIGNING_USES for s in profile.keystore.signers(u)[:1]]
     if use is not None:

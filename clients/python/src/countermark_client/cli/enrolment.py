@@ -305,7 +305,7 @@ def approve(
         else:
             say(f"address        {record.address}\nname           {record.name}\nfingerprint    {mark}")
             confirm("Has the applicant told you this fingerprint, by voice? Enrol it?", assumed=yes)
-        signer = choose_signer(access, key_file, AUTHORITY, key_passphrase_file)
+        signer = choose_signer(access, key_file, AUTHORITY, key_passphrase_file, client.profile)
         signed = sign_gathering(data, [signer])
         try:
             check_complete(client.directory, read_gathering(signed).document, now())

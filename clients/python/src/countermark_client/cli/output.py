@@ -44,6 +44,20 @@ Exit codes:
 
 #: Hints for the command line, where the error's own is for programmers.
 _HINTS: Final = {
+    "ambiguous_hash": "`countermark list --json` gives hashes in full",
+    "bad_cell": "`countermark type NAME` tells which values a member takes",
+    "bad_columns": "see docs/howto/send-and-receive.md on tables and mappings",
+    "bad_mapping": "see docs/howto/send-and-receive.md on tables and mappings",
+    "bad_path": "`countermark type NAME` lists every member by its path",
+    "bad_threshold": "say --threshold or --quorum with the keys that you add or remove",
+    "interrupted": "`countermark outbox` and `countermark list --sent` tell what was sealed and sent",
+    "invalid_content": "`countermark type NAME` tells what a content holds",
+    "keys_stand": "make this profile anew with `countermark init --further-instance` if it is to be one more",
+    "not_a_request": "`countermark document show FILE` tells what it is",
+    "not_enrolled": "give the request to your authority; once it has run `countermark enrol approve`, try again",
+    "not_logged": "send it with `countermark flush`, then try again",
+    "other_fingerprint": "ask again, by voice; if it stays so, somebody has put another file in its place",
+    "unknown_type": "`countermark types` lists the types and versions known here",
     "already_signed": "pass the file on to who has not signed yet: `countermark document show FILE`",
     "broker_unreachable": "check the broker's URL and state; what waits is sent by `countermark flush`",
     "halted": "look at it with `countermark evidence`, show it to the governors, then `evidence --resume`",
@@ -54,6 +68,7 @@ _HINTS: Final = {
     "no_profile": "make one with `countermark init`, or name another with --home or COUNTERMARK_HOME",
     "not_opened": "run `countermark inbox` first: it signs for the message and opens it",
     "other_payload": "merge copies of one file only; `countermark document show` tells what each holds",
+    "profile_in_use": "wait until it ends, or make a profile of its own with `countermark init --further-instance`",
     "profile_exists": "choose another folder with --home",
     "review_refused": "mend the content: these rules bind senders, whatever the policy table allows",
     "stale_checkpoint": "nothing was sealed; try again once the broker answers",

@@ -299,6 +299,10 @@ def reject(message_hash: str, reason: str, details: str | None, access: Access) 
 # --- many messages -------------------------------------------------------------------------------------
 
 
+def _whom(manifest: Manifest) -> str:
+    return "1 recipient" if manifest.recipient_count == 1 else f"{manifest.recipient_count} recipients"
+
+
 def _items(items: Sequence[ConversationItem]) -> Result:
     rows = (
         (
@@ -306,7 +310,7 @@ def _items(items: Sequence[ConversationItem]) -> Result:
             "-" if i.index is None else i.index,
             utc(i.time),
             "<-" if i.direction == "in" else "->",
-            i.manifest.sender if i.direction == "in" else f"{i.manifest.recipient_count} recipients",
+            i.manifest.sender if i.direction == "in" else _whom(i.manifest),
             i.manifest.type,
             i.stage + (f" ({i.reason})" if i.reason else ""),
         )

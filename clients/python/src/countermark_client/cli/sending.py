@@ -261,6 +261,8 @@ def _deliver(client: Client, rows: Sequence[Row], drafts: Sequence[Draft], messa
                 advance(len(told), len(rows))
         except CountermarkError as error:
             stopped = error
+        except KeyboardInterrupt:
+            stopped = CountermarkError("interrupted", "interrupted while sending")
     failed = [(row, o) for row, o in told if o.error is not None]
     many = len(rows) > 1
     lines = [_outcome_line(row, o, many) for row, o in told if o.error is None][:_MOST_ROWS]

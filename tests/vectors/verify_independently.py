@@ -1,0 +1,633 @@
+"""Open and verify one message and its proof, independently of the product.
+
+Written from docs/spec with nothing but the standard library and `cryptography`; it imports nothing of Countermark.
+
+    python verify_independently.py                       the bundle countermark/message.json, then our vectors
+    python verify_independently.py --bundle FILE         a bundle of the same shape, e.g. written by the demo
+
+A bundle is one JSON object; bytes are unpadded base64url, digests and salts lower-case hexadecimal:
+
+    format      "countermark-bundle-1"
+    origin      name of the log
+    trust       payload hash of the founding, as compared by voice
+    checkpoint  text of a checkpoint of size > index
+    message     {document, content, inclusion {index, leaf, path}, deliveries? {rows [{salt, endpoint, box, tail}],
+                tail {salt, position, previous}}}
+    recipient   {address, seed (private, 32 bytes), stanza, row {salt, endpoint, sealing_key, stanza}, at {number,
+                count, path}, delivery {row, tail, at}, box {count, head}: the box before this entry}
+    directory   [{subject, index, time, document, siblings}]: proven under the dir_head of the message's own leaf;
+                log (the founding; a log whose governance changed is beyond this script), the sender's authority,
+                endpoint and keys, and keys/<broker>
+    absent      [{subject, siblings, record | null}]: proofs that revoked/<key id> of the sender's signing key (and of
+                the node key, if there is an account) does not exist
+    disclosure? {parts [{name, data, salt} or {name, value_hash}]}
+    account?    {document, request}: about exactly the checkpoint above
+    expected?   the content, to compare
+
+What it does not check: that the log is append-only since an older checkpoint, and what the policy said.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import sys
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives import hashes, hpke
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mlkem, utils, x25519
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+ALGORITHMS = {1: ("Ed25519", 32), 2: ("ES256", 65), 16: ("ML-KEM-768+X25519", 1216)}
+PURPOSES = {1: "sign", 2: "possession", 3: "countersign", 4: "release", 5: "behalf"}
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+class Bad(Exception):
+    """Something does not verify."""
+
+
+#: What broken input may raise beside Bad; all of it means: not verified.
+BROKEN = (Bad, InvalidSignature, InvalidTag, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError)  # fmt: skip
+
+
+def need(condition, what):
+    if not condition:
+        raise Bad(what)
+
+
+# --- encoding.md: labelled hashes, text forms, strict JSON ---
+
+
+def frame(label, fields):
+    name = b"countermark/1/" + label.encode()
+    return bytes([len(name)]) + name + b"".join(len(f).to_bytes(8, "big") + f for f in fields)
+
+
+def H(label, *fields):
+    return hashlib.sha256(frame(label, fields)).digest()
+
+
+def mac(label, key, *fields):
+    return hmac.digest(key, frame(label, fields), "sha256")
+
+
+def b64(text):
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    need(
+        base64.urlsafe_b64encode(data).rstrip(b"=").decode() == text, "base64url in another than its one form"
+    )
+    return data
+
+
+def hex32(text):
+    need(re.fullmatch("[0-9a-f]{64}", text), "a digest is 64 lower-case hexadecimal digits")
+    return bytes.fromhex(text)
+
+
+def u(value, width):
+    return value.to_bytes(width, "big")
+
+
+def no_float(_text):
+    raise Bad("a number with fraction or exponent")
+
+
+def integer(text):
+    need(text != "-0" and abs(int(text[:20])) < 2**53, "an integer beyond 53 bits")
+    return int(text)
+
+
+def unique(pairs):
+    need(len(dict(pairs)) == len(pairs), "a JSON member twice")
+    return dict(pairs)
+
+
+def strict_json(data):
+    value = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_float=no_float, parse_constant=no_float, parse_int=integer)  # fmt: skip
+    text = json.dumps(value, ensure_ascii=False)
+    need("\\u0000" not in text and not re.search("[\ud800-\udfff]", text), "U+0000 or a lone surrogate")
+    return value
+
+
+# --- keys.md and documents.md ---
+
+
+def read_key(value):
+    number = next((n for n, (name, _) in ALGORITHMS.items() if name == value["alg"]), None)
+    raw = b64(value["pub"])
+    need(number is not None and len(raw) == ALGORITHMS[number][1], "a key of no algorithm of the list")
+    return H("key", u(number, 2), raw), (number, raw)
+
+
+def check_signature(key, message, signature):
+    number, raw = key
+    need(len(signature) == 64, "a signature that is not 64 bytes")
+    if number == 1:
+        ed25519.Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)
+        return
+    need(number == 2, "a key that makes no signatures")
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+    need(s <= P256_ORDER // 2, "a high-S signature")
+    public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), raw)
+    public.verify(utils.encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
+
+
+def take(data, at, size):
+    need(size >= 0 and at + size <= len(data), "bytes that end too early")
+    return data[at : at + size], at + size
+
+
+def read_document(data, keys):
+    """Payload bytes, claims, {(purpose, key id)}; every signature verified under `keys` (id → key)."""
+    head, at = take(data, 0, 5)
+    need(head[0] == 1, "a document of another version")
+    need(int.from_bytes(head[1:], "big") <= 256 * 1024, "an oversized payload")
+    payload, at = take(data, at, int.from_bytes(head[1:], "big"))
+    count, at = take(data, at, 1)
+    need(1 <= count[0] <= 64, "a document with no or too many signatures")
+    signers, last = set(), b""
+    for _ in range(count[0]):
+        fields, at = take(data, at, 37)
+        number, kid, purpose = int.from_bytes(fields[:2], "big"), fields[2:34], PURPOSES.get(fields[34])
+        need(purpose and number in {1, 2}, "an unknown algorithm or purpose")
+        need(kid > last, "signatures out of order")
+        raw, at = take(data, at, int.from_bytes(fields[35:], "big"))
+        need(kid in keys, "a signature by a key that is not known here")
+        need(
+            keys[kid][0] == number and H("key", u(number, 2), keys[kid][1]) == kid,
+            "another key than its id names",
+        )
+        header = f'{{"alg":"{ALGORITHMS[number][0]}","kid":"{kid.hex()}","typ":"countermark/1/{purpose}"}}'
+        signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (header.encode(), payload))
+        check_signature(keys[kid], signed, raw)
+        signers.add((purpose, kid))
+        last = kid
+    need(at == len(data), "bytes after the end of the document")
+    claims = strict_json(payload)
+    need(isinstance(claims, dict), "a payload that is no object")
+    return payload, claims, signers
+
+
+# --- log.md: Merkle tree, checkpoint, leaf, trie, boxes ---
+
+
+def leaf_hash(data):
+    return hashlib.sha256(b"\x00" + data).digest()
+
+
+def node(left, right):
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def tree_root(leaves):
+    if not leaves:
+        return hashlib.sha256(b"").digest()
+    if len(leaves) == 1:
+        return leaves[0]
+    k = 1 << (len(leaves) - 1).bit_length() - 1
+    return node(tree_root(leaves[:k]), tree_root(leaves[k:]))
+
+
+def check_inclusion(leaf, index, size, path, root):
+    """RFC 9162 §2.1.3.2."""
+    need(0 <= index < size, "an index beyond the tree")
+    fn, sn, r = index, size - 1, leaf
+    for p in path:
+        need(sn != 0 and len(p) == 32, "an inclusion path of another length")
+        if fn & 1 or fn == sn:
+            r = node(p, r)
+            while not fn & 1 and fn:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            r = node(r, p)
+        fn, sn = fn >> 1, sn >> 1
+    need(sn == 0 and r == root, "an inclusion path that leads to another root")
+
+
+def read_checkpoint(text, origin, log_key):
+    """(size, root) of a checkpoint signed by the log: C2SP signed-note and tlog-checkpoint."""
+    body, gap, block = text.rpartition("\n\n")
+    body += "\n"
+    key_id = hashlib.sha256(origin.encode() + b"\n\x01" + log_key).digest()[:4]
+    own = []
+    for line in block.splitlines():
+        need(line.startswith("— ") and line.count(" ") == 2, "a line that is no signature")
+        _, name, signature = line.split(" ")
+        raw = base64.b64decode(signature, validate=True)
+        if (name, raw[:4]) == (origin, key_id):
+            own.append(raw[4:])
+    need(gap and own, "a checkpoint that the log has not signed")
+    for signature in own:
+        ed25519.Ed25519PublicKey.from_public_bytes(log_key).verify(signature, body.encode())
+    lines = body.split("\n")
+    need(
+        lines[0] == origin and re.fullmatch("0|[1-9][0-9]*", lines[1]), "a checkpoint of another log or form"
+    )
+    root = base64.b64decode(lines[2], validate=True)
+    need(len(root) == 32, "a root that is not 32 bytes")
+    return int(lines[1]), root
+
+
+def read_leaf(data):
+    need(len(data) == 115 and data[0] == 1, "a leaf of another size or version")
+    kind, time, count = (int.from_bytes(data[a:b], "big") for a, b in ((1, 3), (3, 11), (11, 19)))
+    need(1 <= kind <= 14 or kind & 0x8000, "a leaf of an unknown kind")
+    return {"kind": kind, "time": time, "count": count, "head": data[19:51], "statement": data[51:83], "delivery": data[83:]}  # fmt: skip
+
+
+def check_succession(before, after):
+    moves = 1 <= after["kind"] <= 8
+    need(before or after["kind"] == 1, "a log that does not begin with a founding")
+    count, head, time = (before["count"], before["head"], before["time"]) if before else (0, bytes(32), 0)
+    need(after["time"] >= time, "a time that goes back")
+    need(after["count"] == count + moves and (after["head"] != head) == moves, "a directory head that moved or stood still")  # fmt: skip
+
+
+def check_trie(head, subject, siblings, record):
+    """Whether the subject has a record under this directory head; `record` is what stands at the end of the path."""
+    key = int.from_bytes(hashlib.sha256(subject.encode()).digest(), "big")
+    depth, at = len(siblings), bytes(32)
+    need(depth <= 256, "a path too long")
+    if record is not None:
+        at = H("dir-record", record["subject"].encode(), u(record["index"], 8), u(record["time"], 8), record["statement"])  # fmt: skip
+        other = int.from_bytes(hashlib.sha256(record["subject"].encode()).digest(), "big")
+        need(other >> 256 - depth == key >> 256 - depth, "a record that stands elsewhere")
+    for i in reversed(range(depth)):
+        need(len(siblings[i]) == 32, "a node that is not 32 bytes")
+        at = H("dir-node", siblings[i], at) if key >> 255 - i & 1 else H("dir-node", at, siblings[i])
+    need(at == head, "a directory path that does not lead from the head")
+    return record is not None and record["subject"] == subject
+
+
+def row_digest(row):
+    return H(
+        "delivery-row", hex32(row["salt"]), row["endpoint"].encode(), row["box"].encode(), hex32(row["tail"])
+    )
+
+
+def box_head(previous, index, statement):
+    return H("box-head", previous, u(index, 8), statement)
+
+
+def check_tail(row, tail, index, statement, box):
+    head = box_head(hex32(tail["previous"]), index, statement)
+    need(
+        H("tail", hex32(tail["salt"]), u(tail["position"], 8), head) == hex32(row["tail"]),
+        "a tail of another row",
+    )
+    need(box is None or (tail["position"], tail["previous"]) == (box["count"], box["head"]), "a box that does not follow")  # fmt: skip
+    return head
+
+
+def check_account(claims, endpoint, box, index, statement, tail):
+    """An account against one entry whose tail is proven."""
+    stated = [b for b in claims["boxes"] if (b["endpoint"], b["box"]) == (endpoint, box)]
+    need(len(stated) <= 1, "an account with one box twice")
+    if stated:
+        count, head, position = stated[0]["count"], hex32(stated[0]["head"]), tail["position"]
+        if index < claims["seen"]["size"]:
+            after = box_head(hex32(tail["previous"]), index, statement)
+            need(
+                position < count and (position < count - 1 or after == head),
+                "an account contradicted by an entry",
+            )
+        else:
+            fits = position >= count and (position > count or hex32(tail["previous"]) == head)
+            need(fits, "an account contradicted by an entry")
+
+
+# --- messages.md and sealing.md ---
+
+
+def check_recipient(row, at, count, root):
+    digest = H("recipient-row", hex32(row["salt"]), row["endpoint"].encode(), hex32(row["sealing_key"]), hex32(row["stanza"]))  # fmt: skip
+    need(at["count"] == count, "a path for another number of recipients")
+    check_inclusion(leaf_hash(digest), at["number"], count, [hex32(h) for h in at["path"]], root)
+
+
+def open_chunks(key, sealed):
+    """C2SP chunked-encryption, AES-256-GCM with a key commitment."""
+    salt, commitment = sealed[:24], sealed[24:56]
+    out, block, info = b"", b"", b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\x00" + salt
+    for number in (1, 2):
+        block = hmac.digest(key, block + info + bytes([number]), "sha512")
+        out += block
+    need(
+        len(sealed) >= 72 and out[44:76] == commitment, "a ciphertext that commits to another key, or is cut"
+    )
+    aead, base, plain = AESGCM(out[:32]), int.from_bytes(out[32:44], "big"), b""
+    count = (len(sealed) - 56) // (16384 + 16) + 1
+    for n in range(count):
+        chunk = sealed[56 + n * 16400 : 56 + (n + 1) * 16400]
+        plain += aead.decrypt(u(base ^ n, 12), chunk, None)
+    return plain
+
+
+def padded_size(size):
+    if size <= 256:
+        return 256
+    e = size.bit_length() - 1
+    mask = (1 << e - e.bit_length()) - 1
+    return size + mask & ~mask
+
+
+def read_parts(plain):
+    head, at = take(plain, 0, 5)
+    count = int.from_bytes(head[1:], "big")
+    need(head[0] == 1 and 1 <= count <= 10_000, "a list of parts of another version or size")
+    parts = []
+    for _ in range(count):
+        size, at = take(plain, at, 2)
+        name, at = take(plain, at, int.from_bytes(size, "big"))
+        size, at = take(plain, at, 4)
+        data, at = take(plain, at, int.from_bytes(size, "big"))
+        parts.append((name.decode("ascii"), data))
+    need(plain[at:] == bytes(padded_size(at) - at), "padding that is not zero, or of another size")
+    return parts
+
+
+def commitment(hashed):
+    count = u(len(hashed), 4)
+    return tree_root([leaf_hash(H("part", u(i, 4), count, n.encode(), v)) for i, (n, v) in enumerate(hashed)])
+
+
+def private_key(seed):
+    expanded = hashlib.shake_256(seed).digest(96)
+    lattice = mlkem.MLKEM768PrivateKey.from_seed_bytes(expanded[:64])
+    curve = x25519.X25519PrivateKey.from_private_bytes(expanded[64:])
+    raw = lattice.public_key().public_bytes_raw() + curve.public_key().public_bytes_raw()
+    return hpke.MLKEM768X25519PrivateKey(lattice, curve), H("key", u(16, 2), raw)
+
+
+def open_message(seed, log, fields, recipient, ciphertexts, stanza, ciphertext, content):
+    """The parts of a message; `fields` are its id, type and sender."""
+    key, key_id = private_key(seed)
+    info = frame("stanza-info", [log.encode(), *(f.encode() for f in fields), recipient.encode(), key_id, b"".join(ciphertexts)])  # fmt: skip
+    suite = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+    secret = suite.decrypt(stanza, key, info)
+    need(len(secret) == 64, "a stanza that holds something else")
+    need(len(ciphertext) == content["size"] and H("ciphertext", ciphertext) == hex32(content["digest"]), "swapped content")  # fmt: skip
+    parts = read_parts(open_chunks(mac("content-key", secret[:32]), ciphertext))
+    hashed = [
+        (n, H("part-value", mac("part-salt", secret[32:], u(i, 4)), d)) for i, (n, d) in enumerate(parts)
+    ]
+    need(commitment(hashed) == hex32(content["commitment"]), "content that was not committed to")
+    return parts
+
+
+def check_disclosure(parts, root):
+    hashed, opened = [], {}
+    for p in parts:
+        need(set(p) in ({"name", "data", "salt"}, {"name", "value_hash"}), "a part neither open nor closed")
+        if "data" in p:
+            opened[p["name"]] = strict_json(b64(p["data"]))
+            hashed.append((p["name"], H("part-value", hex32(p["salt"]), b64(p["data"]))))
+        else:
+            hashed.append((p["name"], hex32(p["value_hash"])))
+    need(commitment(hashed) == root, "a disclosure of something else")
+    return opened
+
+
+def join(parts):
+    document = {}
+    for name, data in parts:
+        _, member, *index = name.split("/")
+        if index:
+            need(len(document.setdefault(member, [])) == int(index[0]), "parts out of order")
+            document[member].append(strict_json(data))
+        else:
+            need(member not in document, "a part twice")
+            document[member] = strict_json(data)
+    return document
+
+
+# --- the whole bundle ---
+
+
+def check_directory(bundle, leaf):
+    """Claims of every subject shown, each proven under the leaf's head and signed by the record above it."""
+    shown = {d["subject"]: d for d in bundle["directory"]}
+    claims, above = {}, {}
+    founding = b64(shown["log"]["document"])
+    record = strict_json(founding[5 : 5 + int.from_bytes(founding[1:5], "big")])["record"]
+    named = [record["log_key"], *record["governors"]["keys"], *record["broker"]["administrator"]["keys"]]
+    payload, claims["log"], signers = read_document(founding, dict(map(read_key, named)))
+    governors = {read_key(k)[0] for k in record["governors"]["keys"]}
+    need(H("payload", payload) == hex32(bundle["trust"]), "another founding than the trusted one")
+    need({k for p, k in signers if p == "sign"} == governors, "a founding not signed by every governor")
+    above["log"] = record["governors"]
+    broker = record["broker"]["address"]
+    for subject in sorted(shown, key=order_of):
+        data = b64(shown[subject]["document"])
+        entry = {k: shown[subject][k] for k in ("subject", "index", "time")} | {
+            "statement": H("statement", data)
+        }
+        siblings = [hex32(h) for h in shown[subject]["siblings"]]
+        need(check_trie(leaf["head"], subject, siblings, entry), "a directory record that does not stand")
+        if subject == "log":
+            continue
+        kind, name = subject.split("/", 1)
+        principal = {
+            "authority": lambda: above["log"],
+            "endpoint": lambda name=name: above["authority/" + name.split(".")[0]],
+            "keys": lambda name=name: (
+                record["broker"]["administrator"] if name == broker else above["endpoint/" + name]
+            ),
+        }[kind]()
+        draft = strict_json(data[5 : 5 + int.from_bytes(data[1:5], "big")])["record"]
+        own = draft.get("principal") or draft.get("administrator") or {"keys": [{"alg": k["alg"], "pub": k["pub"]} for k in draft["signing"]]}  # fmt: skip
+        entitled = dict(map(read_key, principal["keys"]))
+        _, claims[subject], signers = read_document(data, dict(map(read_key, own["keys"])) | entitled)
+        signing = {k for p, k in signers if p == "sign"}
+        need(
+            signing <= set(entitled) and len(signing) == principal["threshold"],
+            "a record by the wrong signers",
+        )
+        need(
+            claims[subject]["subject"] == subject and claims[subject]["kind"] == kind,
+            "a record of another subject",
+        )
+        need(claims[subject]["log"] == bundle["origin"], "a record of another log")
+        need(draft.get("state", "active") == "active", "a suspended record")
+        above[subject] = own
+    return claims, broker
+
+
+def order_of(subject):
+    return ["log", "authority", "endpoint", "keys"].index(subject.split("/")[0])
+
+
+def instance_keys(bundle, claims, address, leaf):
+    """Signing keys of an endpoint that are proven not to be revoked."""
+    absent = {}
+    for proof in bundle["absent"]:
+        r = proof["record"]
+        r = r and r | {"statement": hex32(r["statement"])}
+        absent[proof["subject"]] = not check_trie(leaf["head"], proof["subject"], [hex32(h) for h in proof["siblings"]], r)  # fmt: skip
+    keys = dict(
+        read_key({"alg": k["alg"], "pub": k["pub"]}) for k in claims["keys/" + address]["record"]["signing"]
+    )
+    return {kid: key for kid, key in keys.items() if absent.get("revoked/" + kid.hex())}
+
+
+def check_bundle(bundle):
+    """Verify everything; gives the content."""
+    need(bundle["format"] == "countermark-bundle-1", "a bundle of another format")
+    origin, message, me = bundle["origin"], bundle["message"], bundle["recipient"]
+    data, proof = b64(message["document"]), message["inclusion"]
+    statement, index, leaf_data = H("statement", data), proof["index"], b64(proof["leaf"])
+    leaf = read_leaf(leaf_data)
+    directory, broker = check_directory(bundle, leaf)
+    log_key = b64(directory["log"]["record"]["log_key"]["pub"])
+    size, root = read_checkpoint(bundle["checkpoint"], origin, log_key)
+    check_inclusion(leaf_hash(leaf_data), index, size, [hex32(h) for h in proof["path"]], root)
+    need(leaf["kind"] == 9 and leaf["statement"] == statement, "a leaf of another statement")
+
+    payload = data[5 : 5 + int.from_bytes(data[1:5], "big")]
+    sender = strict_json(payload)["from"]
+    _, m, signers = read_document(data, instance_keys(bundle, directory, sender, leaf))
+    need(
+        len(signers) == 1 and {p for p, _ in signers} == {"sign"}, "a message with other signatures than one"
+    )
+    need((m["kind"], m["log"]) == ("message", origin), "a statement of another kind or log")
+
+    need(me["row"]["endpoint"] == me["address"], "another recipient's row")
+    check_recipient(me["row"], me["at"], m["recipients"]["count"], hex32(m["recipients"]["root"]))
+    need(
+        H("stanza", b64(me["stanza"])) == hex32(me["row"]["stanza"]), "another stanza than the sender signed"
+    )
+    need(private_key(b64(me["seed"]))[1] == hex32(me["row"]["sealing_key"]), "a row for another key")
+    own, box = me["delivery"], "urgent" if m["urgency"] in {"urgent", "flash"} else "routine"
+    need((own["row"]["endpoint"], own["row"]["box"]) == (me["address"], box), "a delivery to another box")
+    check_inclusion(leaf_hash(row_digest(own["row"])), own["at"]["number"], own["at"]["count"], [hex32(h) for h in own["at"]["path"]], leaf["delivery"])  # fmt: skip
+    check_tail(own["row"], own["tail"], index, statement, me["box"])
+    need(
+        own["at"]["count"] == m["recipients"]["count"] + 1,
+        "more or fewer deliveries than recipients and sender",
+    )
+    if "deliveries" in message:
+        rows = message["deliveries"]["rows"]
+        need(
+            tree_root([leaf_hash(d) for d in sorted(map(row_digest, rows))]) == leaf["delivery"], "other rows"
+        )
+        [sent] = [r for r in rows if (r["endpoint"], r["box"]) == (sender, "sent")]
+        check_tail(sent, message["deliveries"]["tail"], index, statement, None)
+
+    content = m["content"]
+    parts = open_message(b64(me["seed"]), origin, (m["id"], m["type"], sender), me["address"], [hex32(content["digest"])], b64(me["stanza"]), b64(message["content"]), content)  # fmt: skip
+    document = join(parts)
+    need(bundle.get("expected", document) == document, "other content than expected")
+    if "disclosure" in bundle:
+        opened = check_disclosure(bundle["disclosure"]["parts"], hex32(content["commitment"]))
+        need(
+            all(strict_json(dict(parts)[name]) == value for name, value in opened.items()),
+            "another part disclosed",
+        )
+    if "account" in bundle:
+        _, account, signers = read_document(b64(bundle["account"]["document"]), instance_keys(bundle, directory, broker, leaf))  # fmt: skip
+        need(
+            (account["kind"], account["log"], account["from"]) == ("account", origin, broker),
+            "no account of this log",
+        )
+        need(
+            len(signers) == 1 and account["request"] == bundle["account"]["request"],
+            "an answer to another request",
+        )
+        need(account["seen"] == {"size": size, "root": root.hex()}, "an account of another checkpoint")
+        check_account(account, me["address"], box, index, statement, own["tail"])
+    return document
+
+
+# --- vectors ---
+
+
+def document_of(v):
+    return read_document(b64(v["document"]), dict(map(read_key, v["keys"])))
+
+
+def run_account_entry(v):
+    check_account(document_of(v)[1], v["endpoint"], v["box"], v["index"], hex32(v["statement"]), v["tail"])
+
+
+def run_leaf(v):
+    size, root = read_checkpoint(v["checkpoint"], v["origin"], b64(v["log_key"]))
+    leaf = read_leaf(b64(v["leaf"]))
+    need(
+        (leaf["kind"], leaf["statement"]) == (v["kind"], hex32(v["statement"])), "a leaf of another statement"
+    )
+    check_inclusion(leaf_hash(b64(v["leaf"])), v["index"], size, [hex32(h) for h in v["path"]], root)
+
+
+def run_trie(v):
+    record = v["record"] and v["record"] | {"statement": hex32(v["record"]["statement"])}
+    check_trie(hex32(v["head"]), v["subject"], [hex32(s) for s in v["siblings"]], record)
+
+
+def run_open(v):
+    fields, digests = (v["message_id"], v["type"], v["sender"]), [hex32(d) for d in v["ciphertexts"]]
+    sealed = b64(v["stanza"]), b64(v["ciphertext"]), v["content"]
+    join(open_message(hex32(v["seed"]), v["log"], fields, v["recipient"], digests, *sealed))
+
+
+def run_succession(v):
+    before, after = v["before"] and bytes.fromhex(v["before"]), bytes.fromhex(v["after"])
+    check_succession(before and read_leaf(before), read_leaf(after))
+
+
+RUNS = {
+    "document": document_of,
+    "base64url": lambda v: b64(v["text"]),
+    "recipient": lambda v: check_recipient(v["row"], v["at"], v["count"], hex32(v["root"])),
+    "open": run_open,
+    "disclosure": lambda v: check_disclosure(v["parts"], hex32(v["commitment"])),
+    "succession": run_succession,
+    "leaf": run_leaf,
+    "tail": lambda v: check_tail(v["row"], v["tail"], v["index"], hex32(v["statement"]), v["state"]),
+    "account_entry": run_account_entry,
+    "trie": run_trie,
+}
+
+
+def check_vectors(folder):
+    """Every case of the families above: positive ones pass, negative ones do not."""
+    ran = left = 0
+    for path in sorted(folder.glob("*.json")):
+        for case in json.loads(path.read_text()).get("cases", []):
+            run = RUNS.get(case["run"])
+            if run is None:
+                left += 1
+                continue
+            try:
+                run(case["input"])
+                passed = True
+            except BROKEN:
+                passed = False
+            need(
+                passed == ("fails" not in case),
+                f"vector {path.name} {case['name']}: expected the other outcome",
+            )
+            ran += 1
+    return ran, left
+
+
+def main(arguments):
+    folder = Path(__file__).resolve().parent / "countermark"
+    own = not arguments
+    need(own or (len(arguments) == 2 and arguments[0] == "--bundle"), "expected nothing, or --bundle FILE")
+    path = folder / "message.json" if own else Path(arguments[1])
+    document = check_bundle(strict_json(path.read_bytes()))
+    print(f"verified: {path.name}, from trust to content ({len(document)} members)")
+    if own:
+        print(
+            "vectors: {} ran as they should, {} of families not written here".format(*check_vectors(folder))
+        )
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except BROKEN as error:
+        raise SystemExit(f"NOT verified: {error or type(error).__name__}") from None
