@@ -6,6 +6,8 @@ process of its own on loopback and is stopped at the end.
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -60,6 +62,8 @@ def _run(console: Console) -> int:
             console.rule("5  What was exchanged")
             complete = _show_tally(console, exchange)
             _show_traces(console, exchange)
+            console.rule("6  One message, checked by a script that shares no code with this software")
+            _check_independently(console, world, exchange)
         finally:
             world.close()
     _show_inventions(console, inventions)
@@ -174,15 +178,41 @@ def _show_inventions(console: Console, inventions: Inventions) -> None:
     console.print(table)
 
 
+def _check_independently(console: Console, world: World, exchange: Exchange) -> None:
+    message = exchange.requests[1]
+    (reader,) = world.clients["us.police.delaware"].status(message).recipients
+    recipient = world.clients.pop(reader.recipient)
+    home = recipient.profile.folder
+    recipient.close()
+    recipient.profile.close()
+    bundle = FOLDER / "one-trace.json"
+    environment = {**os.environ, "COUNTERMARK_PASSPHRASE": world.passphrase, "COUNTERMARK_HOME": str(home)}
+    export = [sys.executable, "-m", "countermark_client.cli", "export", message.hex(), "-o", str(bundle)]
+    verify = [
+        sys.executable,
+        "-I",
+        str(ROOT / "tests/vectors/verify_independently.py"),
+        "--bundle",
+        str(bundle),
+    ]
+    for command in (export, verify):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            msg = f"{command[1:4]} failed:\n{done.stdout}{done.stderr}"
+            raise RuntimeError(msg)
+        console.print(done.stdout.strip().replace(f"{ROOT}/", ""), highlight=False, soft_wrap=True)
+
+
 def _say_how_to_go_on(console: Console, world: World) -> None:
-    trust = fingerprint(world.clients["us.contact.national"].profile.trust.document.payload_hash)
+    mark = fingerprint(world.clients["us.contact.national"].profile.trust.document.payload_hash)
     lines = [
-        f"Everything lies in {FOLDER.relative_to(ROOT)}/ (trust file fingerprint {trust}). To look around:",
+        f"Everything lies in {FOLDER.relative_to(ROOT)}/ (trust file fingerprint {mark}). To look around:",
+        "  . .venv/bin/activate",
         "  export COUNTERMARK_PASSPHRASE=$(cat .demo/passphrase.txt)",
-        "  .venv/bin/countermark-broker serve --home .demo/broker &",
-        "  .venv/bin/countermark --home .demo/agencies/br.contact.national --help",
-        "  .venv/bin/countermark --home .demo/agencies/br.contact.national verify",
-        "  .venv/bin/countermark-broker doctor --home .demo/broker",
+        "  export COUNTERMARK_HOME=.demo/agencies/br.contact.national",
+        "  countermark-broker serve --home .demo/broker &",
+        "  countermark list; countermark show HASH; countermark conversation HASH; countermark verify",
+        "  countermark-broker doctor --home .demo/broker; kill %1",
     ]
     console.print("\n".join(lines), highlight=False, soft_wrap=True)
 

@@ -289,3 +289,15 @@ def test_who_was_enrolled_a_moment_ago_is_written_to_at_once(world):
     with pytest.raises(PolicyError) as refused:
         kenya.send("tracing-request", testing.sample_request(), to=["tz.contact.nowhere"])
     assert refused.value.code == "recipients_refused"
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_receipts_of_another_instance_that_are_read_before_their_message(world, accepted):
+    kenya, one = world.client(KENYA), world.client(BELGIUM)
+    two = world.client(world.profile(BELGIUM, keystore=world.add_instance(BELGIUM)))
+    sent = kenya.send("tracing-request", testing.sample_request(), to=[BELGIUM])
+    [received] = one.inbox()
+    if accepted:
+        received.accept()
+    assert two.sync_sent() == 1 + accepted
+    assert [r.message for r in two.inbox()] == ([] if accepted else [sent.message])

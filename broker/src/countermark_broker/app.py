@@ -126,7 +126,8 @@ class Broker:
 
     def __init__(self, parts: Parts) -> None:
         self.node = parts.node
-        self.listeners = Listeners(parts.node.settings.max_listeners)
+        settings = parts.node.settings
+        self.listeners = Listeners(settings.max_listeners, settings.max_listeners_each)
         self._tasks: list[asyncio.Task[None]] = []
         self._woken_to = 0
         self._moved = asyncio.Event()
@@ -181,6 +182,8 @@ class Broker:
                 return
             except CountermarkError as error:
                 _log.warning("publishing: %s", error)
+            except Exception:  # noqa: BLE001  else one unforeseen failure would end the looking for good
+                _log.exception("a defect while publishing")
 
     async def _wake(self) -> None:
         while True:

@@ -70,7 +70,9 @@ class Settings(BaseSettings):
         description="statements a commit; beyond 256 latency grows, speed does not",
     )
     max_group_recipients: int = Field(
-        default=4096, ge=1, description="recipients a commit: bounds the time one group holds the lock"
+        default=4096,
+        ge=1,
+        description="recipients and receipts' items a commit: bounds the time one group holds the lock",
     )
     max_waiting: int = Field(
         default=4096, ge=1, description="statements waiting for a commit; bounds memory, then 429"
@@ -84,8 +86,16 @@ class Settings(BaseSettings):
     max_listeners: int = Field(
         default=10_000, ge=1, description="long-polls waiting at once; each holds a connection; then 429"
     )
+    max_listeners_each: int = Field(
+        default=1_000, ge=1, description="long-polls of one endpoint waiting at once: it must not take all"
+    )
     max_bodies_mib: int = Field(
         default=512, ge=8, description="MiB of request bodies in memory at once; then 429"
+    )
+    body_timeout_s: int = Field(
+        default=600,
+        ge=1,
+        description="s within which a request's body must have come; 600 lets 7 MB through at 100 kbit/s",
     )
     clock_difference_ms: int = Field(
         default=5_000,

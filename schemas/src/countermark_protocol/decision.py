@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from countermark_protocol.boxes import Box
 from countermark_protocol.claims import Header
+from countermark_protocol.directory import Directory
 from countermark_protocol.documents import Document, Purpose
 from countermark_protocol.errors import (
     ConflictError,
@@ -161,15 +162,8 @@ def _decide_message(state: LogState, statement: MessageStatement, time: int) -> 
         raise ConflictError(
             "id_reused", f"{m.sender} has already sent another message with id {m.id}: make a new id"
         )
-    if m.sent_at > time + CLOCK_TOLERANCE:
-        raise PolicyError(
-            "sent_in_future",
-            f"sent_at is {m.sent_at - time} ms ahead of this log's clock, expected at most {CLOCK_TOLERANCE}: "
-            "set the sender's clock",
-        )
-    if m.expires_at <= time:
-        raise PolicyError("expired", "the message's expires_at has passed: send it anew with a later one")
-    _check_type(m)
+    check_times(m, time)
+    check_type(m)
     parties = _check_conversation(state, m)
     if m.supersedes is not None:
         old = state.messages[m.supersedes]
@@ -177,7 +171,12 @@ def _decide_message(state: LogState, statement: MessageStatement, time: int) -> 
             raise PolicyError(
                 "supersedes_not_own", "a message supersedes only a logged message of the same sender"
             )
-    _check_group(state, m, statement.rows)
+        if old.exercise != m.exercise:
+            # Else a drill could hide a real message from whoever reads only the newest version.
+            raise PolicyError(
+                "exercise_mismatch", "an exercise supersedes only exercises, a real message only real ones"
+            )
+    check_group(state.directory, m, statement.rows)
     facts = PolicyFacts(
         sender=m.sender,
         type=m.type,
@@ -189,7 +188,7 @@ def _decide_message(state: LogState, statement: MessageStatement, time: int) -> 
     )
     policy = state.directory.policy()
     for row in statement.rows:
-        _check_recipient(state, m, row, time)
+        check_recipient(state.directory, m, row, time)
         allowing_rule(policy, facts, row.endpoint)
     box = box_for(m.urgency)
     message = MessageState(
@@ -207,7 +206,28 @@ def _decide_message(state: LogState, statement: MessageStatement, time: int) -> 
     return Decision(deliveries=deliveries, messages=(message,))
 
 
-def _check_type(m: Manifest) -> None:
+def check_times(m: Manifest, time: int) -> None:
+    """Check a message's own times against that of its leaf, ms since 1970.
+
+    Raises:
+        PolicyError: ``sent_in_future`` or ``expired``.
+    """
+    if m.sent_at > time + CLOCK_TOLERANCE:
+        raise PolicyError(
+            "sent_in_future",
+            f"sent_at is {m.sent_at - time} ms ahead of this log's clock, expected at most {CLOCK_TOLERANCE}: "
+            "set the sender's clock",
+        )
+    if m.expires_at <= time:
+        raise PolicyError("expired", "the message's expires_at has passed: send it anew with a later one")
+
+
+def check_type(m: Manifest) -> None:
+    """Check that type and version are of this protocol, and that answers, and they alone, say where they stand.
+
+    Raises:
+        PolicyError: ``unknown_type``, ``unknown_version``, ``answer_incomplete`` or ``not_an_answer``.
+    """
     info = TYPES.get(m.type)
     if info is None:
         raise PolicyError("unknown_type", f"'{m.type}' is not a message type of this version")
@@ -244,15 +264,30 @@ def _check_conversation(state: LogState, m: Manifest) -> frozenset[Address]:
     return state.parties[m.conversation]
 
 
-def _check_group(state: LogState, m: Manifest, rows: tuple[RecipientRow, ...]) -> None:
+def check_group(
+    directory: Directory, m: Manifest, rows: tuple[RecipientRow, ...], at: int | None = None
+) -> None:
+    """Check that recipients are members of the group that the manifest names, if it names one.
+
+    Args:
+        directory: folded up to the leaf before, or further.
+        m: the manifest.
+        rows: of the recipients to check, all or some.
+        at: log index as of which to judge; None for the newest state.
+
+    Raises:
+        PolicyError: ``red_to_group``, ``group_suspended`` or ``not_in_group``.
+        NotFoundError: ``unknown_group``.
+    """
     if m.group is None:
         return
     if m.handling.tlp is Tlp.RED:
         raise PolicyError(
             "red_to_group", "TLP:RED names its recipients one by one: it cannot be sent to a group"
         )
-    held = state.directory.held_by_statement(f"group/{m.group.name}", m.group.statement)
-    if held is None or not isinstance(held.record, GroupRecord):
+    held = directory.held_by_statement(f"group/{m.group.name}", m.group.statement)
+    later = held is not None and at is not None and held.index > at
+    if held is None or later or not isinstance(held.record, GroupRecord):
         raise NotFoundError("unknown_group", f"group '{m.group.name}' never had that statement")
     if held.record.state is not State.ACTIVE:
         raise PolicyError("group_suspended", f"group '{m.group.name}' is suspended by the statement named")
@@ -263,14 +298,29 @@ def _check_group(state: LogState, m: Manifest, rows: tuple[RecipientRow, ...]) -
         )
 
 
-def _check_recipient(state: LogState, m: Manifest, row: RecipientRow, time: int) -> None:
-    directory = state.directory
-    keys = directory.keys(row.endpoint)
+def check_recipient(
+    directory: Directory, m: Manifest, row: RecipientRow, time: int, at: int | None = None
+) -> None:
+    """Check that one recipient can take a message: its keys, the versions it reads, to whom it is releasable.
+
+    Args:
+        directory: folded up to the leaf before, or further.
+        m: the manifest.
+        row: of the recipient.
+        time: of the message's leaf, ms since 1970.
+        at: log index as of which to judge; None for the newest state.
+
+    Raises:
+        NotFoundError: ``unknown_recipient``.
+        ConflictError: ``sealing_key_not_accepted``.
+        PolicyError: ``version_not_read`` or ``not_releasable``.
+    """
+    keys = directory.keys(row.endpoint, at)
     if keys is None or keys.sealing is None:
         raise NotFoundError(
             "unknown_recipient", f"{row.endpoint} is not an active endpoint with keys", recipient=row.endpoint
         )
-    if not directory.accepts_sealing_key(row.endpoint, row.sealing_key, time):
+    if not directory.accepts_sealing_key(row.endpoint, row.sealing_key, time, at):
         raise ConflictError(
             "sealing_key_not_accepted",
             f"the stanza for {row.endpoint} is sealed to a key that is not current: read the directory and seal again",

@@ -18,6 +18,7 @@ from countermark_protocol.records import (
     KeysRecord,
     LogRecord,
     RevocationRecord,
+    State,
     keys_in,
     parse_directory_statement,
 )
@@ -147,7 +148,9 @@ def _check_mandate(directory: Directory, statement: DirectoryStatement) -> None:
     if isinstance(record, EndpointRecord):
         authority = directory.authority(authority_of(record.address))
         role = role_of(record.address)
-        if authority is None or role not in authority.roles:
+        # What was enrolled under a wider mandate can still be ended, and by nobody else.
+        ends = record.state is State.SUSPENDED and directory.held(statement.subject) is not None
+        if authority is None or not (ends or role in authority.roles):
             raise PolicyError(
                 "outside_mandate",
                 f"authority '{authority_of(record.address)}' has no mandate to enrol the role '{role}'",
@@ -176,11 +179,7 @@ def _judge_revocation(directory: Directory, record: RevocationRecord, document: 
         raise NotFoundError("unknown_key", f"no record ever named key {record.key_id.hex()}")
     if record.compromised_at is not None and record.compromised_at > time + CLOCK_TOLERANCE:
         raise PolicyError("date_in_future", "the date of compromise lies in the future")
-    before = directory.revocation(record.key_id)
-    if before is not None and (
-        record.compromised_at is None
-        or (before.compromised_at is not None and record.compromised_at >= before.compromised_at)
-    ):
+    if not adds_to_revocation(directory.revocation(record.key_id), record):
         raise ConflictError(
             "already_revoked",
             f"key {record.key_id.hex()} is already revoked: only an earlier date of compromise changes that",
@@ -198,6 +197,15 @@ def _judge_revocation(directory: Directory, record: RevocationRecord, document: 
             check_signers(document, choice, frozenset())
             return
     check_signers(document, fitting[-1], frozenset())
+
+
+def adds_to_revocation(before: RevocationRecord | None, record: RevocationRecord) -> bool:
+    """Whether a revocation says more than the one that stands: the first does, and an earlier date of compromise."""
+    if before is None:
+        return True
+    if record.compromised_at is None:
+        return False
+    return before.compromised_at is None or record.compromised_at < before.compromised_at
 
 
 def _revokers(directory: Directory, key_id: KeyId) -> list[KeySet]:

@@ -66,7 +66,8 @@ class MessageState:
         conversation: payload hash of its conversation's first message (its own for the first), 32 bytes.
         exercise: drill traffic.
         expires_at: ms since 1970.
-        deliveries: one for each recipient.
+        deliveries: one for each recipient; of a message loaded for `Needs`, for each of its ``endpoints`` among
+            them.
     """
 
     payload_hash: bytes
@@ -141,10 +142,15 @@ class LogState:
 
 @dataclass(slots=True)
 class Needs:
-    """What must be loaded before a group of statements can be decided."""
+    """What must be loaded before a group of statements can be decided.
+
+    Of a message's deliveries those of `endpoints` are enough: a receipt is about its author alone, and a
+    broadcast has a thousand recipients.
+    """
 
     entries: set[bytes] = field(default_factory=set)
     messages: set[bytes] = field(default_factory=set)
+    endpoints: set[Address] = field(default_factory=set)
     ids: set[tuple[Address, MessageId]] = field(default_factory=set)
     conversations: set[bytes] = field(default_factory=set)
     boxes: set[tuple[Address, Box]] = field(default_factory=set)
@@ -159,6 +165,7 @@ def needs_of(statement: Statement, needs: Needs) -> None:
         m = statement.manifest
         needs.ids.add((m.sender, m.id))
         needs.messages.update(h for h in (m.in_reply_to, m.supersedes) if h is not None)
+        needs.endpoints.add(m.sender)
         needs.conversations.add(m.conversation or statement.document.payload_hash)
         needs.boxes.add((m.sender, Box.SENT))
         for row in statement.rows:
@@ -166,8 +173,10 @@ def needs_of(statement: Statement, needs: Needs) -> None:
     elif isinstance(statement, ReceiptStatement):
         r = statement.receipt
         needs.messages.update(item.message for item in r.items)
+        needs.endpoints.add(r.author)
         needs.boxes.update({(r.sender, Box.NOTICES), (r.author, Box.SENT)})
     elif isinstance(statement, UndeliveredStatement):
         n = statement.notice
         needs.messages.add(n.message)
+        needs.endpoints.add(n.recipient)
         needs.boxes.update({(n.sender, Box.NOTICES), (n.author, Box.SENT)})

@@ -4,10 +4,10 @@ import sqlite3
 
 import pytest
 
-from countermark_client import OutboxState, testing
+from countermark_client import OutboxState, StorageError, testing
 from countermark_client._store import Store
 from countermark_protocol.boxes import Box, BoxState
-from countermark_protocol.errors import CountermarkError
+from countermark_protocol.errors import CountermarkError, InconsistentLogError, UncheckableError
 
 
 def test_a_transaction_is_all_or_nothing(tmp_path):
@@ -49,7 +49,7 @@ def test_the_outbox_keeps_its_order_and_refuses_a_second_copy():
     for i in (3, 1, 2):
         store.add_outbox(bytes([i]) * 32, "message", bytes([i]), i)
     assert [item.body for item in store.outbox(OutboxState.WAITING)] == [b"\x03", b"\x01", b"\x02"]
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(StorageError):
         store.add_outbox(b"\x01" * 32, "message", b"other bytes", 4)
     store.close()
 
@@ -89,3 +89,72 @@ def test_nothing_decrypted_reaches_the_disk(tmp_path):
             assert b"SECRET-CASE" not in data, file
             assert b"SECRET-DETAIL" not in data, file
     assert "SECRET" not in repr(received) + repr(sender.conversation(sent)) + repr(sender.status(sent))
+
+
+def _fill(store):
+    """Let the file grow no more, as on a full disk."""
+    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count={pages}")
+
+
+def _make_room(store):
+    store._db.execute("PRAGMA max_page_count=1000000")
+
+
+def test_a_full_disk_is_our_error_and_loses_nothing(tmp_path):
+    world = testing.world("ke.police.nairobi", "be.contact.federal")
+    profile = world.profile("ke.police.nairobi", folder=tmp_path / "profile")
+    sender = world.client(profile)
+    sender.send("tracing-request", testing.sample_request(), to=["be.contact.federal"])
+    _fill(profile.store)
+
+    def until_full():
+        for _ in range(50):
+            sender.send("tracing-request", testing.sample_request(), to=["be.contact.federal"])
+
+    with pytest.raises(StorageError) as caught:
+        until_full()
+    assert caught.value.code == "storage_failed"
+    assert "full" in caught.value.message
+    assert isinstance(caught.value, CountermarkError)
+    with pytest.raises(StorageError):  # and again: no transaction is left open
+        until_full()
+    _make_room(profile.store)
+    sender.flush()
+    sender.send("tracing-request", testing.sample_request(), to=["be.contact.federal"])
+    assert {item.state for item in sender.outbox()} == {OutboxState.LOGGED}
+    assert len(sender.outbox()) == len(world.broker._submissions)
+    profile.close()
+
+
+def test_a_contradiction_stops_sending_even_on_a_full_disk(tmp_path):
+    world = testing.world("ke.police.nairobi", "be.contact.federal")
+    profile = world.profile("ke.police.nairobi", folder=tmp_path / "profile")
+    sender = world.client(profile)
+    sender.sync()
+    error = InconsistentLogError("some_code", "x" * 10_000, b"one", b"other")
+    _fill(profile.store)
+    with pytest.raises(StorageError):
+        sender._core.log.halt(error)
+    assert sender.halted == str(error)
+    with pytest.raises(UncheckableError):
+        sender.send("tracing-request", testing.sample_request(), to=["be.contact.federal"])
+    profile.close()
+
+
+def test_a_damaged_file_is_our_error(tmp_path):
+    (tmp_path / "s.db").write_bytes(b"this is no database, " * 100)
+    with pytest.raises(StorageError) as caught:
+        Store(tmp_path / "s.db")
+    assert caught.value.code == "storage_failed"
+
+
+def test_a_store_of_the_version_before_gets_the_new_tables(tmp_path):
+    store = Store(tmp_path / "s.db")
+    for table in ("known_roots", "revocations", "receipts_ahead"):
+        store._db.execute(f"DROP TABLE {table}")
+    store.close()
+    store = Store(tmp_path / "s.db")
+    store.add_known_root(3, b"r" * 32)
+    assert (store.known_root(3), store.known_root(4), store.revocations()) == (b"r" * 32, None, [])
+    store.close()

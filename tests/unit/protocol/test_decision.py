@@ -451,7 +451,8 @@ def test_versions_that_are_not_read(world):
     for reads in ({}, {"tracing-request": (1,)}, {"confiscation-notice": (2,)}):
         fork = world.fork()
         fork.put(fork.keys_statement(KAMPALA, reads=reads))
-        fork.refuse(fork.compose(NAIROBI, [LYON, KAMPALA]), PolicyError, "version_not_read")
+        error = fork.refuse(fork.compose(NAIROBI, [LYON, KAMPALA]), PolicyError, "version_not_read")
+        assert error.message.endswith(f"it reads {list(reads.get('confiscation-notice', ())) or 'none'}")
     assert ALL_TYPES["confiscation-notice"] == (1,)
 
 
@@ -527,6 +528,7 @@ def test_receipts_out_of_order(world):
     accepted = world.receipt(KAMPALA, [message], ReceiptStage.ACCEPTED)
     error = world.refuse(accepted, ConflictError, "receipt_stands")
     assert error.facts["stage"] == "open"
+    assert "not delivered yet" in error.message
     world.refuse(rejected(world, KAMPALA, message), ConflictError, "receipt_stands")
     delivered = world.put(world.receipt(KAMPALA, [message]))
     error = world.refuse(
@@ -639,6 +641,9 @@ def test_only_the_broker_makes_notices(world):
         world.refuse(world.undelivered(message, KAMPALA, by=by), SignatureError, "wrong_signer")
     own = world.undelivered(message, KAMPALA, author=NAIROBI, by=world.agencies[NAIROBI].instance)
     world.refuse(own, SignatureError, "wrong_signer")
+    # Nor does the broker in another's name: the notice would stand in that one's box.
+    other = world.undelivered(message, KAMPALA, author=NAIROBI)
+    world.refuse(other, SignatureError, "wrong_signer")
 
 
 def test_a_revoked_node_key_makes_none(world):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,10 +18,12 @@ class BodyBudget:
 
     Args:
         most: bytes.
+        timeout_s: within which a body must have come; else a few idle connections would hold the memory of all.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, timeout_s: float = 600) -> None:
         self._most = most
+        self._timeout_s = timeout_s
         self._used = 0
 
     @asynccontextmanager
@@ -42,16 +45,19 @@ class BodyBudget:
         size = 0
         try:
             try:
-                async for part in request.stream():
-                    size += len(part)
-                    self._used += len(part)
-                    if size > limit:
-                        self._oversized(limit)
-                    if self._used > self._most:
-                        raise OverloadedError("overloaded", "too many requests are being read")
-                    parts.append(part)
+                async with asyncio.timeout(self._timeout_s):
+                    async for part in request.stream():
+                        size += len(part)
+                        self._used += len(part)
+                        if size > limit:
+                            self._oversized(limit)
+                        if self._used > self._most:
+                            raise OverloadedError("overloaded", "too many requests are being read")
+                        parts.append(part)
             except ClientDisconnect:
                 malformed("truncated_body", "the connection ended within the body")
+            except TimeoutError:
+                malformed("truncated_body", f"the body did not come within {self._timeout_s} s")
             yield b"".join(parts)
         finally:
             self._used -= size

@@ -30,9 +30,11 @@ def make_api(node: Node, listeners: Listeners) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/v1/openapi.json",
+        # A redirect would name whatever host the request named, and what was signed holds for one path only.
+        redirect_slashes=False,
     )
     v1 = APIRouter(prefix="/v1")
-    budget = BodyBudget(node.settings.max_bodies_mib * 1024 * 1024)
+    budget = BodyBudget(node.settings.max_bodies_mib * 1024 * 1024, node.settings.body_timeout_s)
     for router in (
         posting_router(node, budget),
         delivery_router(node, listeners),
@@ -90,4 +92,7 @@ def _add_handlers(app: FastAPI, node: Node) -> None:
             problem = problem_of(
                 MalformedError("bad_request", "the request is not HTTP that this broker understands")
             )
-        return answer(problem)
+        response = answer(problem)
+        if error.status_code == 405 and error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response

@@ -26,6 +26,8 @@ _log = logging.getLogger("countermark_broker")
 
 #: s that an idle connection stays open: longer than a long-poll, so that clients can keep one.
 _KEEP_ALIVE_S: Final = 75
+#: Bytes of a request before its body; a signed one has less than 1 kB of ours.
+_MAX_HEADER_BYTES: Final = 32 * 1024
 
 
 class _Server(uvicorn.Server):
@@ -86,6 +88,9 @@ async def _serve(settings: Settings, broker: Broker, changed: dict[str, str | in
             host=str(changed.get("host", settings.host)),
             port=int(changed.get("port", settings.port)),
             lifespan="off",
+            # The other parser, which uvicorn prefers where it is installed, keeps headers of any size.
+            http="h11",
+            h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
             access_log=False,
             log_config=None,
             server_header=False,

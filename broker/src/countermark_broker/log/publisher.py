@@ -76,6 +76,8 @@ class Publisher:
         self._faults = faults
         self._published: Checkpoint | None = None
         self._advancing = asyncio.Lock()
+        self._asked = 0
+        self._answered = 0
         self._listeners: list[Advanced] = []
         #: Monotonic seconds at which the published checkpoint was last confirmed against the store.
         self.confirmed_at = 0.0
@@ -98,13 +100,22 @@ class Publisher:
     async def advance(self) -> Checkpoint:
         """Publish what is committed; the newest published checkpoint.
 
+        All who ask while one run goes on share the next: anybody may ask (`/v1/ready`), and a commit must not
+        wait behind each of them.
+
         Raises:
             FatalError: database and store contradict each other.
             UnavailableError: database or store do not answer; nothing was lost.
         """
+        self._asked += 1
+        mine = self._asked
         async with self._advancing:
+            if self._answered >= mine:
+                # A run that began after this call.
+                return self.published
+            covers = self._asked
             try:
-                return await self._advance()
+                checkpoint = await self._advance()
             except FatalError as error:
                 self._health.fail(error)
                 raise
@@ -112,6 +123,8 @@ class Publisher:
                 raise UnavailableError(
                     "store_unavailable", f"the checkpoint store does not answer: {error.strerror}"
                 ) from error
+            self._answered = covers
+            return checkpoint
 
     async def at_least(self, size: int) -> Checkpoint:
         """A published checkpoint of at least `size` leaves, which are committed already."""

@@ -18,6 +18,7 @@ from countermark_broker.errors import FatalError, OverloadedError, UnavailableEr
 from countermark_broker.log.appender import Appender, Failed, Outcome, Submitted
 from countermark_broker.log.health import Health
 from countermark_broker.log.publisher import Publisher
+from countermark_protocol.statements import ReceiptStatement
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Sequencer:
         health: whether this node may go on.
         observer: told of commits.
         max_group: statements in a group.
-        max_group_recipients: recipients in a group of more than one.
+        max_group_recipients: recipients of messages and items of receipts in a group of more than one.
         max_waiting: statements that may wait.
     """
 
@@ -124,7 +125,7 @@ class Sequencer:
         group: list[_Waiting] = []
         recipients = 0
         while self._queue and len(group) < self._max_group:
-            recipients += len(self._queue[0].item.enclosed.rows)
+            recipients += _weight(self._queue[0].item)
             if group and recipients > self._max_group_recipients:
                 break
             group.append(self._queue.popleft())
@@ -168,3 +169,11 @@ class Sequencer:
             middle = len(items) // 2
             first = await self._settle(items[:middle])
             return [*first, *await self._settle(items[middle:])]
+
+
+def _weight(item: Submitted) -> int:
+    """How many deliveries a statement looks at."""
+    statement = item.statement
+    return (
+        len(statement.receipt.items) if isinstance(statement, ReceiptStatement) else len(item.enclosed.rows)
+    )

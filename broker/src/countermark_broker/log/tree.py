@@ -74,15 +74,27 @@ class Tree:
         known = self._roots.get(size)
         if known is not None:
             return known
-        root = await self.recompute_root(connection, size)
+        root = await self._make(connection, size, edge_places(size), lambda hashes: hashes.root_at(size))
         self._roots[size] = root
         if len(self._roots) > _ROOTS_KEPT:
             self._roots.popitem(last=False)
         return root
 
     async def recompute_root(self, connection: Connection, size: int) -> bytes:
-        """As `root`, but always from the tiles."""
-        return await self._make(connection, size, edge_places(size), lambda hashes: hashes.root_at(size))
+        """As `root`, but from the tiles as the database holds them now, never from memory."""
+        data: dict[Place, bytes] = {}
+
+        def fetch(level: int, number: int, width: int) -> bytes:
+            return _cut(data, (level, number), width)
+
+        absent = edge_places(size)
+        while True:
+            data |= await read_tiles(connection, absent)
+            _demand_wide(data, absent, size)
+            try:
+                return TileHashes(fetch, size).root_at(size)
+            except _MissingTileError as missing:
+                absent = [missing.place]
 
     async def edge(self, connection: Connection, size: int) -> dict[Place, bytes]:
         """The partial tiles at the right edge, to append to."""
@@ -109,25 +121,15 @@ class Tree:
                 await self._load(connection, [missing.place], size)
 
     def _fetch(self, level: int, number: int, width: int) -> bytes:
-        data = self._data.get((level, number), b"")
-        if len(data) < width * DIGEST_BYTES:
-            raise _MissingTileError((level, number))
-        return data[: width * DIGEST_BYTES]
+        return _cut(self._data, (level, number), width)
 
     async def _load(self, connection: Connection, places: Iterable[Place], size: int) -> None:
-        wanted = {(level, number): tile_width(level, number, size) * DIGEST_BYTES for level, number in places}
-        absent = [place for place, size_ in wanted.items() if len(self._data.get(place, b"")) < size_]
+        absent = [place for place in places if len(self._data.get(place, b"")) < _bytes_of(place, size)]
         if not absent:
             return
         for place, data in (await read_tiles(connection, absent)).items():
             self._keep(place, data)
-        for place in absent:
-            if len(self._data.get(place, b"")) < wanted[place]:
-                raise FatalError(
-                    "tile_missing",
-                    f"tile {place[1]} of level {place[0]} is missing or too short for size {size}",
-                    "stop all nodes and run `countermark-broker rebuild`",
-                )
+        _demand_wide(self._data, absent, size)
 
     def _keep(self, place: Place, data: bytes) -> None:
         if len(data) >= len(self._data.get(place, b"")):
@@ -135,3 +137,24 @@ class Tree:
         self._data.move_to_end(place)
         while len(self._data) > self._cache_tiles:
             self._data.popitem(last=False)
+
+
+def _bytes_of(place: Place, size: int) -> int:
+    return tile_width(*place, size) * DIGEST_BYTES
+
+
+def _cut(data: Mapping[Place, bytes], place: Place, width: int) -> bytes:
+    tile = data.get(place, b"")
+    if len(tile) < width * DIGEST_BYTES:
+        raise _MissingTileError(place)
+    return tile[: width * DIGEST_BYTES]
+
+
+def _demand_wide(data: Mapping[Place, bytes], places: Iterable[Place], size: int) -> None:
+    for place in places:
+        if len(data.get(place, b"")) < _bytes_of(place, size):
+            raise FatalError(
+                "tile_missing",
+                f"tile {place[1]} of level {place[0]} is missing or too short for size {size}",
+                "stop all nodes and run `countermark-broker rebuild`",
+            )

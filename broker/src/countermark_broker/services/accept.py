@@ -90,9 +90,9 @@ async def accept_receipt(node: Node, data: bytes, caller: Caller) -> Answer:
     if receipt.author != caller.address:
         raise await refused_request(
             node,
+            node.publisher.published,
             caller,
             PolicyError("not_author", f"a receipt is posted by its author, {receipt.author}"),
-            unverified.payload_hash,
         )
     known = await _find(node, unverified.payload_hash)
     if known is not None:
@@ -156,9 +156,7 @@ async def _append(
     outcome = await node.sequencer.submit(Submitted(statement, enclosed))
     payload_hash = statement.document.payload_hash
     if isinstance(outcome, Refused):
-        if author is not None and _counts(node.holder.current, outcome.error, statement.document, author):
-            raise await refused_statement(node, author, payload_hash, outcome)
-        raise outcome.error
+        await _answer_refusal(node, statement, author, outcome)
     releases = await release_stanzas(node, receipt) if receipt is not None else ()
     if isinstance(outcome, Appended):
         accepted = await prove_entry(node, outcome.entry, author, releases)
@@ -168,6 +166,15 @@ async def _append(
         accepted = await prove_record(node, record, author, statement.document.data, releases)
     await node.faults.reach("before_answer")
     return Answer(isinstance(outcome, Appended), accepted)
+
+
+async def _answer_refusal(node: Node, statement: Statement, author: Address | None, refused: Refused) -> None:
+    """Raise the refusal; return only where another copy of the statement has been logged meanwhile."""
+    if author is None or not _counts(node.holder.current, refused.error, statement.document, author):
+        raise refused.error
+    checkpoint = await node.publisher.at_least(refused.size)
+    if await _find(node, statement.document.payload_hash) is None:
+        raise await refused_statement(node, checkpoint, author, statement.document.payload_hash, refused)
 
 
 async def _decide_provisionally(node: Node, statement: Statement, author: Address | None) -> None:

@@ -85,32 +85,33 @@ async def sign_account(
 
 
 async def refused_statement(
-    node: Node, author: Address, payload_hash: bytes, refused: Refused
+    node: Node, checkpoint: Checkpoint, author: Address, payload_hash: bytes, refused: Refused
 ) -> NegativeAnswer:
-    """The account of a statement that was decided upon and refused."""
-    checkpoint = await node.publisher.at_least(refused.size)
+    """The account of a statement that was decided upon and refused.
+
+    `checkpoint` must be published, of at least the size decided at, and read *before* the database was found
+    not to hold the payload: an account must not deny what the tree that it names holds.
+    """
     refusal = _refusal(refused.error, refused.time, refused.size)
     account = await sign_account(node, checkpoint, author, payload_hash, Verdict.REFUSED, refusal)
     return NegativeAnswer(refused.error, account)
 
 
 async def refused_request(
-    node: Node, caller: Caller, error: CountermarkError, request: bytes | None = None
+    node: Node, checkpoint: Checkpoint, caller: Caller, error: CountermarkError
 ) -> NegativeAnswer:
-    """The account of a request that a rule forbids; `request` where it is about a statement."""
-    checkpoint = node.publisher.published
+    """The account of a request that a rule forbids; `checkpoint` as read before what it is refused for."""
     refusal = _refusal(error, node.clock.now_ms(), checkpoint.size)
-    account = await sign_account(
-        node, checkpoint, caller.address, request or caller.request, Verdict.REFUSED, refusal
-    )
+    account = await sign_account(node, checkpoint, caller.address, caller.request, Verdict.REFUSED, refusal)
     return NegativeAnswer(error, account)
 
 
-async def not_held(node: Node, caller: Caller) -> NegativeAnswer:
-    """The one answer for what does not exist and for what the caller is no party to."""
-    account = await sign_account(
-        node, node.publisher.published, caller.address, caller.request, Verdict.NOT_HELD
-    )
+async def not_held(node: Node, checkpoint: Checkpoint, caller: Caller) -> NegativeAnswer:
+    """The one answer for what does not exist and for what the caller is no party to.
+
+    `checkpoint` must be read before the database: what is logged in between is not in its tree.
+    """
+    account = await sign_account(node, checkpoint, caller.address, caller.request, Verdict.NOT_HELD)
     error = NotFoundError(
         "not_held", f"this log holds nothing of that name that {caller.address} is a party to"
     )

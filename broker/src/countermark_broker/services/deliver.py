@@ -52,7 +52,10 @@ async def read_page(
     """
     if address != caller.address:
         raise await refused_request(
-            node, caller, PolicyError("not_own_box", f"{caller.address} may read its own boxes only")
+            node,
+            node.publisher.published,
+            caller,
+            PolicyError("not_own_box", f"{caller.address} may read its own boxes only"),
         )
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait

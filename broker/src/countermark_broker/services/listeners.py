@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,10 +19,13 @@ class Listeners:
 
     Args:
         most: long-polls that may wait at once.
+        most_each: of which one endpoint may have so many; None: all.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, most_each: int | None = None) -> None:
         self._most = most
+        self._most_each = most if most_each is None else most_each
+        self._each: Counter[Address] = Counter()
         self._count = 0
         self._events: defaultdict[Place, set[asyncio.Event]] = defaultdict(set)
         self._ended = False
@@ -46,15 +49,23 @@ class Listeners:
         """
         if self._count >= self._most:
             raise OverloadedError("too_many_listeners", "too many long-polls wait on this node")
+        if self._each[place[0]] >= self._most_each:
+            raise OverloadedError(
+                "too_many_listeners", f"too many long-polls of {place[0]} wait on this node"
+            )
         event = asyncio.Event()
         if self._ended:
             event.set()
         self._count += 1
+        self._each[place[0]] += 1
         self._events[place].add(event)
         try:
             yield event
         finally:
             self._count -= 1
+            self._each[place[0]] -= 1
+            if not self._each[place[0]]:
+                del self._each[place[0]]
             self._events[place].discard(event)
             if not self._events[place]:
                 del self._events[place]

@@ -28,11 +28,13 @@ async def read_statement_of(node: Node, caller: Caller, payload_hash: bytes) -> 
     Raises:
         NegativeAnswer: there is none, or it is another's.
     """
+    # Before the database is read: an account must not deny what its own tree holds.
+    checkpoint = node.publisher.published
     async with node.database.read() as connection:
         record = await read_entry(connection, payload_hash)
     claims = parse_document(record.document).claims if record is not None else {}
     if record is None or claims.get("from") != caller.address:
-        raise await not_held(node, caller)
+        raise await not_held(node, checkpoint, caller)
     # Another node may have published it a moment ago; nothing is released before it is published.
     await node.publisher.at_least(record.index + 1)
     receipt = parse_receipt(claims) if parse_leaf(record.leaf).kind == Kind.RECEIPT else None
@@ -44,13 +46,14 @@ async def read_directory_page(node: Node, first: int, limit: int) -> DirectoryPa
     """Directory statements from a number on, with the leaf that commits to the fold of all."""
     checkpoint = node.publisher.published
     async with node.database.read() as connection:
-        rows = await read_directory(connection, first, limit + 1, checkpoint.size)
+        rows = await read_directory(connection, first, limit, checkpoint.size)
         last = (await read_leaves(connection, checkpoint.size - 1, 1, checkpoint.size))[0]
         paths = await node.tree.inclusion(connection, [checkpoint.size - 1], checkpoint.size)
     return DirectoryPage(
         checkpoint=checkpoint.raw,
-        statements=tuple(LoggedStatement(*row) for row in rows[:limit]),
-        complete=len(rows) <= limit,
+        statements=tuple(LoggedStatement(*row) for row in rows),
+        # The leaf counts the directory statements up to and including itself.
+        complete=first + len(rows) >= parse_leaf(last).dir_count,
         last=Inclusion(checkpoint.size - 1, last, paths[checkpoint.size - 1]),
     )
 

@@ -41,8 +41,9 @@ async def notify_once(node: Node) -> int:
     grace = directory.log().undelivered_grace
     async with node.database.read() as connection:
         now, last = await database_now(connection), await read_beat(connection)
-        if last is None or now < last.gap_end + grace:
-            # The broker itself was away: recipients get their grace from its return.
+        away = last is None or not 0 <= now - last.last <= node.settings.heartbeat_gap_ms
+        if last is None or away or now < last.gap_end + grace:
+            # The broker itself is or was away: recipients get their grace from its return.
             return 0
         below = node.publisher.published.size
         due = await read_due(connection, now - grace, node.settings.undelivered_batch, below)
@@ -76,10 +77,13 @@ async def keep_watch(node: Node) -> None:
         try:
             await beat_once(node)
             while await notify_once(node) >= node.settings.undelivered_batch:
-                pass
+                # A long list must not look like an absence.
+                await beat_once(node)
         except FatalError as error:
             node.health.fail(error)
             return
         except CountermarkError as error:
             _log.warning("heartbeat: %s", error)
+        except Exception:  # noqa: BLE001  one unforeseen failure must not end heartbeat and notices for good
+            _log.exception("a defect in the watch")
         await asyncio.sleep(node.settings.heartbeat_ms / 1000)

@@ -97,7 +97,10 @@ def _make_engine(url: str, connections: int, busy_timeout_ms: int) -> AsyncEngin
     if parsed.database in {None, "", ":memory:"} or "mode=memory" in url:
         raise ConfigurationError("not_durable", "a database in memory keeps nothing: name a file")
     try:
-        engine = create_async_engine(parsed, pool_size=connections, max_overflow=0, pool_timeout=30)
+        # Parameters are what clients sent, and entry secrets: an error that is logged must not show them.
+        engine = create_async_engine(
+            parsed, pool_size=connections, max_overflow=0, pool_timeout=30, hide_parameters=True
+        )
     except NoSuchModuleError:
         raise ConfigurationError("unknown_database", "the driver of the database is not installed") from None
 

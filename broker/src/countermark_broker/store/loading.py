@@ -6,7 +6,7 @@ Source: docs/spec/log.md §6; countermark_protocol.state.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import islice, product
 from typing import Any, TypeVar
 
 from sqlalchemy import select, tuple_
@@ -63,7 +63,7 @@ async def load_state(
         frontier=head.frontier,
         time=head.time,
         entries=Loaded(await load_indexes(connection, needs.entries)),
-        messages=await _load_messages(connection, needs.messages),
+        messages=await _load_messages(connection, needs.messages, needs.endpoints),
         ids=await _load_ids(connection, needs.ids),
         parties=await _load_parties(connection, needs.conversations),
         boxes=await _load_boxes(connection, needs.boxes),
@@ -81,13 +81,18 @@ async def load_indexes(connection: Connection, hashes: Iterable[bytes]) -> dict[
     return found
 
 
-async def _load_messages(connection: Connection, hashes: set[bytes]) -> Loaded[bytes, MessageState | None]:
+async def _load_messages(
+    connection: Connection, hashes: set[bytes], recipients: set[Address]
+) -> Loaded[bytes, MessageState | None]:
+    """Messages with the deliveries of some recipients: all of those of a broadcast would be loaded for one."""
     out: Loaded[bytes, MessageState | None] = Loaded(dict.fromkeys(hashes))
     for part in chunks(hashes):
         rows = (await connection.execute(select(messages).where(messages.c.payload_hash.in_(part)))).all()
         stages: dict[int, dict[Address, Delivery]] = {row.entry: {} for row in rows}
-        for numbers in chunks(stages):
-            query = select(deliveries).where(deliveries.c.message.in_(numbers))
+        for numbers, names in product(list(chunks(stages)), list(chunks(recipients))):
+            query = select(deliveries).where(
+                deliveries.c.message.in_(numbers), deliveries.c.recipient.in_(names)
+            )
             for row in await connection.execute(query):
                 stages[row.message][Address(row.recipient)] = _delivery(row)
         out.update({row.payload_hash: _message(row, stages[row.entry]) for row in rows})
@@ -156,6 +161,8 @@ async def _load_boxes(
     return out
 
 
-async def load_message(connection: Connection, payload_hash: bytes) -> MessageState | None:
-    """One message's state, or None where there is none."""
-    return (await _load_messages(connection, {payload_hash}))[payload_hash]
+async def load_message(
+    connection: Connection, payload_hash: bytes, recipient: Address
+) -> MessageState | None:
+    """One message's state with the delivery of one recipient, or None where there is no such message."""
+    return (await _load_messages(connection, {payload_hash}, {recipient}))[payload_hash]

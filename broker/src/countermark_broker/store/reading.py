@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import func, select
 
@@ -19,6 +19,23 @@ from countermark_protocol.boxes import Box, BoxState, Row, Tail, make_row
 from countermark_protocol.identifiers import Address
 from countermark_protocol.leaf import Leaf, parse_leaf
 from countermark_protocol.recipients import RecipientRow
+
+#: What one page may cost, about bytes: a page of 500 ordinary messages fits, so do 4 broadcasts to 1,000, whose
+#: rows must be remade from their secrets one by one.
+MAX_PAGE_COST: Final = 4 * 1024 * 1024
+_COST_OF_ROWS: Final = 8
+
+
+def _affordable(found: Sequence[Any]) -> list[Any]:
+    """The first of some rows, at least one, whose `cost` together is bounded."""
+    total = 0
+    out: list[Any] = []
+    for row in found:
+        total += row.cost
+        if out and total > MAX_PAGE_COST:
+            break
+        out.append(row)
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +127,10 @@ async def read_placed(
 async def read_box(
     connection: Connection, endpoint: Address, box: Box, first: int, limit: int, below: int
 ) -> list[EntryRecord]:
-    """Entries of a box from a position on, in order."""
+    """Entries of a box from a position on, in order: as many as one page may cost, at least one if there is one."""
+    cost = func.length(entries.c.document) + _COST_OF_ROWS * func.length(entries.c.recipient_rows)
     query = (
-        select(entries)
+        select(entries.c.entry, cost.label("cost"))
         .join(box_rows, box_rows.c.entry == entries.c.entry)
         .where(
             box_rows.c.endpoint == endpoint,
@@ -123,7 +141,12 @@ async def read_box(
         .order_by(box_rows.c.position)
         .limit(limit)
     )
-    return [_record(row) for row in await connection.execute(query)]
+    out: list[EntryRecord] = []
+    for part in chunks(row.entry for row in _affordable((await connection.execute(query)).all())):
+        # A box follows the order of the log.
+        chosen = select(entries).where(entries.c.entry.in_(part)).order_by(entries.c.entry)
+        out.extend(_record(row) for row in await connection.execute(chosen))
+    return out
 
 
 async def read_box_state(connection: Connection, endpoint: Address, box: Box, below: int) -> BoxState:
@@ -160,14 +183,21 @@ async def read_leaves(connection: Connection, first: int, limit: int, below: int
 
 
 async def read_directory(
-    connection: Connection, first: int, limit: int, below: int | None = None
+    connection: Connection, first: int, limit: int, below: int
 ) -> list[tuple[int, bytes, bytes]]:
-    """Directory statements by number: (index, leaf, document) each."""
-    query = select(entries.c.entry, entries.c.leaf, entries.c.document).where(entries.c.dir_number >= first)
-    if below is not None:
-        query = query.where(entries.c.entry < below)
-    rows = await connection.execute(query.order_by(entries.c.dir_number).limit(limit))
-    return [(row.entry, row.leaf, row.document) for row in rows]
+    """Directory statements by number: (index, leaf, document) each; as many as one page may cost, at least one."""
+    query = (
+        select(entries.c.entry, func.length(entries.c.document).label("cost"))
+        .where(entries.c.dir_number >= first, entries.c.entry < below)
+        .order_by(entries.c.dir_number)
+        .limit(limit)
+    )
+    out: list[tuple[int, bytes, bytes]] = []
+    for part in chunks(row.entry for row in _affordable((await connection.execute(query)).all())):
+        chosen = select(entries.c.entry, entries.c.leaf, entries.c.document).where(entries.c.entry.in_(part))
+        rows = await connection.execute(chosen.order_by(entries.c.entry))
+        out.extend((row.entry, row.leaf, row.document) for row in rows)
+    return out
 
 
 async def read_stanzas(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from countermark_client._async import AsyncClient, AsyncReceived
 from countermark_client._compose import default_handling
+from countermark_client._database import StorageError
 from countermark_client._keystore import (
     ADMINISTRATOR,
     AUTHORITY,
@@ -73,6 +74,7 @@ __all__ = [
     "Rejected",
     "Sent",
     "Settings",
+    "StorageError",
     "TrustFile",
     "default_handling",
     "make_key",

@@ -9,7 +9,8 @@ from typing import NoReturn
 
 from countermark_client._io import Flow
 from countermark_client._log import LogView
-from countermark_client._session import Session, problem_error
+from countermark_client._session import ProblemAnswer, Session, problem_error
+from countermark_client._store import StoredMessage
 from countermark_protocol.accounts import (
     Account,
     Verdict,
@@ -124,6 +125,42 @@ class Accounts:
             ProofError: ``refusal_unproven``: without an account, or with one that says something else.
             VerificationError: as `check`.
         """
+        _, error = yield from self._believed(problem, request, verdict)
+        return error
+
+    def denied(self, answer: ProblemAnswer, held: StoredMessage) -> Flow[CountermarkError]:
+        """As `refusal`, of a request for what belongs to a received message.
+
+        Args:
+            answer: the negative answer.
+            held: the message, with its proof of being in the log and in a box of this endpoint.
+
+        Raises:
+            InconsistentLogError: ``not_held_contradicted``: with account, signed request, manifest and proof.
+                Content may be gone after a logged purge only, which this version does not have.
+        """
+        account, error = yield from self._believed(answer.problem, answer.request, None)
+        if account.verdict is not Verdict.NOT_HELD:
+            return error
+        assert held.index is not None
+        if account.seen.size <= held.index:
+            raise ProofError(
+                "refusal_unproven", "the account is about a log that ends before the message it denies"
+            )
+        raise InconsistentLogError(
+            "not_held_contradicted",
+            f"the broker signs that it does not hold what belongs to entry {held.index}, which it has proven to be "
+            "in the log and in this endpoint's box",
+            answer.problem.account or b"",
+            answer.base,
+            held.document,
+            held.proof or b"",
+            index=held.index,
+        )
+
+    def _believed(
+        self, problem: Problem, request: bytes, verdict: Verdict | None
+    ) -> Flow[tuple[Account, CountermarkError]]:
         if problem.account is None:
             raise ProofError(
                 "refusal_unproven",
@@ -136,4 +173,4 @@ class Accounts:
             raise ProofError(
                 "refusal_unproven", "the account states something else than the problem document"
             )
-        return problem_error(problem)
+        return account, problem_error(problem)

@@ -325,8 +325,12 @@ class AsyncClient:
     # --- checking ---
 
     async def sync(self) -> Checkpoint:
-        """Read new directory statements and a fresh checkpoint, and verify both."""
-        return await self._run(self._core.log.sync())
+        """Read new directory statements and a fresh checkpoint, and verify both.
+
+        Raises:
+            UncheckableError: ``revocation_not_logged``: see `alarms`; what was read is kept.
+        """
+        return await self._run(self._core.sync())
 
     async def sync_sent(self) -> int:
         """Compare the box ``sent`` with what this profile sent; how many entries were new.
@@ -364,6 +368,34 @@ class AsyncClient:
     def clear_halt(self) -> None:
         """Send again, after people have looked at `Profile.evidence`."""
         self._core.log.clear_halt()
+
+    # --- revocations by another path ---
+
+    async def import_revocation(self, document: bytes) -> None:
+        """Take in a signed revocation that came by another path than the log, and honour it from now on.
+
+        The key is dead for this client at once: nothing is sealed to it, nor to an endpoint that it vouched for
+        after the date of compromise; what it signs and the log shows beyond the newest checkpoint verified here
+        is `doubtful`. The directory stays as the log has it.
+
+        Args:
+            document: the signed statement, as `countermark_client.statements` makes it.
+
+        Raises:
+            MalformedError: no revocation.
+            VerificationError: signed by none who may revoke the key, or made for another log.
+            NotFoundError: ``unknown_key``: no record ever named the key.
+        """
+        await self._run(self._core.revocations.import_document(document))
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """Revocations imported that the log does not show though it was read a minute later or more.
+
+        Not proof of anything: perhaps nobody has posted them yet (`publish_statement`). The first call that finds
+        one raises ``revocation_not_logged``, once.
+        """
+        return self._core.revocations.alarms
 
     # --- directory statements ---
 

@@ -9,43 +9,34 @@ Source: docs/spec/api.md §3.3, §4.2; docs/spec/log.md §5, §8.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from countermark_client._accounts import Accounts
-from countermark_client._flows_send import MESSAGE, Sender
+from countermark_client._flows_send import Sender
+from countermark_client._gossip import Gossip, Heard
 from countermark_client._io import Flow
+from countermark_client._keeping import Keeper, ProvenEntry
 from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._models import Notice
 from countermark_client._session import ACCOUNTED, ProblemAnswer, Session, problem_error
-from countermark_client._store import (
-    Direction,
-    MessageStage,
-    OutboxState,
-    StoredDelivery,
-    StoredMessage,
-)
 from countermark_protocol.accounts import Verdict, state_of
 from countermark_protocol.answers import BoxEntry, BoxPage, parse_box_page
 from countermark_protocol.boxes import Box, BoxState
 from countermark_protocol.checkpoint import Checkpoint
-from countermark_protocol.claims import Kind
+from countermark_protocol.claims import Kind, Seen
 from countermark_protocol.decision import box_for, signer_of
-from countermark_protocol.documents import Document, parse_document, statement_hash, verify_document
+from countermark_protocol.documents import parse_document, statement_hash, verify_document
 from countermark_protocol.encoding import encode_json
 from countermark_protocol.errors import InconsistentLogError, ProofError
-from countermark_protocol.identifiers import Address
-from countermark_protocol.leaf import Leaf
 from countermark_protocol.manifest import Manifest, parse_manifest
-from countermark_protocol.proof import recipient_to_json, verify_leaf, verify_own_delivery
+from countermark_protocol.proof import verify_leaf, verify_own_delivery
 from countermark_protocol.receipts import (
     Receipt,
-    ReceiptStage,
     Undelivered,
     parse_receipt,
     parse_undelivered,
 )
-from countermark_protocol.recipients import RecipientRow, recipients_root, verify_recipient
+from countermark_protocol.recipients import recipients_root, verify_recipient
 from countermark_protocol.statements import kind_of
 
 #: Which kinds a box may hold.
@@ -55,36 +46,6 @@ _KINDS = {
     Box.SENT: frozenset({Kind.MESSAGE, Kind.RECEIPT}),
     Box.NOTICES: frozenset({Kind.RECEIPT, Kind.UNDELIVERED}),
 }
-_STAGE_OF = {
-    ReceiptStage.DELIVERED: "delivered",
-    ReceiptStage.ACCEPTED: "accepted",
-    ReceiptStage.REJECTED: "rejected",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class ProvenEntry:
-    """One position of a box, proven.
-
-    Attributes:
-        index: of its log entry.
-        leaf: its leaf.
-        document: all its signatures verified.
-        statement: what it says.
-        entry: as answered.
-        position: in the box.
-        after: state of the box with it.
-        proof: checkpoint, inclusion and delivery as JSON, to be kept.
-    """
-
-    index: int
-    leaf: Leaf
-    document: Document
-    statement: Manifest | Receipt | Undelivered
-    entry: BoxEntry
-    position: int
-    after: BoxState
-    proof: bytes
 
 
 class Boxes:
@@ -95,7 +56,8 @@ class Boxes:
         self._store = session.store
         self._log = log
         self._accounts = accounts
-        self._sender = sender
+        self._gossip = Gossip(session, log)
+        self._keeper = Keeper(session, log, sender)
 
     def read(self, box: Box, wait: float = 0.0) -> Flow[int]:
         """Read and keep the next page of a box.
@@ -112,10 +74,17 @@ class Boxes:
             InconsistentLogError: two signed facts contradict each other.
         """
         entries = yield from self._page(box, wait)
+        roots: list[Seen] = []
+        if entries:
+            roots = yield from self._gossip.compare(
+                [Heard(signer_of(e.document), e.statement.header.seen, e.document.data) for e in entries]
+            )
         with self._store.transaction():
+            for seen in roots:
+                self._store.add_known_root(seen.size, seen.root)
             for entry in entries:
                 self._store.add_box_entry(box, entry.index, entry.leaf.statement, entry.after)
-                self._keep(box, entry)
+                self._keeper.keep(box, entry)
         return len(entries)
 
     def read_all(self, box: Box, each: Callable[[int], None] | None = None) -> Flow[int]:
@@ -260,157 +229,6 @@ class Boxes:
                 "recipients_mismatch", "the recipients shown are not those that the sender signed"
             )
 
-    # --- keeping ---
-
-    def _keep(self, box: Box, entry: ProvenEntry) -> None:
-        if box is Box.SENT:
-            self._keep_sent(entry)
-        elif box is Box.NOTICES:
-            self._keep_notice(entry)
-        else:
-            assert isinstance(entry.statement, Manifest)
-            self._keep_received(box, entry, entry.statement)
-
-    def _keep_received(self, box: Box, entry: ProvenEntry, manifest: Manifest) -> None:
-        own = entry.entry.recipient
-        assert own is not None
-        payload = entry.document.payload_hash
-        visible = entry.entry.recipients
-        self._store.add_message(
-            StoredMessage(
-                payload=payload,
-                direction=Direction.IN,
-                conversation=manifest.conversation or payload,
-                document=entry.document.data,
-                index=entry.index,
-                time=entry.leaf.time,
-                box=box.value,
-                position=entry.position,
-                recipient=encode_json(recipient_to_json(own.row)),
-                recipients=_addresses(visible) if visible is not None else None,
-                stanza=None,
-                content=None,
-                stage=MessageStage.LISTED,
-                proof=entry.proof,
-                reason=None,
-            )
-        )
-
-    def _keep_sent(self, entry: ProvenEntry) -> None:
-        """Check an entry of ``sent`` against what this profile knows to have sent."""
-        payload = entry.document.payload_hash
-        key_id = signer_of(entry.document)
-        own = {s.public_key.key_id for s in self._session.profile.keystore.signers(INSTANCE)}
-        item = self._store.outbox_item(payload)
-        ahead = self._store.take_sent_ahead(entry.position)
-        if ahead is not None and ahead[:2] != (entry.index, entry.leaf.statement):
-            raise InconsistentLogError(
-                "box_rewritten",
-                f"position {entry.position} of box 'sent' was proven to be another entry before",
-                entry.leaf.encode(),
-                entry.document.data,
-            )
-        if item is not None and item.state is OutboxState.REFUSED:
-            raise InconsistentLogError(
-                "refused_but_logged",
-                f"the broker signed that it refuses a statement, and logged it as entry {entry.index}",
-                item.account or b"",
-                entry.document.data,
-                entry.leaf.encode(),
-            )
-        if item is None and key_id in own:
-            raise InconsistentLogError(
-                "unknown_sent_entry",
-                f"entry {entry.index} is signed by this instance's own key, and this profile did not make it: "
-                "the key is in other hands, or this profile was restored from an old copy",
-                entry.document.data,
-                entry.leaf.encode(),
-            )
-        if isinstance(entry.statement, Receipt):
-            self._sender.apply_receipt(entry.statement)
-        elif isinstance(entry.statement, Manifest) and (item is None or item.kind != MESSAGE):
-            manifest = entry.statement
-            self._store.add_message(
-                StoredMessage(
-                    payload=payload,
-                    direction=Direction.OUT,
-                    conversation=manifest.conversation or payload,
-                    document=entry.document.data,
-                    index=entry.index,
-                    time=entry.leaf.time,
-                    box=None,
-                    position=None,
-                    recipient=None,
-                    recipients=None,
-                    stanza=None,
-                    content=None,
-                    stage=MessageStage.LOGGED,
-                    proof=entry.proof,
-                    reason=None,
-                )
-            )
-
-    def _keep_notice(self, entry: ProvenEntry) -> None:
-        self._store.add_notice(entry.position, entry.index, entry.leaf.time, entry.document.data, entry.proof)
-        if isinstance(entry.statement, Undelivered):
-            self._undelivered(entry.statement, entry)
-        elif isinstance(entry.statement, Receipt):
-            self._receipt(entry.statement, entry)
-
-    def _undelivered(self, notice: Undelivered, entry: ProvenEntry) -> None:
-        known = self._delivery(notice.message, notice.recipient, entry)
-        self._store.set_delivery(
-            StoredDelivery(
-                notice.message,
-                notice.recipient,
-                known.stage,
-                known.index,
-                known.time,
-                known.reason,
-                known.details,
-                entry.index,
-            )
-        )
-
-    def _receipt(self, receipt: Receipt, entry: ProvenEntry) -> None:
-        for item in receipt.items:
-            known = self._delivery(item.message, receipt.author, entry)
-            before = "open" if receipt.stage is ReceiptStage.DELIVERED else "delivered"
-            if known.stage != before:
-                raise InconsistentLogError(
-                    "decided_wrongly",
-                    f"entry {entry.index} states '{receipt.stage}' of a message that is '{known.stage}': only a "
-                    "receipt that moves all its messages may be logged",
-                    entry.leaf.encode(),
-                    entry.document.data,
-                )
-            self._store.set_delivery(
-                StoredDelivery(
-                    item.message,
-                    receipt.author,
-                    _STAGE_OF[receipt.stage],
-                    entry.index,
-                    entry.leaf.time,
-                    item.reason.value if item.reason is not None else None,
-                    item.details or None,
-                    known.undelivered,
-                )
-            )
-
-    def _delivery(self, message: bytes, recipient: Address, entry: ProvenEntry) -> StoredDelivery:
-        known = self._store.delivery(message, recipient)
-        if known is not None:
-            return known
-        if self._store.outbox_item(message) is not None:
-            raise InconsistentLogError(
-                "decided_wrongly",
-                f"entry {entry.index} is by {recipient}, to whom this message was never sent",
-                entry.leaf.encode(),
-                entry.document.data,
-            )
-        # Sent by another instance of this endpoint: followed from its first receipt on.
-        return StoredDelivery(message, recipient, "open", None, None, None, None, None)
-
     # --- reading what is kept ---
 
     def notices_from(self, start: int) -> list[Notice]:
@@ -433,7 +251,3 @@ def _proof(entry: BoxEntry, checkpoint: Checkpoint) -> bytes:
             "delivery": entry.delivery.to_json(),
         }
     )
-
-
-def _addresses(rows: tuple[RecipientRow, ...]) -> bytes:
-    return encode_json(sorted(row.endpoint for row in rows))

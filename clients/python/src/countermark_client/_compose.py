@@ -8,6 +8,7 @@ Source: docs/spec/messages.md §2 to §4; docs/spec/sealing.md.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import secrets
 from collections.abc import Sequence
@@ -17,9 +18,12 @@ from typing import Final
 from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._models import Draft, MessageRef, message_hash
+from countermark_client._open import UnacceptableError, open_received
+from countermark_client._revocations import Revocations
 from countermark_client._session import Session
-from countermark_client._store import StoredMessage
+from countermark_client._store import Direction, StoredMessage
 from countermark_protocol.claims import Header, Kind
+from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document, sign_document
 from countermark_protocol.encoding import JsonObject, encode_json, malformed
 from countermark_protocol.errors import NotFoundError, PolicyError, UncheckableError
@@ -41,7 +45,9 @@ from countermark_protocol.manifest import (
 )
 from countermark_protocol.messages.base import Message
 from countermark_protocol.messages.facts import manifest_facts
-from countermark_protocol.messages.review import Circumstances, Severity, review
+from countermark_protocol.messages.review import Circumstances, Severity, review, review_answer
+from countermark_protocol.messages.tracing_request import TracingRequest
+from countermark_protocol.messages.tracing_response import TracingResponse
 from countermark_protocol.parts import split_content
 from countermark_protocol.policy import PolicyFacts, allowing_rule
 from countermark_protocol.recipients import (
@@ -118,9 +124,14 @@ class Target:
 class Composer:
     """Makes messages of one profile."""
 
-    def __init__(self, session: Session, log: LogView) -> None:
+    def __init__(self, session: Session, log: LogView, revocations: Revocations) -> None:
         self._session = session
         self._log = log
+        self._revocations = revocations
+
+    @property
+    def _directory(self) -> Directory:
+        return self._revocations.directory
 
     def compose(self, draft: Draft) -> Composed:
         """Check a draft in full, then seal and sign it.
@@ -148,7 +159,7 @@ class Composer:
             named = "; ".join(f"{p['recipient']}: {p['message']}" for p in problems[:5])
             more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
             raise PolicyError("recipients_refused", f"nothing was sent. {named}{more}", problems=problems)
-        self._review(draft, message, recipients, handling, exercise, now)
+        self._review(draft, message, recipients, handling, exercise, target, now)
         return self._seal(draft, message, recipients, group, handling, exercise, target, now)
 
     # --- what is checked ---
@@ -184,7 +195,7 @@ class Composer:
                 "mixed_recipients", "expected one group, or addresses: a message names one group at most"
             )
         name = parse_group_name(names[0])
-        directory = self._log.directory
+        directory = self._directory
         record, held = directory.group(name), directory.held(f"group/{name}")
         if record is None or held is None or not isinstance(held.record, GroupRecord):
             raise NotFoundError("unknown_group", f"there is no group '{name}', or it is suspended")
@@ -211,7 +222,7 @@ class Composer:
         problems: list[JsonObject] = []
         common = wanted
         for recipient in recipients:
-            keys = self._log.directory.keys(recipient)
+            keys = self._directory.keys(recipient)
             if keys is None or keys.sealing is None:
                 problems.append(_problem(recipient, "unknown_recipient", "is no active endpoint with keys"))
                 continue
@@ -233,7 +244,7 @@ class Composer:
         return validate_content(draft.type, max(common or wanted), document), problems
 
     def _sealing_key(self, recipient: Address) -> PublicKey | None:
-        directory = self._log.directory
+        directory = self._directory
         keys = directory.keys(recipient)
         if keys is None or keys.sealing is None:
             return None
@@ -259,7 +270,7 @@ class Composer:
             # Who else is party to a conversation is known to the broker alone: here nobody is ruled out.
             parties=frozenset(recipients) if target is not None else frozenset(),
         )
-        policy = self._log.directory.policy()
+        policy = self._directory.policy()
         problems: list[JsonObject] = []
         for recipient in recipients:
             try:
@@ -284,6 +295,7 @@ class Composer:
         recipients: tuple[Address, ...],
         handling: Handling,
         exercise: bool,
+        target: Target | None,
         now: int,
     ) -> None:
         circumstances = Circumstances(
@@ -295,13 +307,30 @@ class Composer:
             tlp=handling.tlp,
             classification=handling.classification,
         )
-        refused = [f for f in review(message, circumstances) if f.severity is Severity.REFUSE]
+        findings = list(review(message, circumstances))
+        if isinstance(message, TracingResponse) and target is not None:
+            request = self._request(target)
+            if request is not None:
+                findings += review_answer(request, message)
+        refused = [f for f in findings if f.severity is Severity.REFUSE]
         if refused:
             raise PolicyError(
                 "review_refused",
                 "; ".join(f"{f.field or 'the message'}: {f.text}" for f in refused[:5]),
                 findings=[{"rule": f.rule, "field": f.field, "text": f.text} for f in refused],
             )
+
+    def _request(self, target: Target) -> TracingRequest | None:
+        """The tracing request that an answer belongs to, opened; None where this profile cannot read it."""
+        for payload in (target.message, target.conversation):
+            stored = self._session.store.message(payload, Direction.IN)
+            if stored is None or stored.stanza is None or stored.content is None:
+                continue
+            with contextlib.suppress(UnacceptableError, UncheckableError):
+                content = open_received(self._session, stored)
+                if isinstance(content, TracingRequest):
+                    return content
+        return None
 
     # --- sealing ---
 

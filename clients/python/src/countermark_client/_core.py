@@ -14,11 +14,13 @@ from countermark_client._io import Flow
 from countermark_client._log import LogView
 from countermark_client._models import Draft, LogReport, Outcome, Rejected
 from countermark_client._profile import Profile
+from countermark_client._revocations import Revocations
 from countermark_client._session import Clock, Session, system_clock
 from countermark_client._settings import Settings
 from countermark_client._store import OutboxState
 from countermark_client.statements import Drafts
 from countermark_protocol.boxes import Box
+from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.errors import (
     CountermarkError,
     InconsistentLogError,
@@ -40,14 +42,16 @@ class Core:
         self.session = Session(profile, settings or Settings(), clock or system_clock)
         self.log = LogView(self.session)
         accounts = Accounts(self.session, self.log)
-        self.sender = Sender(self.session, self.log, accounts)
+        self.revocations = Revocations(self.session, self.log)
+        self.sender = Sender(self.session, self.log, accounts, self.revocations)
         self.boxes = Boxes(self.session, self.log, accounts, self.sender)
-        self.inbox = Inbox(self.session, self.log, accounts, self.sender, self.boxes)
+        self.inbox = Inbox(self.session, self.revocations, accounts, self.sender, self.boxes)
         self.rejected: list[Rejected] = []
 
     def guarded(self, flow: Flow[T]) -> Flow[T]:
         """Run a flow; stop sending when it meets a contradiction, or what this software is too old to check."""
         try:
+            self.revocations.raise_overdue()
             return (yield from flow)
         except InconsistentLogError as error:
             self.log.halt(error)
@@ -79,6 +83,12 @@ class Core:
     def verify_log(self, progress: Progress | None) -> Flow[LogReport]:
         """Recompute the whole log."""
         return (yield from verify_log(self.session, self.log, progress))
+
+    def sync(self) -> Flow[Checkpoint]:
+        """Read the directory and a fresh checkpoint; see `Client.sync`."""
+        checkpoint = yield from self.log.sync()
+        self.revocations.raise_overdue()
+        return checkpoint
 
     def publish(self, data: bytes) -> Flow[int]:
         """Post a directory statement."""

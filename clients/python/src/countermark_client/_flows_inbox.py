@@ -21,7 +21,6 @@ from countermark_client._boxes import Boxes
 from countermark_client._flows_send import Sender
 from countermark_client._io import Flow
 from countermark_client._keystore import INSTANCE
-from countermark_client._log import LogView
 from countermark_client._models import (
     ConversationItem,
     MessageRef,
@@ -33,6 +32,7 @@ from countermark_client._models import (
     message_hash,
 )
 from countermark_client._open import UnacceptableError, manifest_of, open_own, open_received
+from countermark_client._revocations import Revocations
 from countermark_client._session import ACCOUNTED, ProblemAnswer, Session, problem_error
 from countermark_client._store import Direction, MessageStage, StoredDelivery, StoredMessage
 from countermark_protocol.answers import Release
@@ -43,11 +43,12 @@ from countermark_protocol.errors import (
     ConflictError,
     MalformedError,
     NotFoundError,
+    PolicyError,
     ProofError,
     SealError,
     UncheckableError,
 )
-from countermark_protocol.identifiers import Address
+from countermark_protocol.identifiers import Address, KeyId
 from countermark_protocol.messages.base import Message
 from countermark_protocol.padding import padded_size
 from countermark_protocol.receipts import (
@@ -71,11 +72,16 @@ class Inbox:
     """What one profile receives."""
 
     def __init__(
-        self, session: Session, log: LogView, accounts: Accounts, sender: Sender, boxes: Boxes
+        self,
+        session: Session,
+        revocations: Revocations,
+        accounts: Accounts,
+        sender: Sender,
+        boxes: Boxes,
     ) -> None:
         self._session = session
         self._store = session.store
-        self._log = log
+        self._revocations = revocations
         self._accounts = accounts
         self._sender = sender
         self._boxes = boxes
@@ -132,9 +138,27 @@ class Inbox:
             except UnacceptableError as error:
                 spoilt.append((stored, error))
                 continue
-            opened.append(_opened(stored, content))
+            opened.append(self._opened(stored, content))
         rejected = yield from self._reject_spoilt(spoilt)
         return opened, rejected
+
+    def _opened(self, stored: StoredMessage, content: Message) -> OpenedMessage:
+        assert stored.index is not None
+        assert stored.time is not None
+        assert stored.box is not None
+        assert stored.position is not None
+        return OpenedMessage(
+            message=stored.payload,
+            manifest=manifest_of(stored),
+            content=content,
+            index=stored.index,
+            time=stored.time,
+            box=stored.box,
+            position=stored.position,
+            recipients=tuple(parse_json(stored.recipients)) if stored.recipients is not None else None,
+            document=stored.document,
+            doubtful=self._revocations.doubts(stored),
+        )
 
     def _sign_for(self, pending: list[StoredMessage]) -> Flow[None]:
         """Post ``delivered`` for what is not signed for yet, one receipt for up to 256 of a sender."""
@@ -160,14 +184,14 @@ class Inbox:
         if stored is None or stored.stage is not MessageStage.DELIVERED:
             return None
         if stored.stanza is None:
-            body = yield from self._get(f"/v1/messages/{payload.hex()}/stanza")
+            body = yield from self._get(f"/v1/messages/{payload.hex()}/stanza", stored)
             releases = _parse_releases(body)
             if [r.message for r in releases] != [payload]:
                 raise ProofError("releases_mismatch", "expected the stanza of the message asked for")
             self._sender.check_stanza(payload, releases[0].stanza)
             self._store.set_sealed(payload, stanza=releases[0].stanza)
         if stored.content is None:
-            content = yield from self._get(f"/v1/messages/{payload.hex()}/content")
+            content = yield from self._get(f"/v1/messages/{payload.hex()}/content", stored)
             expected = manifest_of(stored).content
             if len(content) != expected.size or ciphertext_digest(content) != expected.digest:
                 raise SealError(
@@ -177,14 +201,14 @@ class Inbox:
             self._store.set_sealed(payload, content=content)
         return self._store.message(payload, Direction.IN)
 
-    def _get(self, path: str) -> Flow[bytes]:
+    def _get(self, path: str, held: StoredMessage) -> Flow[bytes]:
         try:
             response, _ = yield from self._session.call(
                 "GET", path, signer=self._session.profile.keystore.signer(INSTANCE)
             )
         except ProblemAnswer as answer:
             if answer.problem.status in ACCOUNTED:
-                raise (yield from self._accounts.refusal(answer.problem, answer.request)) from None
+                raise (yield from self._accounts.denied(answer, held)) from None
             raise problem_error(answer.problem) from None
         return response.body
 
@@ -194,6 +218,13 @@ class Inbox:
         """Post ``accepted`` for opened messages; how many were not accepted already."""
         stored = [self._require_opened(ref) for ref in messages]
         todo = [m for m in stored if m.stage is not MessageStage.ACCEPTED]
+        for one in todo:
+            if self._revocations.doubts(one):
+                raise PolicyError(
+                    "signer_revoked",
+                    f"message {one.payload.hex()} was logged after its signer's revocation came to this profile: ask "
+                    "its sender by another path, and reject it",
+                )
         for sender, group in _by_sender(todo):
             items = [ReceiptItem(m.payload, commitment_checked=True) for m in group]
             yield from self._sender.post_receipt(sender, ReceiptStage.ACCEPTED, items)
@@ -254,11 +285,14 @@ class Inbox:
     def _seal_details(self, stored: StoredMessage, details: JsonObject) -> bytes:
         profile = self._session.profile
         sender = manifest_of(stored).sender
-        keys = self._log.directory.keys(sender)
-        if keys is None or keys.sealing is None:
-            return b""  # nobody could open them; the reason itself still stands
+        keys = self._revocations.directory.keys(sender)
+        if keys is None or keys.sealing is None or not self._usable(sender, keys.sealing.key_id):
+            return b""  # nobody could, or should, open them; the reason itself still stands
         info = rejection_info(profile.log, stored.payload, profile.endpoint, sender, keys.sealing.key_id)
         return seal_details(keys.sealing, info, encode_details(details))
+
+    def _usable(self, address: Address, key_id: KeyId) -> bool:
+        return self._revocations.directory.accepts_sealing_key(address, key_id, self._session.clock())
 
     # --- what became of sent messages ---
 
@@ -363,7 +397,7 @@ class Inbox:
         if stored is None or stored.stanza is None or stored.content is None:
             raise NotFoundError("not_opened", "this profile holds no opened message of that hash")
         try:
-            return _opened(stored, open_received(self._session, stored))
+            return self._opened(stored, open_received(self._session, stored))
         except UnacceptableError as error:
             raise MalformedError(
                 "invalid_content", f"the message was rejected: {error.reason.value}", **error.details
@@ -405,21 +439,3 @@ def _by_sender(messages: list[StoredMessage]) -> list[tuple[Address, list[Stored
         whole = list(group)
         out += [(sender, whole[i : i + MAX_RECEIPT_ITEMS]) for i in range(0, len(whole), MAX_RECEIPT_ITEMS)]
     return out
-
-
-def _opened(stored: StoredMessage, content: Message) -> OpenedMessage:
-    assert stored.index is not None
-    assert stored.time is not None
-    assert stored.box is not None
-    assert stored.position is not None
-    return OpenedMessage(
-        message=stored.payload,
-        manifest=manifest_of(stored),
-        content=content,
-        index=stored.index,
-        time=stored.time,
-        box=stored.box,
-        position=stored.position,
-        recipients=tuple(parse_json(stored.recipients)) if stored.recipients is not None else None,
-        document=stored.document,
-    )

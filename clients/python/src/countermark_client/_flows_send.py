@@ -18,6 +18,7 @@ from countermark_client._io import Flow
 from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._models import Draft, FlushReport, Sent
+from countermark_client._revocations import Revocations
 from countermark_client._session import ACCOUNTED, ProblemAnswer, Session, problem_error
 from countermark_client._store import Direction, MessageStage, OutboxItem, OutboxState, StoredMessage
 from countermark_protocol.accounts import Verdict
@@ -69,12 +70,12 @@ _STAGES: Final = {
 class Sender:
     """The outbox of one profile, and what fills it."""
 
-    def __init__(self, session: Session, log: LogView, accounts: Accounts) -> None:
+    def __init__(self, session: Session, log: LogView, accounts: Accounts, revocations: Revocations) -> None:
         self._session = session
         self._store = session.store
         self._log = log
         self._accounts = accounts
-        self._composer = Composer(session, log)
+        self._composer = Composer(session, log, revocations)
 
     # --- messages ---
 
@@ -265,6 +266,9 @@ class Sender:
         for one in receipt.items:
             reason = one.reason.value if one.reason is not None else None
             stored = self._store.message(one.message, Direction.IN)
+            if stored is None:
+                # Read in ``sent`` before the message was read in its own box.
+                self._store.add_receipt_ahead(one.message, _STAGES[receipt.stage], reason)
             # A message delivered by another instance's receipt may be further already.
             if stored is not None and stored.stage in {MessageStage.LISTED, MessageStage.DELIVERED}:
                 self._store.set_message_stage(one.message, Direction.IN, _STAGES[receipt.stage], reason)

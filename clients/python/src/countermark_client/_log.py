@@ -11,6 +11,7 @@ Source: docs/spec/log.md §9, docs/spec/api.md §4.3.
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_right
 from typing import Final, NoReturn
 
@@ -97,11 +98,11 @@ class LogView:
 
     def halt(self, error: CountermarkError) -> None:
         """Stop sending: for good on a contradiction, until the next start on what cannot be checked here."""
+        self._stopped = error  # first: a disk that is full must not keep this client sending
         if isinstance(error, InconsistentLogError):
             self._session.profile.keep_evidence(error, self._session.clock())
             self._store.set_meta(_HALTED, str(error).encode("utf-8"))
-        else:
-            self._stopped = error
+            self._stopped = None  # from here on the store says it, to every client over this profile
 
     def clear_halt(self) -> None:
         """Send again, after people have looked at the evidence; the evidence stays."""
@@ -283,7 +284,9 @@ class LogView:
 
     def _keep(self, checkpoint: Checkpoint) -> None:
         if self.checkpoint is None or checkpoint.size > self.checkpoint.size:
-            self._store.set_meta(_CHECKPOINT, checkpoint.raw)
+            with self._store.transaction():
+                self._store.set_meta(_CHECKPOINT, checkpoint.raw)
+                self._store.add_known_root(checkpoint.size, checkpoint.root)
             self.checkpoint = checkpoint
 
     def _check_continues(self, checkpoint: Checkpoint, newest: Inclusion | None) -> Flow[None]:
@@ -298,16 +301,18 @@ class LogView:
         old, new = sorted((known, checkpoint), key=lambda c: c.size)
         if newest is not None and _shows_growth(newest, old, new):
             return
-        for attempt in range(2):
-            path = yield from self.consistency_path(old.size, new.size)
-            try:
-                verify_consistency(old.size, old.root, new.size, new.root, path)
-            except ProofError:
-                # A path spoilt on its way is no crime: the log gets a second chance to show its history.
-                if attempt:
-                    self._fork(known, checkpoint)
-                continue
-            return
+        if not (yield from self.continues(Seen(old.size, old.root), new)):
+            self._fork(known, checkpoint)
+
+    def continues(self, seen: Seen, checkpoint: Checkpoint) -> Flow[bool]:
+        """Whether the log can show that a checkpoint continues a smaller tree, which is not empty."""
+        for _ in range(2):
+            path = yield from self.consistency_path(seen.size, checkpoint.size)
+            # A path spoilt on its way is no crime: the log gets a second chance to show its history.
+            with contextlib.suppress(ProofError):
+                verify_consistency(seen.size, seen.root, checkpoint.size, checkpoint.root, path)
+                return True
+        return False
 
     def consistency_path(self, old: int, new: int) -> Flow[list[bytes]]:
         """Ask the log to show that one of its trees continues another; the path is not verified here."""
@@ -330,6 +335,11 @@ class LogView:
             other.raw,
         )
 
+    @property
+    def synced_at(self) -> int:
+        """When the directory was last read, ms since 1970; 0 if never."""
+        return self._store.meta_number(_SYNCED_AT)
+
     def refresh(self) -> Flow[None]:
         """Make sure that the checkpoint is fresh enough to send on.
 
@@ -339,7 +349,7 @@ class LogView:
         """
         self.check_not_halted()
         age = self.age
-        since_sync = self._session.clock() - self._store.meta_number(_SYNCED_AT)
+        since_sync = self._session.clock() - self.synced_at
         if age is not None and since_sync <= self._session.settings.sync_interval:
             return
         try:

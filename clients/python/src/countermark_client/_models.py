@@ -146,6 +146,8 @@ class OpenedMessage:
         position: in that box.
         recipients: all of them where the manifest makes them visible; else None.
         document: the signed manifest in its exact bytes.
+        doubtful: it was logged after a revocation of its signer's key had come to this profile by another path
+            (`Client.import_revocation`); it cannot be accepted.
     """
 
     message: bytes
@@ -157,6 +159,7 @@ class OpenedMessage:
     position: int
     recipients: tuple[Address, ...] | None
     document: bytes = field(repr=False)
+    doubtful: bool
 
     @property
     def hash(self) -> str:

@@ -68,12 +68,14 @@ class ProblemAnswer(Exception):  # noqa: N818  not an error yet: flows turn it i
     Attributes:
         problem: as answered.
         request: digest of the signed request, 32 bytes; empty if it was not signed.
+        base: what that is the digest of: says what was asked; empty if it was not signed.
     """
 
-    def __init__(self, problem: Problem, request: bytes) -> None:
+    def __init__(self, problem: Problem, request: bytes, base: bytes) -> None:
         super().__init__(problem.code)
         self.problem = problem
         self.request = request
+        self.base = base
 
 
 def problem_error(problem: Problem) -> CountermarkError:
@@ -129,9 +131,10 @@ class Session:
         for attempt in range(settings.attempts):
             last = attempt == settings.attempts - 1
             headers: dict[str, str] = {}
-            digest = b""
+            base = digest = b""
             if signer is not None:
-                headers, digest = self._sign(method, path, query, body, signer)
+                headers, base = self._sign(method, path, query, body, signer)
+                digest = request_digest(base)
             if body is not None:
                 headers["Content-Type"] = "application/octet-stream"
             request = Request(method, path, query, body, headers, settings.timeout_seconds + wait)
@@ -148,10 +151,10 @@ class Session:
             if response.status in _RETRIED and retry_problems and not last:
                 yield Sleep(self._patience(response, attempt))
                 continue
-            raise self._problem(response, digest)
+            raise self._problem(response, digest, base)
         raise AssertionError  # the last attempt always returns or raises
 
-    def _problem(self, response: Response, digest: bytes) -> Exception:
+    def _problem(self, response: Response, digest: bytes, base: bytes) -> Exception:
         try:
             problem = parse_problem(response.body)
         except MalformedError:
@@ -166,7 +169,7 @@ class Session:
             return TransportError(
                 "broker_unavailable", f"the broker answers {response.status} {problem.code}: {problem.detail}"
             )
-        return ProblemAnswer(problem, digest)
+        return ProblemAnswer(problem, digest, base)
 
     def _sign(
         self, method: str, path: str, query: str, body: bytes | None, signer: Signer
@@ -175,7 +178,7 @@ class Session:
         created, nonce = self.clock() // 1000, secrets.token_bytes(NONCE_BYTES)
         key_id = signer.public_key.key_id
         headers = sign_request(facts, key_id, signer.sign, created, nonce)
-        return headers, request_digest(signature_base(facts, SignatureParams(created, key_id, nonce)))
+        return headers, signature_base(facts, SignatureParams(created, key_id, nonce))
 
     def _backoff(self, attempt: int) -> float:
         wait = min(self.settings.backoff_seconds * 2.0**attempt, self.settings.backoff_limit_seconds)

@@ -11,13 +11,13 @@ Every method is one transaction; `transaction` groups several.
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from countermark_client._database import Database
 from countermark_protocol.boxes import EMPTY_HEAD, Box, BoxState
 from countermark_protocol.errors import CountermarkError
 
@@ -49,6 +49,12 @@ CREATE TABLE IF NOT EXISTS deliveries (
 CREATE TABLE IF NOT EXISTS notices (
   position INTEGER PRIMARY KEY, idx INTEGER NOT NULL, time INTEGER NOT NULL, document BLOB NOT NULL,
   proof BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS receipts_ahead (
+  message BLOB PRIMARY KEY, stage TEXT NOT NULL, reason TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS known_roots (size INTEGER PRIMARY KEY, root BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS revocations (
+  key_id BLOB PRIMARY KEY, document BLOB NOT NULL, imported INTEGER NOT NULL, size INTEGER NOT NULL,
+  alarmed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 """
 _VERSION: Final = 1
 
@@ -184,6 +190,25 @@ class StoredDelivery:
     undelivered: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class StoredRevocation:
+    """A revocation that came by another path than the log.
+
+    Attributes:
+        key_id: the revoked key.
+        document: signed.
+        imported: ms since 1970, by this machine's clock.
+        size: of the newest checkpoint verified at that moment.
+        alarmed: whether its absence from the log was already reported.
+    """
+
+    key_id: bytes
+    document: bytes
+    imported: int
+    size: int
+    alarmed: bool
+
+
 _MESSAGE_COLUMNS: Final = (
     "payload, direction, conversation, document, idx, time, box, position, recipient, recipients, stanza, "
     "content, stage, reason, proof"
@@ -208,15 +233,11 @@ class Store:
 
     Raises:
         CountermarkError: ``store_version``: written by a later version of this software.
+        StorageError: ``storage_failed``: the file cannot be read or written. Every method may raise it.
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._db = sqlite3.connect(
-            str(path) if path is not None else ":memory:",
-            isolation_level=None,
-            check_same_thread=False,  # the client's own lock lets one thread in at a time
-            timeout=30.0,
-        )
+        self._db = Database(str(path) if path is not None else ":memory:")
         self._depth = 0
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
@@ -245,11 +266,10 @@ class Store:
         self._depth += 1
         try:
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        else:
             self._db.execute("COMMIT")
+        except BaseException:
+            self._db.roll_back()
+            raise
         finally:
             self._depth -= 1
 
@@ -271,6 +291,36 @@ class Store:
         """A single number; 0 if it was never set."""
         value = self.meta(name)
         return int(value) if value is not None else 0
+
+    # --- what was seen of the log ---
+
+    def known_root(self, size: int) -> bytes | None:
+        """The root that was verified for a size of the log, or None."""
+        row = self._db.execute("SELECT root FROM known_roots WHERE size = ?", (size,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def add_known_root(self, size: int, root: bytes) -> None:
+        """Remember the verified root of a size of the log."""
+        self._db.execute("INSERT OR IGNORE INTO known_roots VALUES (?, ?)", (size, root))
+
+    def revocations(self) -> list[StoredRevocation]:
+        """Revocations that came by another path than the log, oldest first."""
+        rows = self._db.execute(
+            "SELECT key_id, document, imported, size, alarmed FROM revocations ORDER BY imported, key_id"
+        )
+        return [StoredRevocation(r[0], r[1], r[2], r[3], alarmed=bool(r[4])) for r in rows]
+
+    def add_revocation(self, r: StoredRevocation) -> None:
+        """Remember a revocation; of the same key, one from an earlier size of the log keeps its size."""
+        self._db.execute(
+            "INSERT INTO revocations VALUES (?, ?, ?, ?, ?) ON CONFLICT (key_id) DO UPDATE SET "
+            "document = excluded.document, imported = excluded.imported, alarmed = excluded.alarmed",
+            (r.key_id, r.document, r.imported, r.size, r.alarmed),
+        )
+
+    def set_revocation_alarmed(self, key_id: bytes) -> None:
+        """An alarm was raised about a revocation."""
+        self._db.execute("UPDATE revocations SET alarmed = 1 WHERE key_id = ?", (key_id,))
 
     # --- directory ---
 
@@ -337,6 +387,19 @@ class Store:
             "DELETE FROM sent_ahead WHERE position = ? RETURNING idx, statement, previous", (position,)
         ).fetchone()
         return row
+
+    def add_receipt_ahead(self, message: bytes, stage: MessageStage, reason: str | None) -> None:
+        """Remember a receipt by another instance for a message that has not been read here yet."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO receipts_ahead VALUES (?, ?, ?)", (message, stage.value, reason)
+        )
+
+    def take_receipt_ahead(self, message: bytes) -> tuple[MessageStage, str | None] | None:
+        """(stage, reason) of a remembered receipt, which is then forgotten."""
+        row = self._db.execute(
+            "DELETE FROM receipts_ahead WHERE message = ? RETURNING stage, reason", (message,)
+        ).fetchone()
+        return None if row is None else (MessageStage(row[0]), row[1])
 
     # --- outbox ---
 
@@ -496,6 +559,13 @@ class Store:
         self._db.execute(
             "INSERT OR REPLACE INTO notices VALUES (?, ?, ?, ?, ?)", (position, index, time, document, proof)
         )
+
+    def notice(self, index: int) -> tuple[int, bytes] | None:
+        """(time, document) of the receipt or notice that is a certain log entry, if it is kept."""
+        row: tuple[int, bytes] | None = self._db.execute(
+            "SELECT time, document FROM notices WHERE idx = ?", (index,)
+        ).fetchone()
+        return row
 
     def notices(self, start: int = 0) -> list[tuple[int, int, int, bytes]]:
         """(position, index, time, document) of receipts and notices from a position on."""

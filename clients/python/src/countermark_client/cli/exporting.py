@@ -1,61 +1,67 @@
 """`countermark export`: one message with its proof, for somebody who has nothing but this file.
 
-The bundle holds the signed manifest, the sealed content with the two secrets that open this one message,
-the leaf with its inclusion proof under a checkpoint, and the directory statements up to that leaf. No
-private key of anybody is in it. Whoever holds the bundle can read this message: hand it on as its handling
-allows.
+The bundle has the shape that ``tests/vectors/verify_independently.py`` reads, with one difference: where that
+script is given the recipient's private key, a bundle that leaves its owner's hands holds only the two secrets
+that open this one message. Bytes are unpadded base64url, digests and salts lower-case hexadecimal::
 
-Bytes are unpadded base64url, digests hexadecimal, as everywhere (docs/spec/encoding.md)::
+    format      "countermark-bundle-1"
+    origin      name of the log
+    trust       payload hash of the founding
+    checkpoint  text
+    message     {document, content, inclusion}; of a sent message also {deliveries, recipients}
+    secrets     {content_key, opener}: what the stanza holds
+    recipient   of a received message: {address, stanza, row, at, delivery, box}
+    directory   [{subject, index, time, document, siblings}]: the log, the sender's authority, endpoint and keys,
+                the broker's keys, each proven under the directory head of the message's own leaf
+    absent      [{subject, siblings, record}]: that the sender's signing key is not revoked there
+    expected    the content
 
-    {"format": "countermark-bundle-1", "log": …,
-     "checkpoint": <text>,
-     "inclusion": {"index", "leaf", "path"},
-     "directory": [{"index", "leaf", "document"}, …],   entry 0, the trust file, first
-     "document": <signed manifest>,
-     "recipients": [{"salt", "endpoint", "sealing_key", "stanza"}, …],   those that the exporter knows
-     "ciphertext": …, "content_key": …, "opener": …,
-     "content": {…}}                                    what it opens to, for comparison
+Whoever holds the bundle can read this message, and no other: hand it on as its handling allows.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from countermark_client._io import Flow
+from countermark_client._keystore import INSTANCE
 from countermark_client._open import manifest_of
 from countermark_client._session import ProblemAnswer, Session, problem_error
 from countermark_client._store import Direction, StoredMessage
 from countermark_client._sync import Client
 from countermark_client.cli.common import NEW_FILE, Access, message_of, with_home, write_new
 from countermark_client.cli.output import Result, command
-from countermark_protocol.claims import Claims, Kind
-from countermark_protocol.documents import statement_hash
-from countermark_protocol.encoding import JsonObject, encode_base64url, encode_json, parse_json, parse_object
-from countermark_protocol.errors import NotFoundError, SealError
+from countermark_protocol.answers import OwnRecipient, parse_box_page
+from countermark_protocol.boxes import Box
+from countermark_protocol.checkpoint import parse_checkpoint, verify_checkpoint
+from countermark_protocol.claims import Kind
+from countermark_protocol.directory import Directory
+from countermark_protocol.documents import parse_document, statement_hash
+from countermark_protocol.encoding import JsonObject, encode_base64url, parse_object
+from countermark_protocol.errors import NotFoundError, ProofError, SealError
+from countermark_protocol.identifiers import authority_of
+from countermark_protocol.judging import judge_statement
+from countermark_protocol.leaf import Leaf, parse_leaf
+from countermark_protocol.manifest import Manifest
 from countermark_protocol.parts import join_parts
-from countermark_protocol.proof import Inclusion, parse_inclusion, recipient_to_json, verify_leaf
+from countermark_protocol.proof import parse_inclusion, path_to_json, recipient_to_json, verify_leaf
+from countermark_protocol.recipients import verify_recipient
 from countermark_protocol.sealing import ContentSecrets, MessageBinding, open_content, unwrap_secrets
+from countermark_protocol.statements import verify_statement
 from countermark_protocol.submission import parse_submission
 
 FORMAT: Final = "countermark-bundle-1"
 
 
-def _inclusion(session: Session, index: int, size: int) -> Flow[Inclusion]:
-    try:
-        response, _ = yield from session.call("GET", "/v1/log/inclusion", f"index={index}&size={size}")
-    except ProblemAnswer as answer:
-        raise problem_error(answer.problem) from None
-    members = parse_object(response.body, "inclusion proof")
-    Claims(members, "inclusion proof").integer("size", size, size)
-    members.pop("size")
-    return parse_inclusion(members, "inclusion proof")
+# --- what the profile holds ----------------------------------------------------------------------------
 
 
-def _sealed(client: Client, stored: StoredMessage) -> tuple[bytes, list[JsonObject]]:
-    """Ciphertext and known recipient rows of a message.
+def _ciphertext(client: Client, stored: StoredMessage) -> bytes:
+    """The sealed content of a message.
 
     Raises:
         NotFoundError: ``not_opened``: it was never read here.
@@ -63,15 +69,13 @@ def _sealed(client: Client, stored: StoredMessage) -> tuple[bytes, list[JsonObje
     if stored.direction is Direction.OUT:
         item = client.profile.store.outbox_item(stored.payload)
         if item is not None:
-            submission = parse_submission(item.body)
-            return submission.content, [recipient_to_json(r) for r in submission.rows]
-    elif stored.content is not None and stored.recipient is not None:
-        return stored.content, [parse_json(stored.recipient)]
-    raise NotFoundError("not_opened", "this profile holds no opened message of that hash")
+            return parse_submission(item.body).content
+    if stored.content is None or stored.stanza is None:
+        raise NotFoundError("not_opened", "this profile holds no opened message of that hash")
+    return stored.content
 
 
-def _secrets(client: Client, stored: StoredMessage) -> ContentSecrets:
-    manifest = manifest_of(stored)
+def _secrets(client: Client, stored: StoredMessage, manifest: Manifest) -> ContentSecrets:
     binding = MessageBinding(
         log=manifest.header.log,
         message_id=manifest.id,
@@ -88,43 +92,173 @@ def _secrets(client: Client, stored: StoredMessage) -> ContentSecrets:
     raise SealError("stanza_does_not_open", "no sealing key of this profile opens this message")
 
 
+# --- the directory as of the message's own leaf ---------------------------------------------------------
+
+
+def _directory_at(client: Client, index: int) -> tuple[Directory, dict[bytes, bytes]]:
+    """The directory after a leaf, and its statements' documents by their hash."""
+    directory, documents = Directory(), {}
+    for at, leaf, data in client.profile.store.directory():
+        if at > index:
+            break
+        document = verify_statement(directory, parse_document(data))
+        time = parse_leaf(leaf).time
+        directory.apply(judge_statement(directory, document, time), document, at, time)
+        documents[document.statement_hash] = data
+    return directory, documents
+
+
+def _directory_proofs(
+    client: Client, manifest: Manifest, document: bytes, leaf: Leaf, index: int
+) -> JsonObject:
+    """Members ``directory`` and ``absent``.
+
+    Raises:
+        ProofError: ``directory_behind``: this profile's directory is not the one of the message's leaf.
+    """
+    directory, documents = _directory_at(client, index)
+    if directory.head != leaf.dir_head:
+        raise ProofError(
+            "directory_behind", "the directory here is not that of the message's leaf: sync first"
+        )
+    sender = manifest.sender
+    subjects = (
+        "log",
+        f"authority/{authority_of(sender)}",
+        f"endpoint/{sender}",
+        f"keys/{sender}",
+        f"keys/{directory.log().broker}",
+    )
+    shown: list[JsonObject] = []
+    for subject in subjects:
+        held = directory.held(subject)
+        if held is not None:
+            shown.append(
+                {
+                    "subject": subject,
+                    "index": held.index,
+                    "time": held.time,
+                    "document": encode_base64url(documents[held.statement]),
+                    "siblings": [s.hex() for s in directory.prove(subject).siblings],
+                }
+            )
+    absent: list[JsonObject] = []
+    for signature in parse_document(document).signatures:
+        subject = f"revoked/{signature.key_id.hex()}"
+        proof = directory.prove(subject)
+        other = proof.record
+        absent.append(
+            {
+                "subject": subject,
+                "siblings": [s.hex() for s in proof.siblings],
+                "record": None
+                if other is None
+                else {
+                    "subject": other.subject,
+                    "index": other.index,
+                    "time": other.time,
+                    "statement": other.statement.hex(),
+                },
+            }
+        )
+    return {"directory": shown, "absent": absent}
+
+
+# --- one's own place among the recipients ---------------------------------------------------------------
+
+
+def _own_recipient(session: Session, stored: StoredMessage, manifest: Manifest) -> Flow[OwnRecipient]:
+    """One's own recipient row with its path, read again from the box.
+
+    Raises:
+        ProofError: the broker shows another entry, or a row that the manifest does not commit to.
+    """
+    endpoint = session.profile.endpoint
+    try:
+        response, _ = yield from session.call(
+            "GET",
+            f"/v1/boxes/{endpoint}/{stored.box}",
+            f"from={stored.position}&limit=1&wait=0",
+            signer=session.profile.keystore.signer(INSTANCE),
+        )
+    except ProblemAnswer as answer:
+        raise problem_error(answer.problem) from None
+    entries = parse_box_page(response.body).entries
+    if len(entries) != 1 or entries[0].document != stored.document or entries[0].recipient is None:
+        raise ProofError("wrong_entry", "the broker shows another entry at the message's position")
+    own = entries[0].recipient
+    if own.row.endpoint != endpoint:
+        raise ProofError("recipient_not_listed", "the answer lacks this endpoint's own recipient row")
+    verify_recipient(own.row, own.at, manifest.recipient_count, manifest.recipient_root)
+    return own
+
+
+def _received(client: Client, stored: StoredMessage, manifest: Manifest, proof: JsonObject) -> JsonObject:
+    own = client._run(_own_recipient(client._core.session, stored, manifest))  # noqa: SLF001  the same package
+    assert stored.box is not None
+    assert stored.position is not None
+    entry = client.profile.store.box_entry(Box(stored.box), stored.position)
+    assert entry is not None
+    _, _, head_before = entry
+    return {
+        "address": client.profile.endpoint,
+        "stanza": encode_base64url(stored.stanza or b""),
+        "row": recipient_to_json(own.row),
+        "at": path_to_json(own.at),
+        "delivery": proof["delivery"],
+        "box": {"count": stored.position, "head": head_before.hex()},
+    }
+
+
+# --- the bundle ----------------------------------------------------------------------------------------
+
+
 def make_bundle(client: Client, stored: StoredMessage) -> JsonObject:
     """Everything that proves and opens one message.
 
     Raises:
         NotFoundError: ``not_logged``: it waits in the outbox or was refused; ``not_opened``.
-        VerificationError: the broker's proof does not prove that it is in the log.
+        VerificationError: something does not prove that it is in the log.
     """
     if stored.index is None:
         raise NotFoundError("not_logged", "this message is not in the log: there is nothing to prove yet")
-    ciphertext, recipients = _sealed(client, stored)
-    secrets = _secrets(client, stored)
     manifest = manifest_of(stored)
+    ciphertext = _ciphertext(client, stored)
+    secrets = _secrets(client, stored, manifest)
     content = join_parts(open_content(ciphertext, secrets, manifest.content))
-    checkpoint = client.sync()
-    inclusion = client._run(  # noqa: SLF001  the same package
-        _inclusion(client._core.session, stored.index, checkpoint.size)  # noqa: SLF001
+    proof = parse_object(client.proof(stored.payload), "proof")
+    checkpoint = verify_checkpoint(
+        parse_checkpoint(proof["checkpoint"].encode("utf-8")),
+        client.profile.log,
+        client.directory.log_key_for(parse_checkpoint(proof["checkpoint"].encode("utf-8")).size).raw,
     )
-    if inclusion.index != stored.index:
-        raise NotFoundError("wrong_index", "the broker proved another entry than the one asked for")
-    verify_leaf(inclusion, checkpoint, int(Kind.MESSAGE), statement_hash(stored.document))
-    return {
-        "format": FORMAT,
-        "log": client.profile.log,
-        "checkpoint": checkpoint.raw.decode("utf-8"),
-        "inclusion": inclusion.to_json(),
-        "directory": [
-            {"index": index, "leaf": encode_base64url(leaf), "document": encode_base64url(document)}
-            for index, leaf, document in client.profile.store.directory()
-            if index <= stored.index
-        ],
+    inclusion = parse_inclusion(proof["inclusion"])
+    leaf = verify_leaf(inclusion, checkpoint, int(Kind.MESSAGE), statement_hash(stored.document))
+    message: JsonObject = {
         "document": encode_base64url(stored.document),
-        "recipients": recipients,
-        "ciphertext": encode_base64url(ciphertext),
-        "content_key": encode_base64url(secrets.content_key),
-        "opener": encode_base64url(secrets.opener),
-        "content": content,
+        "inclusion": proof["inclusion"],
+        "content": encode_base64url(ciphertext),
     }
+    bundle: JsonObject = {
+        "format": FORMAT,
+        "origin": client.profile.log,
+        "trust": client.profile.trust.document.payload_hash.hex(),
+        "checkpoint": proof["checkpoint"],
+        "message": message,
+        "secrets": {
+            "content_key": encode_base64url(secrets.content_key),
+            "opener": encode_base64url(secrets.opener),
+        },
+    }
+    if stored.direction is Direction.IN:
+        bundle["recipient"] = _received(client, stored, manifest, proof)
+    else:
+        item = client.profile.store.outbox_item(stored.payload)
+        assert item is not None
+        message["deliveries"] = proof["deliveries"]
+        message["recipients"] = [recipient_to_json(r) for r in parse_submission(item.body).rows]
+    bundle |= _directory_proofs(client, manifest, stored.document, leaf, stored.index)
+    return {**bundle, "expected": content}
 
 
 @click.command("export")
@@ -146,7 +280,7 @@ def export(message_hash: str, out: Path, access: Access) -> Result:
         if stored is None:
             raise NotFoundError("unknown_message", f"this profile holds no message {message.hex()}")
         bundle: dict[str, Any] = make_bundle(client, stored)
-    write_new(out, encode_json(bundle) + b"\n")
+    write_new(out, json.dumps(bundle, indent=1).encode() + b"\n")
     return Result(
         [f"written: {out}", "it opens this message to whoever holds it: hand it on as its handling allows"],
         file=str(out),

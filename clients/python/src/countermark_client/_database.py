@@ -1,0 +1,89 @@
+"""SQLite for the profile's store: its failures are ours, with a word on what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar
+
+from countermark_protocol.errors import CountermarkError
+
+
+class StorageError(CountermarkError):
+    """The profile's own store cannot be read or written: the disk is full or broken, or the file is damaged."""
+
+    hint: ClassVar[str] = (
+        "make room on the disk or restore the profile from its backup, then call again; what was logged is not lost"
+    )
+
+
+@contextlib.contextmanager
+def _mapped() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        # SQLite names tables and columns in its texts, never values.
+        raise StorageError("storage_failed", f"the profile's store does not work: {error}") from error
+
+
+class Rows:
+    """All rows of an answer, read at once, so that reading fails here and nowhere else."""
+
+    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """All of them."""
+        return iter(self._rows)
+
+    def fetchall(self) -> list[Any]:
+        """All of them."""
+        return self._rows
+
+    def fetchone(self) -> Any:
+        """The first, or None."""
+        return self._rows[0] if self._rows else None
+
+
+class Database:
+    """One connection; every failure is a `StorageError`.
+
+    Args:
+        path: of the file, or ``:memory:``.
+    """
+
+    def __init__(self, path: str) -> None:
+        with _mapped():
+            self._connection = sqlite3.connect(
+                path,
+                isolation_level=None,
+                check_same_thread=False,  # the client's own lock lets one thread in at a time
+                timeout=30.0,
+            )
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> Rows:
+        """Run one statement."""
+        with _mapped():
+            return Rows(self._connection.execute(sql, values).fetchall())
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for each row."""
+        with _mapped():
+            self._connection.executemany(sql, rows)
+
+    def executescript(self, sql: str) -> None:
+        """Run several statements."""
+        with _mapped():
+            self._connection.executescript(sql)
+
+    def roll_back(self) -> None:
+        """End a transaction without its changes; SQLite may have done so itself, as on a full disk."""
+        with contextlib.suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the file."""
+        with _mapped():
+            self._connection.close()

@@ -1,0 +1,186 @@
+"""`countermark export`: the bundle verifies under the independent script, and holds no private key."""
+
+import copy
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from countermark_client import testing
+from countermark_protocol.encoding import encode_base64url
+from support.cli import PASSPHRASE, cli_for
+
+POLICE, KAMPALA, MOMBASA = "ke.police.nairobi", "ug.police.kampala", "ke.customs.mombasa"
+SCRIPT = Path(__file__).parents[2] / "vectors" / "verify_independently.py"
+
+
+@pytest.fixture
+def world():
+    world = testing.world(POLICE, KAMPALA, MOMBASA)
+    world.revoke_instance(MOMBASA)  # something is revoked, so that absence is not the absence of everything
+    return world
+
+
+@pytest.fixture
+def cli(world, tmp_path):
+    for address in (POLICE, KAMPALA):
+        world.profile(address, folder=tmp_path / address).close()
+    return cli_for(world, tmp_path)
+
+
+def script():
+    """The independent script, opening with the secrets of a bundle where it would open with a private key."""
+    spec = importlib.util.spec_from_file_location("verify_independently", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def verify(bundle):
+    """Run the script over a received message's bundle; its stanza alone is not opened."""
+    check = script()
+    bundle = copy.deepcopy(bundle)
+    secrets = bundle.pop("secrets")
+    bundle["recipient"]["seed"] = ""
+    key, opener = check.b64(secrets["content_key"]), check.b64(secrets["opener"])
+
+    def open_message(_seed, _log, _fields, _recipient, _digests, _stanza, ciphertext, content):
+        check.need(check.H("ciphertext", ciphertext) == check.hex32(content["digest"]), "swapped content")
+        parts = check.read_parts(check.open_chunks(check.mac("content-key", key), ciphertext))
+        salts = [check.mac("part-salt", opener, check.u(i, 4)) for i in range(len(parts))]
+        hashed = [(n, check.H("part-value", s, d)) for s, (n, d) in zip(salts, parts, strict=True)]
+        check.need(check.commitment(hashed) == check.hex32(content["commitment"]), "another commitment")
+        return parts
+
+    check.open_message = open_message
+    check.private_key = lambda _seed: (None, check.hex32(bundle["recipient"]["row"]["sealing_key"]))
+    return check.check_bundle(bundle)
+
+
+def exchange(cli, count=3):
+    """Several messages, so that neither box nor tree begins with the one exported; the last one's hash."""
+    lines = "\n".join(json.dumps(testing.sample_notice(f"KE-{i}")) for i in range(count))
+    path = cli.file("n.jsonl", lines)
+    sent = cli.json("send", "lost-or-stolen-notice", "--to", KAMPALA, "--file", path, home=POLICE)
+    cli.run("inbox", "--accept", home=KAMPALA)
+    return sent["messages"][-1]["message"]
+
+
+def export(cli, digest, who, **kwargs):
+    out = cli.folder / f"{who}.json"
+    cli.run("export", digest[:12], "-o", out, home=who, **kwargs)
+    return json.loads(out.read_text())
+
+
+def test_a_recipients_bundle_verifies_from_the_fingerprint_to_the_content(cli, world):
+    bundle = export(cli, exchange(cli), KAMPALA)
+    assert verify(bundle) == bundle["expected"] == testing.sample_notice("KE-2")
+    assert bundle["recipient"]["box"]["count"] == 2
+    # Later changes of the directory do not matter: it is shown as it was at the message's own leaf.
+    world.suspend(POLICE)
+    cli.run("verify", home=KAMPALA)
+    (cli.folder / f"{KAMPALA}.json").unlink()
+    again = export(cli, json_hash(bundle), KAMPALA)
+    assert verify(again) == bundle["expected"]
+
+
+def json_hash(bundle):
+    """The message's hash, as the script computes it."""
+    check = script()
+    data = check.b64(bundle["message"]["document"])
+    return check.H("payload", data[5 : 5 + int.from_bytes(data[1:5], "big")]).hex()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("message", "inclusion", "index"),
+        ("message", "content"),
+        ("message", "document"),
+        ("recipient", "stanza"),
+        ("recipient", "row", "salt"),
+        ("recipient", "delivery", "tail", "position"),
+        ("recipient", "box", "head"),
+        ("secrets", "content_key"),
+        ("secrets", "opener"),
+        ("trust",),
+        ("checkpoint",),
+        ("absent", 0, "siblings", 0),
+        ("directory", 3, "siblings", 0),
+        ("directory", 2, "document"),
+        ("expected", "nationalCaseRef"),
+    ],
+)
+def test_a_bundle_with_one_thing_changed_does_not_verify(cli, path):
+    bundle = export(cli, exchange(cli, 2), KAMPALA)
+    verify(bundle)
+    *way, last = path
+    node = bundle
+    for step in way:
+        node = node[step]
+    node[last] = changed(node[last])
+    with pytest.raises(Exception) as caught:
+        verify(bundle)
+    assert type(caught.value).__name__ in {kind.__name__ for kind in script().BROKEN}
+
+
+def changed(value):
+    if isinstance(value, int):
+        return value + 1
+    middle = len(value) // 2
+    return value[:middle] + ("1" if value[middle] != "1" else "2") + value[middle + 1 :]
+
+
+@pytest.mark.parametrize("who", [POLICE, KAMPALA])
+def test_no_private_key_of_anybody_is_in_it(cli, world, who):
+    digest = exchange(cli)
+    text = json.dumps(export(cli, digest, who))
+    assert (cli.folder / f"{who}.json").stat().st_mode & 0o777 == 0o600
+    assert PASSPHRASE not in text
+    for address in (POLICE, KAMPALA):
+        for stored in world.keystore(address).stored:
+            assert stored.private.hex() not in text
+            assert encode_base64url(stored.private) not in text
+    cli.run("export", digest, "-o", cli.folder / f"{who}.json", home=who, code=2)
+
+
+def test_a_senders_bundle_shows_all_recipients_and_deliveries(cli):
+    digest = exchange(cli)
+    bundle = export(cli, digest, POLICE)
+    check = script()
+    assert json_hash(bundle) == digest
+    assert "recipient" not in bundle
+    rows = bundle["message"]["deliveries"]["rows"]
+    leaf = check.read_leaf(check.b64(bundle["message"]["inclusion"]["leaf"]))
+    assert (
+        check.tree_root([check.leaf_hash(d) for d in sorted(map(check.row_digest, rows))]) == leaf["delivery"]
+    )
+    assert [r["endpoint"] for r in bundle["message"]["recipients"]] == [KAMPALA]
+    assert bundle["expected"] == testing.sample_notice("KE-2")
+
+
+def test_what_is_not_in_the_log_or_not_read_is_not_exported(cli, world):
+    cli.run("whoami", home=POLICE)
+    world.transport.cut = ["before"]
+    path = cli.file("n.json", testing.sample_notice())
+    args = ("send", "lost-or-stolen-notice", "--to", KAMPALA, "--file", path)
+    [waiting] = cli.json(*args, home=POLICE, code=3)["kept_in_outbox"]
+    out = cli.folder / "b.json"
+    assert cli.json("export", waiting, "-o", out, home=POLICE, code=1)["error"]["code"] == "not_logged"
+    cli.run("flush", home=POLICE)
+    cli.run("verify", home=KAMPALA)
+    assert cli.json("export", waiting, "-o", out, home=KAMPALA, code=1)["error"]["code"] == "not_opened"
+    unknown = cli.json("export", "0" * 64, "-o", out, home=POLICE, code=1)["error"]
+    assert unknown["code"] == "unknown_message"
+    assert not out.exists()
+
+
+def test_a_broker_that_shows_another_entry_is_not_believed(cli, world):
+    digest = exchange(cli)
+    world.broker.intercept = lambda exchange, answer: (
+        (answer[0], answer[1], b'{"checkpoint":"","entries":[]}') if "/boxes/" in exchange.path else answer
+    )
+    out = cli.folder / "b.json"
+    assert "error" in cli.json("export", digest, "-o", out, home=KAMPALA, code=1)
+    assert not out.exists()
