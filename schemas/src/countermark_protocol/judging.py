@@ -159,8 +159,23 @@ def _check_mandate(directory: Directory, statement: DirectoryStatement) -> None:
         current = directory.log()
         if record.broker != current.broker:
             raise PolicyError("broker_address_fixed", f"the broker's address stays '{current.broker}'")
-    elif isinstance(record, KeysRecord) and record.address == directory.log().broker and record.reads:
+    elif isinstance(record, KeysRecord):
+        _check_keys(directory, record)
+
+
+def _check_keys(directory: Directory, record: KeysRecord) -> None:
+    if record.address == directory.log().broker and record.reads:
         raise PolicyError("broker_reads_nothing", "the broker is no recipient: expected 'reads' to be empty")
+    if record.previous_sealing is None:
+        return
+    held = directory.held(f"keys/{record.address}")
+    before = held.record if held is not None else None
+    known = (before.sealing, before.previous_sealing) if isinstance(before, KeysRecord) else ()
+    if record.previous_sealing not in known:
+        # Else a "predecessor" could be a second sealing key that nobody rotated away from.
+        raise PolicyError(
+            "not_a_predecessor", "'previous_sealing' must be a sealing key of the record that this one replaces"
+        )
 
 
 def _check_new_keys(directory: Directory, subject: str, new: list[PublicKey]) -> None:

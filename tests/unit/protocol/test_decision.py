@@ -439,6 +439,15 @@ def test_rotation_with_overlap(world):
     world.put(world.compose(), time=until)
 
 
+def test_a_predecessor_is_a_key_of_the_record_before(world):
+    agency, stranger = world.agencies[KAMPALA], SealingKey(seed("never rotated"))
+    record = replace(
+        world.held(f"keys/{KAMPALA}"), previous_sealing=stranger.public_key, previous_until=NOW + 1000
+    )
+    statement = world.directory_statement(Kind.KEYS, KAMPALA, record, [agency.administrator])
+    world.refuse(statement, PolicyError, "not_a_predecessor")
+
+
 def test_a_revoked_sealing_key(world):
     agency = world.agencies[KAMPALA]
     key = agency.sealing.public_key.key_id

@@ -14,7 +14,6 @@ import contextlib
 import functools
 import inspect
 import json
-import sqlite3
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -198,11 +197,6 @@ def command(function: F) -> F:
             result = function(*args, **kwargs)
         except CountermarkError as error:
             _fail(error)
-        except sqlite3.Error as error:
-            _fail(
-                CountermarkError("store", f"the profile's store does not work: {error}"),
-                "is the disk full, or is the folder on a drive that is read-only or shared?",
-            )
         except OSError as error:
             name = f"{error.filename}: " if error.filename else ""
             _fail(
