@@ -92,7 +92,7 @@ def init(
 ) -> Result:
     """Make the broker's keys, its settings and the draft of the founding.
 
-    Every governor signs the draft (`countermark governor sign`); then run `found`.
+    Every governor signs the draft (`countermark document sign FILE --key KEYFILE`); then run `found`.
     """
     check_environment(os.environ)
     name, address = parse_origin(origin, "--origin"), parse_address(broker_address, "--broker-address")
@@ -130,7 +130,7 @@ def init(
             f"founding draft: {home / DRAFT}",
             f"fingerprint:    {mark}",
             (
-                "next: every governor signs the draft with `countermark governor sign`, then run "
+                "next: every governor signs the draft with `countermark document sign FILE --key KEYFILE`, then run "
                 f"`countermark-broker found --home {home} --founding FILE`"
             ),
             f"keep {home / ADMINISTRATOR_KEYS} elsewhere once the log is founded",
