@@ -174,7 +174,8 @@ def _check_keys(directory: Directory, record: KeysRecord) -> None:
     if record.previous_sealing not in known:
         # Else a "predecessor" could be a second sealing key that nobody rotated away from.
         raise PolicyError(
-            "not_a_predecessor", "'previous_sealing' must be a sealing key of the record that this one replaces"
+            "not_a_predecessor",
+            "'previous_sealing' must be a sealing key of the record that this one replaces",
         )
 
 
