@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from countermark_client._async import AsyncClient, AsyncReceived
 from countermark_client._compose import default_handling
-from countermark_client._database import StorageError
 from countermark_client._keystore import (
     ADMINISTRATOR,
     AUTHORITY,
@@ -41,6 +40,7 @@ from countermark_client._settings import Settings
 from countermark_client._store import Direction, MessageStage, OutboxItem, OutboxState
 from countermark_client._sync import Client, Received
 from countermark_client._trust import TrustFile, read_trust_file
+from countermark_client.errors import StorageError
 
 __all__ = [
     "ADMINISTRATOR",

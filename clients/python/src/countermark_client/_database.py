@@ -5,17 +5,9 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-from countermark_protocol.errors import CountermarkError
-
-
-class StorageError(CountermarkError):
-    """The profile's own store cannot be read or written: the disk is full or broken, or the file is damaged."""
-
-    hint: ClassVar[str] = (
-        "make room on the disk or restore the profile from its backup, then call again; what was logged is not lost"
-    )
+from countermark_client.errors import StorageError
 
 
 @contextlib.contextmanager
