@@ -371,3 +371,28 @@ def publish(file: Path, broker: str | None, trust: Path | None, access: Access) 
         subject=claims["subject"],
         index=index,
     )
+
+
+@document.command("import")
+@click.argument("file", type=FILE)
+@with_home
+@command
+def import_revocation(file: Path, access: Access) -> Result:
+    """Honour FILE, a signed revocation that came by another path than the log: by mail, on paper, by hand.
+
+    From now on this profile seals nothing to the revoked key, and marks as doubtful what it signs. If the log
+    does not show the revocation within a minute of reading it, an alarm is raised; `document publish` posts it.
+
+    Examples:
+      countermark document import revoked.draft
+    """
+    data = finish_gathering(file.read_bytes())
+    with access.client() as client:
+        client.import_revocation(data)
+        alarms = client.alarms
+    claims = read_gathering(data).document.claims
+    return Result(
+        [f"honoured: {claims['subject']}", *(f"alarm: {alarm}" for alarm in alarms)],
+        subject=claims["subject"],
+        alarms=list(alarms),
+    )
