@@ -86,18 +86,18 @@ def decide(state: LogState, statement: Statement, time: int) -> Decision:
             "wrong_log", f"this statement was made for log '{header.log}', this log is '{state.origin}'"
         )
     if isinstance(statement, MessageStatement):
-        _authenticate(state, statement.document, statement.manifest.sender)
+        authenticate(state.directory, statement.document, statement.manifest.sender)
         _check_seen(state, header)
         return _decide_message(state, statement, time)
     if isinstance(statement, ReceiptStatement):
-        _authenticate(state, statement.document, statement.receipt.author)
+        authenticate(state.directory, statement.document, statement.receipt.author)
         _check_seen(state, header)
         return _decide_receipt(state, statement)
     if isinstance(statement, UndeliveredStatement):
         broker = state.directory.log().broker
         if statement.notice.author != broker:
             raise SignatureError("wrong_signer", f"only the broker, {broker}, states what stayed undelivered")
-        _authenticate(state, statement.document, broker)
+        authenticate(state.directory, statement.document, broker)
         _check_seen(state, header)
         return _decide_undelivered(state, statement, time)
     change = judge_statement(state.directory, statement.document, time)
@@ -128,10 +128,21 @@ def signer_of(document: Document) -> KeyId:
     return key_id
 
 
-def _authenticate(state: LogState, document: Document, address: Address) -> None:
+def authenticate(directory: Directory, document: Document, address: Address) -> None:
+    """Check that a message, receipt or notice is signed by one current instance key of its author.
+
+    Args:
+        directory: as it stands before the statement's leaf.
+        document: all its signatures verified.
+        address: the author that its payload names.
+
+    Raises:
+        SignatureError: ``wrong_signer`` or ``revoked_key``, or as `signer_of`.
+        PolicyError: as `signer_of`.
+    """
     key_id = signer_of(document)
-    if state.directory.instance(address, key_id) is None:
-        revoked = state.directory.revocation(key_id) is not None
+    if directory.instance(address, key_id) is None:
+        revoked = directory.revocation(key_id) is not None
         raise SignatureError(
             "revoked_key" if revoked else "wrong_signer",
             f"key {key_id.hex()} {'is revoked' if revoked else 'is not a current instance key'} of {address}: "

@@ -19,7 +19,7 @@ from countermark_broker.store.reading import EntryRecord, read_entry
 from countermark_broker.store.writing import NOTHING, Enclosed
 from countermark_protocol.answers import Accepted
 from countermark_protocol.claims import DIRECTORY_KINDS, Kind
-from countermark_protocol.decision import signer_of
+from countermark_protocol.decision import authenticate
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import Document, UnverifiedDocument, parse_document
 from countermark_protocol.encoding import malformed
@@ -180,16 +180,14 @@ async def _answer_refusal(node: Node, statement: Statement, author: Address | No
 async def _decide_provisionally(node: Node, statement: Statement, author: Address | None) -> None:
     """Keep strangers away from the lock. What passes here is decided again under it."""
     if isinstance(statement, MessageStatement | ReceiptStatement) and author is not None:
-        key_id = signer_of(statement.document)
-        if node.holder.current.instance(author, key_id) is None:
-            directory = await node.newest_directory()
-            if directory.instance(author, key_id) is None:
-                revoked = directory.revocation(key_id) is not None
-                raise SignatureError(
-                    "revoked_key" if revoked else "wrong_signer",
-                    f"key {key_id.hex()} {'is revoked' if revoked else 'is not a current instance key'} of "
-                    f"{author}: sign the same payload with a current one",
-                )
+        directory = node.holder.current
+        try:
+            authenticate(directory, statement.document, author)
+        except SignatureError:
+            # Another node may have logged the author's keys a moment ago.
+            if (newest := await node.newest_directory()) is directory:
+                raise
+            authenticate(newest, statement.document, author)
     elif isinstance(statement, DirectoryChange):
         judge_statement(await node.newest_directory(), statement.document, node.clock.now_ms())
 
