@@ -44,7 +44,8 @@ def _bytes(value: Any, what: str) -> bytes:
     return parse_base64url(value, what, limit=_MAX_TEXT)
 
 
-def _checkpoint(value: Any, what: str) -> bytes:
+def parse_checkpoint_text(value: Any, what: str) -> bytes:
+    """The text of a checkpoint as a member of an answer; its bytes."""
     if not isinstance(value, str) or len(value) > 1024 * 1024:
         malformed("bad_member", f"{what}: expected the text of a checkpoint")
     return value.encode("utf-8")
@@ -112,9 +113,14 @@ def _release(value: Any) -> Release:
 
 def parse_accepted(data: bytes) -> Accepted:
     """Parse the answer to an accepted statement."""
-    claims = Claims(parse_object(data, "answer"), "answer")
+    return parse_accepted_members(parse_object(data, "answer"))
+
+
+def parse_accepted_members(value: Any) -> Accepted:
+    """As `parse_accepted`, of a JSON value."""
+    claims = Claims(value, "answer")
     out = Accepted(
-        checkpoint=claims.parsed("checkpoint", _checkpoint),
+        checkpoint=claims.parsed("checkpoint", parse_checkpoint_text),
         inclusion=claims.parsed("inclusion", parse_inclusion),
         deliveries=claims.optional("deliveries", parse_all_deliveries),
         document=claims.optional("document", _bytes),
@@ -224,7 +230,7 @@ def parse_box_page(data: bytes) -> BoxPage:
     """Parse a page of a box."""
     claims = Claims(parse_object(data, "box page"), "box page")
     page = BoxPage(
-        checkpoint=claims.parsed("checkpoint", _checkpoint),
+        checkpoint=claims.parsed("checkpoint", parse_checkpoint_text),
         entries=tuple(_box_entry(v) for v in claims.items("entries", 0, MAX_PAGE)),
         account=claims.optional("account", _bytes),
     )
@@ -296,7 +302,7 @@ def parse_directory_page(data: bytes) -> DirectoryPage:
     """Parse a page of the directory."""
     claims = Claims(parse_object(data, "directory page"), "directory page")
     page = DirectoryPage(
-        checkpoint=claims.parsed("checkpoint", _checkpoint),
+        checkpoint=claims.parsed("checkpoint", parse_checkpoint_text),
         statements=tuple(_logged(v) for v in claims.items("statements", 0, MAX_PAGE)),
         complete=claims.boolean("complete"),
         last=claims.parsed("last", parse_inclusion),
@@ -344,7 +350,12 @@ class Problem:
 
 def parse_problem(data: bytes) -> Problem:
     """Parse a problem document; members that are not ours are ignored (RFC 9457 §3.2)."""
-    claims = Claims(parse_object(data, "problem"), "problem")
+    return parse_problem_members(parse_object(data, "problem"))
+
+
+def parse_problem_members(value: Any) -> Problem:
+    """As `parse_problem`, of a JSON value."""
+    claims = Claims(value, "problem")
     facts = claims.raw("facts") if claims.has("facts") else {}
     return Problem(
         status=claims.integer("status", 100, 599),

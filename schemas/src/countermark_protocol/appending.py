@@ -7,9 +7,10 @@ Source: docs/spec/log.md §6.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from countermark_protocol.boxes import Box, Row, Tail, delivery_root, make_row
+from countermark_protocol.boxes import Box, BoxState, Row, Tail, delivery_root, extend_box
 from countermark_protocol.decision import Decision, decide
 from countermark_protocol.documents import Document
 from countermark_protocol.identifiers import Address
@@ -77,7 +78,7 @@ def append_statement(state: LogState, statement: Statement, time: int, secret: b
     if decision.directory is not None:
         head = state.directory.head_with(decision.directory, document, index, time)
         count += 1
-    placed = tuple(_place(state, secret, owner, box, index, document) for owner, box in decision.deliveries)
+    placed, boxes = place(state, decision.deliveries, secret, document.statement_hash)
     leaf = Leaf(
         kind=int(header_of(statement).kind),
         time=time,
@@ -87,27 +88,59 @@ def append_statement(state: LogState, statement: Statement, time: int, secret: b
         delivery=delivery_root([p.row for p in placed]),
     )
     # Nothing below can fail: from here on the statement is part of the state.
-    if decision.directory is not None:
-        state.directory.apply(decision.directory, document, index, time)
-    for p in placed:
-        key = p.row.endpoint, p.row.box
-        state.boxes[key] = state.boxes[key].after(index, document.statement_hash)
-    for message in decision.messages:
-        if message.index == index:
-            state.ids[message.sender, message.id] = message.payload_hash
-            state.parties[message.conversation] = (
-                state.parties[message.conversation] | {message.sender} | set(message.deliveries)
-            )
-        state.messages[message.payload_hash] = message
-    state.entries[document.payload_hash] = index
+    apply_decision(state, document, decision, boxes, time)
     state.frontier = state.frontier.append(leaf_hash(leaf.encode()))
     state.time = time
     return Entry(index, leaf, document, secret, placed, decision)
 
 
-def _place(
-    state: LogState, secret: bytes, owner: Address, box: Box, index: int, document: Document
-) -> Placed:
-    before = state.boxes[owner, box]
-    row, tail = make_row(secret, owner, box, before, index, document.statement_hash)
-    return Placed(row, tail, before.after(index, document.statement_hash).head)
+def place(
+    state: LogState, deliveries: Iterable[tuple[Address, Box]], secret: bytes, statement: bytes
+) -> tuple[tuple[Placed, ...], dict[tuple[Address, Box], BoxState]]:
+    """The rows of the next entry, and the boxes as they are with it; changes nothing.
+
+    Args:
+        state: before it.
+        deliveries: the boxes it is put into, no box twice.
+        secret: of the entry, 32 bytes.
+        statement: hash of the signed document, 32 bytes.
+    """
+    placed: list[Placed] = []
+    boxes: dict[tuple[Address, Box], BoxState] = {}
+    for owner, box in deliveries:
+        row, tail, after = extend_box(secret, owner, box, state.boxes[owner, box], state.size, statement)
+        placed.append(Placed(row, tail, after.head))
+        boxes[owner, box] = after
+    return tuple(placed), boxes
+
+
+def apply_decision(
+    state: LogState,
+    document: Document,
+    decision: Decision,
+    boxes: Mapping[tuple[Address, Box], BoxState],
+    time: int,
+) -> None:
+    """Make of the state what the next entry makes of it, but for the tree and its time.
+
+    Args:
+        state: changed.
+        document: of the entry.
+        decision: what it does.
+        boxes: from `place`.
+        time: of its leaf, ms since 1970.
+    """
+    index = state.size
+    if decision.directory is not None:
+        state.directory.apply(decision.directory, document, index, time)
+    state.boxes.update(boxes)
+    for message in decision.messages:
+        if message.index == index:
+            state.ids[message.sender, message.id] = message.payload_hash
+            state.parties[message.conversation] = state.parties[message.conversation].union(
+                (message.sender,), message.deliveries
+            )
+        state.messages[message.payload_hash] = message
+    if decision.purged is not None:
+        state.purges[decision.purged.payload_hash] = index
+    state.entries[document.payload_hash] = index

@@ -66,8 +66,7 @@ class Tail:
 
     def digest(self, index: int, statement: bytes) -> bytes:
         """What the row holds of it, 32 bytes."""
-        head = box_head(self.previous, index, statement)
-        return labelled_hash("tail", self.salt, self.position.to_bytes(8, "big"), head)
+        return _tail_digest(self.salt, self.position, box_head(self.previous, index, statement))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +110,10 @@ def box_head(previous: bytes, index: int, statement: bytes) -> bytes:
     return labelled_hash("box-head", previous, index.to_bytes(8, "big"), statement)
 
 
+def _tail_digest(salt: bytes, position: int, head: bytes) -> bytes:
+    return labelled_hash("tail", salt, position.to_bytes(8, "big"), head)
+
+
 def make_row(
     secret: bytes, endpoint: Address, box: Box, state: BoxState, index: int, statement: bytes
 ) -> tuple[Row, Tail]:
@@ -124,16 +127,26 @@ def make_row(
         index: of the entry in the log.
         statement: hash of the entry's signed document, 32 bytes.
     """
-    whose = endpoint.encode(), box.encode()
-    tail = Tail(labelled_hmac("tail-salt", secret, *whose), state.count, state.head)
-    return Row(labelled_hmac("row-salt", secret, *whose), endpoint, box, tail.digest(index, statement)), tail
+    row, tail, _ = extend_box(secret, endpoint, box, state, index, statement)
+    return row, tail
+
+
+def extend_box(
+    secret: bytes, endpoint: Address, box: Box, state: BoxState, index: int, statement: bytes
+) -> tuple[Row, Tail, BoxState]:
+    """As `make_row`, together with the state of the box after the entry: its head is hashed once for all three."""
+    whose, which = endpoint.encode(), box.encode()
+    after = state.after(index, statement)
+    tail = Tail(labelled_hmac("tail-salt", secret, whose, which), state.count, state.head)
+    digest = _tail_digest(tail.salt, tail.position, after.head)
+    return Row(labelled_hmac("row-salt", secret, whose, which), endpoint, box, digest), tail, after
 
 
 def delivery_root(rows: Sequence[Row]) -> bytes:
     """The leaf's ``delivery``: RFC 6962 root over the ordered row hashes, zeros if there are none."""
     if not rows:
         return NO_DELIVERY
-    return root_of([leaf_hash(d) for d in sorted(row.digest() for row in rows)])
+    return root_of([leaf_hash(d) for d in sorted([row.digest() for row in rows])])
 
 
 def row_path(rows: Sequence[Row], row: Row) -> RowPath:

@@ -5,16 +5,17 @@ Source: docs/spec/documents.md §5.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
+from functools import cache
 from typing import Any, Final, NoReturn, TypeVar
 
-from countermark_protocol.encoding import JsonObject, encode_hex, malformed, parse_digest
+from countermark_protocol.encoding import DIGEST_BYTES, JsonObject, encode_hex, malformed, parse_hex
 from countermark_protocol.identifiers import Origin, parse_origin
 
 T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
 
 #: Latest time that can be stated: 9999-12-31, in ms since 1970.
 MAX_TIME: Final = 253_402_300_799_999
@@ -97,6 +98,8 @@ class Claims:
     All failures are `MalformedError`, naming member, what was expected, and the form of what came.
     """
 
+    __slots__ = ("_members", "_read", "_what")
+
     def __init__(self, value: Any, what: str) -> None:
         if not isinstance(value, dict):
             malformed("not_an_object", f"{what} must be a JSON object, got {form_of(value)}")
@@ -110,10 +113,15 @@ class Claims:
 
     def raw(self, name: str) -> Any:
         """The member as parsed; it must be present."""
-        if name not in self._members:
-            malformed("missing_member", f"{self._what} lacks the member '{name}'")
+        try:
+            value = self._members[name]
+        except KeyError:
+            self._missing(name)
         self._read.add(name)
-        return self._members[name]
+        return value
+
+    def _missing(self, name: str) -> NoReturn:
+        malformed("missing_member", f"{self._what} lacks the member '{name}'")
 
     def bad(self, name: str, expected: str) -> NoReturn:
         """Refuse a member: expected X, got the form of what came."""
@@ -125,11 +133,16 @@ class Claims:
 
     def parsed(self, name: str, parse: Callable[[Any, str], T]) -> T:
         """The member through a `parse_*` function of (value, what)."""
-        return parse(self.raw(name), f"'{name}' of {self._what}")
+        try:
+            value = self._members[name]
+        except KeyError:
+            self._missing(name)
+        self._read.add(name)
+        return parse(value, f"'{name}' of {self._what}")
 
     def optional(self, name: str, parse: Callable[[Any, str], T]) -> T | None:
         """As `parsed`, or None where the member is absent."""
-        return self.parsed(name, parse) if self.has(name) else None
+        return self.parsed(name, parse) if name in self._members else None
 
     def text(self, name: str, limit: int = 200) -> str:
         """A non-empty string of at most `limit` characters without control characters."""
@@ -140,10 +153,14 @@ class Claims:
 
     def integer(self, name: str, least: int = 0, most: int = 2**53 - 1) -> int:
         """An integer within bounds (a boolean is none)."""
-        value = self.raw(name)
+        try:
+            value = self._members[name]
+        except KeyError:
+            self._missing(name)
+        self._read.add(name)
         if type(value) is not int or not least <= value <= most:
             self.bad(name, f"an integer from {least} to {most}")
-        return int(value)
+        return value
 
     def time(self, name: str) -> int:
         """A time in ms since 1970."""
@@ -158,23 +175,23 @@ class Claims:
         value = self.raw(name)
         if type(value) is not bool:
             self.bad(name, "true or false")
-        return bool(value)
+        return value
 
     def digest(self, name: str) -> bytes:
         """A 32-byte digest in lower-case hexadecimal."""
-        return self.parsed(name, parse_digest)
+        return parse_hex(self.raw(name), DIGEST_BYTES, f"'{name}' of {self._what}")
 
     def optional_digest(self, name: str) -> bytes | None:
         """As `digest`, or None where absent."""
         return self.digest(name) if self.has(name) else None
 
-    def choice(self, name: str, choices: Callable[[str], T]) -> T:
+    def choice(self, name: str, choices: type[E]) -> E:
         """A member of a closed list, given as a `StrEnum` class."""
         value = self.raw(name)
-        if isinstance(value, str):
-            with contextlib.suppress(ValueError):
-                return choices(value)
-        self.bad(name, f"one of the codes of {getattr(choices, '__name__', 'the list')}")
+        found: E | None = codes_of(choices).get(value) if isinstance(value, str) else None
+        if found is None:
+            self.bad(name, f"one of the codes of {choices.__name__}")
+        return found
 
     def items(self, name: str, least: int, most: int) -> list[Any]:
         """An array with a bounded number of elements."""
@@ -185,16 +202,24 @@ class Claims:
 
     def list_of(self, name: str, parse: Callable[[Any, str], T], least: int, most: int) -> tuple[T, ...]:
         """An array each of whose elements goes through `parse`, none twice."""
-        values = tuple(parse(v, f"'{name}' of {self._what}") for v in self.items(name, least, most))
+        what = f"'{name}' of {self._what}"
+        values = tuple([parse(v, what) for v in self.items(name, least, most)])
         if len(set(values)) != len(values):
             self.bad(name, "an array without repetitions")
         return values
 
     def done(self) -> None:
         """Refuse members that were not read."""
-        unknown = sorted(set(self._members) - self._read)
-        if unknown:
+        # Only members can have been read, so as many are the same ones.
+        if len(self._read) != len(self._members):
+            unknown = sorted(set(self._members) - self._read)
             malformed("unknown_member", f"{self._what} has the unknown member {unknown[0][:64]!r}")
+
+
+@cache
+def codes_of(choices: type[E]) -> Mapping[str, E]:
+    """The members of a `StrEnum` by their codes; to ask this is several times cheaper than to call the class."""
+    return {member.value: member for member in choices}
 
 
 def form_of(value: Any) -> str:

@@ -14,9 +14,11 @@ Source: docs/spec/log.md §6.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from countermark_protocol.boxes import Box
 from countermark_protocol.claims import Header
+from countermark_protocol.deciding_acts import check_disclosure, check_look_up, check_purge
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import Document, Purpose
 from countermark_protocol.errors import (
@@ -36,10 +38,15 @@ from countermark_protocol.recipients import RecipientRow
 from countermark_protocol.records import DirectoryStatement, GroupRecord, State
 from countermark_protocol.state import Delivery, DeliveryStage, LogState, MessageState
 from countermark_protocol.statements import (
+    Act,
+    DirectoryChange,
+    DisclosureStatement,
+    LookUpStatement,
     MessageStatement,
     ReceiptStatement,
     Statement,
     UndeliveredStatement,
+    act_of,
     header_of,
 )
 from countermark_protocol.types import TYPES
@@ -53,16 +60,21 @@ class Decision:
         deliveries: the boxes it is put into, no box twice.
         messages: states of messages it makes or changes.
         directory: the directory change, if it is one.
+        purged: the message whose stanzas and content go, if it is a purge.
     """
 
     deliveries: tuple[tuple[Address, Box], ...]
     messages: tuple[MessageState, ...] = ()
     directory: DirectoryStatement | None = None
+    purged: MessageState | None = None
+
+
+_URGENT: Final = frozenset({Urgency.URGENT, Urgency.FLASH})
 
 
 def box_for(urgency: Urgency) -> Box:
     """The box a message of this urgency goes to."""
-    return Box.URGENT if urgency in {Urgency.URGENT, Urgency.FLASH} else Box.ROUTINE
+    return Box.URGENT if urgency in _URGENT else Box.ROUTINE
 
 
 def decide(state: LogState, statement: Statement, time: int) -> Decision:
@@ -100,9 +112,14 @@ def decide(state: LogState, statement: Statement, time: int) -> Decision:
         authenticate(state.directory, statement.document, broker)
         _check_seen(state, header)
         return _decide_undelivered(state, statement, time)
-    change = judge_statement(state.directory, statement.document, time)
+    if isinstance(statement, DirectoryChange):
+        change = judge_statement(state.directory, statement.document, time)
+        _check_seen(state, header)
+        return Decision(deliveries=(), directory=change)
+    author = act_of(statement).author
+    authenticate(state.directory, statement.document, author)
     _check_seen(state, header)
-    return Decision(deliveries=(), directory=change)
+    return _decide_act(state, statement, author, time)
 
 
 def signer_of(document: Document) -> KeyId:
@@ -112,20 +129,18 @@ def signer_of(document: Document) -> KeyId:
         SignatureError: more or other signatures than that.
         PolicyError: signatures of a reserved purpose.
     """
+    signers = document.signers
+    if len(signers) == 1 and signers[0][0] is Purpose.SIGN:
+        return signers[0][1]
     for purpose in (Purpose.RELEASE, Purpose.BEHALF):
         if document.keys_for(purpose):
             name = purpose.name.lower()
             raise PolicyError(
                 f"reserved_{name}", f"signatures of purpose '{name}' are reserved for a later version"
             )
-    if len(document.signers) != 1:
-        raise SignatureError(
-            "too_many_signatures", f"expected exactly one signature, got {len(document.signers)}"
-        )
-    purpose, key_id = document.signers[0]
-    if purpose is not Purpose.SIGN:
-        raise SignatureError("wrong_signer", "expected a signature of purpose 'sign'")
-    return key_id
+    if len(signers) != 1:
+        raise SignatureError("too_many_signatures", f"expected exactly one signature, got {len(signers)}")
+    raise SignatureError("wrong_signer", "expected a signature of purpose 'sign'")
 
 
 def authenticate(directory: Directory, document: Document, address: Address) -> None:
@@ -177,26 +192,9 @@ def _decide_message(state: LogState, statement: MessageStatement, time: int) -> 
     check_type(m)
     parties = _check_conversation(state, m)
     if m.supersedes is not None:
-        old = state.messages[m.supersedes]
-        if old is None or old.sender != m.sender:
-            raise PolicyError(
-                "supersedes_not_own", "a message supersedes only a logged message of the same sender"
-            )
-        if old.exercise != m.exercise:
-            # Else a drill could hide a real message from whoever reads only the newest version.
-            raise PolicyError(
-                "exercise_mismatch", "an exercise supersedes only exercises, a real message only real ones"
-            )
+        check_superseded(m, state.messages[m.supersedes])
     check_group(state.directory, m, statement.rows)
-    facts = PolicyFacts(
-        sender=m.sender,
-        type=m.type,
-        recipients=m.recipient_count,
-        classification=m.handling.classification,
-        exercise=m.exercise,
-        replied_to=_replied_to(state, m),
-        parties=parties,
-    )
+    facts = facts_of(m, _replied_to(state, m), parties)
     policy = state.directory.policy()
     for row in statement.rows:
         check_recipient(state.directory, m, row, time)
@@ -213,8 +211,44 @@ def _decide_message(state: LogState, statement: MessageStatement, time: int) -> 
         expires_at=m.expires_at,
         deliveries={row.endpoint: Delivery(DeliveryStage.OPEN, state.size) for row in statement.rows},
     )
-    deliveries = (*((row.endpoint, box) for row in statement.rows), (m.sender, Box.SENT))
-    return Decision(deliveries=deliveries, messages=(message,))
+    deliveries = [(row.endpoint, box) for row in statement.rows]
+    return Decision(deliveries=(*deliveries, (m.sender, Box.SENT)), messages=(message,))
+
+
+def facts_of(m: Manifest, replied_to: Address | None, parties: frozenset[Address]) -> PolicyFacts:
+    """What the policy looks at of a message.
+
+    Args:
+        m: its manifest.
+        replied_to: sender of the message that it replies to, if it does.
+        parties: to its conversation.
+    """
+    return PolicyFacts(
+        sender=m.sender,
+        type=m.type,
+        recipients=m.recipient_count,
+        classification=m.handling.classification,
+        exercise=m.exercise,
+        replied_to=replied_to,
+        parties=parties,
+    )
+
+
+def check_superseded(m: Manifest, old: MessageState | None) -> None:
+    """Check a message against the one that it supersedes.
+
+    Raises:
+        PolicyError: ``supersedes_not_own`` or ``exercise_mismatch``.
+    """
+    if old is None or old.sender != m.sender:
+        raise PolicyError(
+            "supersedes_not_own", "a message supersedes only a logged message of the same sender"
+        )
+    if old.exercise != m.exercise:
+        # Else a drill could hide a real message from whoever reads only the newest version.
+        raise PolicyError(
+            "exercise_mismatch", "an exercise supersedes only exercises, a real message only real ones"
+        )
 
 
 def check_times(m: Manifest, time: int) -> None:
@@ -350,6 +384,18 @@ def check_recipient(
             f"the message is not releasable to {authority_of(row.endpoint)}",
             recipient=row.endpoint,
         )
+
+
+def _decide_act(state: LogState, statement: Act, author: Address, time: int) -> Decision:
+    if isinstance(statement, LookUpStatement):
+        check_look_up(state, statement.look_up, time)
+    elif isinstance(statement, DisclosureStatement):
+        check_disclosure(state, statement.disclosure)
+    else:
+        message = check_purge(state, statement, time)
+        told = ((message.sender, Box.NOTICES),) if author != message.sender else ()
+        return Decision(deliveries=(*told, (author, Box.SENT)), purged=message)
+    return Decision(deliveries=((author, Box.SENT),))
 
 
 # --- receipts and notices ----------------------------------------------------------------------------

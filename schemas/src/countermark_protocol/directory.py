@@ -78,6 +78,10 @@ class Directory:
         self._keys: dict[KeyId, PublicKey] = {}
         self._trie = Trie()
         self._count = 0
+        #: What `stands` and `_standing` have found of the newest state; every statement of an endpoint asks for
+        #: the same few. Replaced, never emptied: who began to look before `apply` must not add to it after.
+        self._known_standing: dict[str, bool] = {}
+        self._standing_records: dict[str, Record] = {}
 
     # --- fold ---
 
@@ -136,6 +140,8 @@ class Directory:
             subjects = self._subjects_of_key.setdefault(key.key_id, [])
             if statement.subject not in subjects:
                 subjects.append(statement.subject)
+        self._known_standing = {}
+        self._standing_records = {}
 
     def _threshold_demanded(self, statement: DirectoryStatement, document: Document) -> int:
         # Judging demanded exactly as many signatures as the threshold was, so their number is the threshold.
@@ -149,10 +155,16 @@ class Directory:
 
     def held(self, subject: str, at: int | None = None) -> Held | None:
         """The newest record of `subject` as of `at`, standing or not."""
-        for held in reversed(self._history.get(subject, ())):
-            if at is None or held.index <= at:
-                return held
-        return None
+        history = self._history.get(subject)
+        if not history:
+            return None
+        if at is None:
+            return history[-1]
+        return next((held for held in reversed(history) if held.index <= at), None)
+
+    def history(self, subject: str) -> tuple[Held, ...]:
+        """All records that `subject` ever had, the oldest first."""
+        return tuple(self._history.get(subject, ()))
 
     def held_by_statement(self, subject: str, statement: bytes) -> Held | None:
         """The record that a certain statement set for `subject`, if it ever did."""
@@ -177,8 +189,7 @@ class Directory:
 
     def policy(self, at: int | None = None) -> Policy:
         """The policy table that stands; without one nothing is allowed."""
-        record = self._record("policy", Policy, at)
-        return record if record is not None and self.stands("policy", at) else Policy(())
+        return self._standing("policy", Policy, at) or Policy(())
 
     def authority(self, code: AuthorityCode, at: int | None = None) -> AuthorityRecord | None:
         """The authority's record, if it stands."""
@@ -201,8 +212,17 @@ class Directory:
         return self._record(f"revoked/{key_id.hex()}", RevocationRecord, at)
 
     def _standing(self, subject: str, kind: type[R], at: int | None) -> R | None:
-        record = self._record(subject, kind, at)
-        return record if record is not None and self.stands(subject, at) else None
+        if at is not None:
+            record = self._record(subject, kind, at)
+            return record if record is not None and self._stands(subject, at) else None
+        known = self._standing_records
+        found = known.get(subject)
+        if found is None:
+            held = self.held(subject)
+            if held is None or not self.stands(subject):
+                return None
+            found = known[subject] = held.record
+        return found if isinstance(found, kind) else None
 
     def subjects(self, prefix: str) -> Iterator[str]:
         """Subjects that begin with `prefix`, in the order they first appeared."""
@@ -216,6 +236,15 @@ class Directory:
         It is while it is active, the record above it stands, and it keeps its threshold without signatures
         by keys whose date of compromise is not after its leaf time.
         """
+        if at is not None:
+            return self._stands(subject, at)
+        known = self._known_standing
+        stands = known.get(subject)
+        if stands is None:
+            stands = known[subject] = self._stands(subject, None)
+        return stands
+
+    def _stands(self, subject: str, at: int | None) -> bool:
         held = self.held(subject, at)
         if held is None:
             return False
@@ -259,7 +288,10 @@ class Directory:
         record = self.keys(address, at)
         if record is None or self.revocation(key_id, at) is not None:
             return None
-        return next((k for k in record.signing if k.key.key_id == key_id), None)
+        for instance in record.signing:
+            if instance.key.key_id == key_id:
+                return instance
+        return None
 
     def endpoint_of_key(self, key_id: KeyId, at: int | None = None) -> Address | None:
         """The endpoint for which a key counts as an instance key as of `at`."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from countermark_protocol.encoding import (
@@ -55,7 +56,7 @@ class Purpose(IntEnum):
     BEHALF = 5
 
 
-_PURPOSES: Final = frozenset(int(p) for p in Purpose)
+_PURPOSES: Final = {int(p): p for p in Purpose}
 _TYP: Final = {p: f"countermark/1/{p.name.lower()}" for p in Purpose}
 
 
@@ -143,8 +144,14 @@ def signing_input(payload: bytes, algorithm: Algorithm, key_id: bytes, purpose: 
 
     The header is exactly ``{"alg":…,"kid":…,"typ":…}`` in this order, without white space.
     """
+    return f"{_protected(algorithm, key_id, purpose)}.{encode_base64url(payload)}".encode("ascii")
+
+
+@lru_cache(maxsize=4096)
+def _protected(algorithm: Algorithm, key_id: bytes, purpose: Purpose) -> str:
+    # One for each key and purpose, whatever is signed.
     header = f'{{"alg":"{ALGORITHM_NAMES[algorithm]}","kid":"{key_id.hex()}","typ":"{_TYP[purpose]}"}}'
-    return f"{encode_base64url(header.encode('ascii'))}.{encode_base64url(payload)}".encode("ascii")
+    return encode_base64url(header.encode("ascii"))
 
 
 def encode_document(payload: bytes, signatures: Iterable[Signature]) -> bytes:
@@ -209,13 +216,14 @@ def parse_gathering(data: bytes) -> UnverifiedDocument:
         if algorithm not in SIGNATURE_ALGORITHMS:
             malformed("unknown_algorithm", f"algorithm {int(algorithm)} makes no signatures")
         key_id = KeyId(reader.fixed(32, "key id"))
-        purpose = reader.uint(1, "purpose")
-        if purpose not in _PURPOSES:
-            malformed("unknown_purpose", f"signature purpose {purpose} is not on the closed list")
+        number = reader.uint(1, "purpose")
+        purpose = _PURPOSES.get(number)
+        if purpose is None:
+            malformed("unknown_purpose", f"signature purpose {number} is not on the closed list")
         raw = reader.sized(2, MAX_SIGNATURE_BYTES, "signature")
         if signatures and not signatures[-1].key_id < key_id:
             malformed("signature_order", "signatures must be ordered by key id, no key twice")
-        signatures.append(Signature(key_id, algorithm, Purpose(purpose), raw))
+        signatures.append(Signature(key_id, algorithm, purpose, raw))
     reader.end()
     return UnverifiedDocument(data, payload, parse_object(payload), tuple(signatures))
 
@@ -241,7 +249,7 @@ def verify_document(unverified: UnverifiedDocument, resolve: Callable[[KeyId], P
         data=unverified.data,
         payload=unverified.payload,
         claims=unverified.claims,
-        signers=tuple((s.purpose, s.key_id) for s in unverified.signatures),
+        signers=tuple([(s.purpose, s.key_id) for s in unverified.signatures]),
         payload_hash=unverified.payload_hash,
         statement_hash=statement_hash(unverified.data),
     )

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
-from countermark_protocol.claims import Claims
+from countermark_protocol.claims import Claims, codes_of
 from countermark_protocol.encoding import JsonObject, malformed
 from countermark_protocol.identifiers import AuthorityCode, parse_authority_code
 
@@ -26,7 +26,10 @@ class Classification(StrEnum):
     @property
     def level(self) -> int:
         """0 for the lowest."""
-        return list(Classification).index(self)
+        return _LEVELS[self]
+
+
+_LEVELS: Final = {classification: level for level, classification in enumerate(Classification)}
 
 
 class Tlp(StrEnum):
@@ -99,9 +102,10 @@ class Handling:
 
 
 def _code(value: Any, what: str) -> HandlingCode:
-    if not isinstance(value, str) or value not in set(HandlingCode):
+    code: HandlingCode | None = codes_of(HandlingCode).get(value) if isinstance(value, str) else None
+    if code is None:
         malformed("bad_member", f"{what}: expected handling codes H0 to H3")
-    return HandlingCode(value)
+    return code
 
 
 def parse_handling(value: Any, what: str = "handling") -> Handling:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 import uuid
 from enum import StrEnum
-from typing import Any, NewType
+from functools import lru_cache
+from typing import Any, Final, NewType
 
 from countermark_protocol.encoding import malformed
 
@@ -55,7 +56,13 @@ _ADDRESS_RE = re.compile(rf"({_CODE})\.([a-z]+)\.({_NAME})\Z")
 _GROUP_RE = re.compile(rf"({_CODE})/({_NAME})\Z")
 _ORIGIN_RE = re.compile(r"[a-z0-9][a-z0-9.-]{0,98}(?:/[a-z0-9][a-z0-9.-]{0,48}){0,3}\Z")
 _UUID7_RE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
-_ROLES = frozenset(Role)
+_ROLES: Final = {role.value: role for role in Role}
+
+#: The few names of a network come again with every message, so whether one is well formed is kept. Only short
+#: ones are: nobody can fill memory with what they make up.
+_KEPT: Final = 4096
+#: No address or origin is longer.
+_MAX_LENGTH: Final = 256
 
 
 def parse_authority_code(text: Any, what: str = "authority") -> AuthorityCode:
@@ -67,20 +74,27 @@ def parse_authority_code(text: Any, what: str = "authority") -> AuthorityCode:
 
 def parse_address(text: Any, what: str = "address") -> Address:
     """Parse an endpoint's address; its role must be one of `Role`."""
-    match = _ADDRESS_RE.match(text) if isinstance(text, str) else None
-    if not match or match[2] not in _ROLES:
+    if not isinstance(text, str) or len(text) > _MAX_LENGTH or not _is_address(text):
         malformed("not_an_address", f"{what} must be <authority>.<role>.<name>, e.g. 'ke.police.nairobi'")
-    return Address(match[0])
+    return Address(text)
 
 
+@lru_cache(maxsize=_KEPT)
+def _is_address(text: str) -> bool:
+    match = _ADDRESS_RE.match(text)
+    return match is not None and match[2] in _ROLES
+
+
+@lru_cache(maxsize=_KEPT)
 def authority_of(address: str) -> AuthorityCode:
     """The code of the authority that vouches for `address` (already parsed)."""
     return AuthorityCode(address.split(".", 1)[0])
 
 
+@lru_cache(maxsize=_KEPT)
 def role_of(address: str) -> Role:
     """The role in `address` (already parsed)."""
-    return Role(address.split(".", 2)[1])
+    return _ROLES[address.split(".", 2)[1]]
 
 
 def parse_group_name(text: Any, what: str = "group") -> GroupName:
@@ -116,6 +130,11 @@ def make_message_id(milliseconds: int, random: bytes) -> MessageId:
 
 def parse_origin(text: Any, what: str = "log") -> Origin:
     """Parse a log's origin: a schema-less URL in lower case (C2SP tlog-checkpoint)."""
-    if not isinstance(text, str) or not _ORIGIN_RE.match(text):
+    if not isinstance(text, str) or len(text) > _MAX_LENGTH or not _is_origin(text):
         malformed("not_an_origin", f"{what} must be a log's name such as 'log.example.org/countermark/1'")
     return Origin(text)
+
+
+@lru_cache(maxsize=_KEPT)
+def _is_origin(text: str) -> bool:
+    return _ORIGIN_RE.match(text) is not None

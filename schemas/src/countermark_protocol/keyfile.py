@@ -35,6 +35,8 @@ SALT_BYTES: Final = 16
 NONCE_BYTES: Final = 12
 MAX_KEYS: Final = 256
 _KDF: Final = {"name": "argon2id", "memory_kib": 65536, "passes": 3, "lanes": 4}
+#: The key derivation as it stands in headers that bind it.
+KDF_JSON: Final = encode_json(_KDF)
 _BY_NAME: Final = {name: algorithm for algorithm, name in ALGORITHM_NAMES.items()}
 
 
@@ -62,8 +64,13 @@ def _derive(passphrase: str, salt: bytes) -> bytes:
     return kdf.derive(passphrase.encode("utf-8"))
 
 
+def derive_key(passphrase: str, salt: bytes) -> bytes:
+    """32 bytes by Argon2id with the fixed parameters, for files sealed under a passphrase (sealed_file.py)."""
+    return _derive(passphrase, salt)
+
+
 def _header(salt: bytes, nonce: bytes) -> bytes:
-    return labelled_bytes("key-file", FORMAT.encode(), encode_json(_KDF), salt, nonce)
+    return labelled_bytes("key-file", FORMAT.encode(), KDF_JSON, salt, nonce)
 
 
 def encode_key_file(keys: tuple[StoredKey, ...], passphrase: str, salt: bytes, nonce: bytes) -> bytes:

@@ -51,6 +51,7 @@ ALGORITHM_NAMES: Final = {
     Algorithm.XWING: "ML-KEM-768+X25519",
 }
 _BY_NAME: Final = {name: algorithm for algorithm, name in ALGORITHM_NAMES.items()}
+_BY_NUMBER: Final = {int(algorithm): algorithm for algorithm in Algorithm}
 _RESERVED_NAMES: Final = frozenset({"ML-DSA-65", "ML-DSA-44", "ML-KEM-1024+P-384"})
 _RESERVED_NUMBERS: Final = frozenset({3, 17, 32})
 
@@ -85,14 +86,14 @@ def parse_algorithm(number: int) -> Algorithm:
         UncheckableError: reserved, but not supported by this version.
         MalformedError: not on the list at all.
     """
-    try:
-        return Algorithm(number)
-    except ValueError:
+    algorithm = _BY_NUMBER.get(number)
+    if algorithm is None:
         if number in _RESERVED_NUMBERS:
             raise UncheckableError(
                 "algorithm_reserved", f"algorithm {number} is reserved and not supported by this version"
-            ) from None
+            )
         malformed("unknown_algorithm", f"algorithm {number} is not on the closed list of docs/spec/keys.md")
+    return algorithm
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from countermark_protocol.claims import DIRECTORY_KINDS, MAX_TIME, Kind
-from countermark_protocol.encoding import Reader, Writer, malformed
+from countermark_protocol.encoding import Reader, malformed
 from countermark_protocol.errors import InconsistentLogError, UncheckableError
 
 LEAF_VERSION: Final = 1
 LEAF_BYTES: Final = 115
+_VERSION: Final = LEAF_VERSION.to_bytes(1, "big")
 #: Kinds with this bit may be ignored by who does not know them.
 IGNORABLE_KIND: Final = 0x8000
 NO_DELIVERY: Final = bytes(32)
@@ -43,16 +44,20 @@ class Leaf:
 
     def encode(self) -> bytes:
         """The 115 bytes."""
-        return (
-            Writer()
-            .uint(LEAF_VERSION, 1)
-            .uint(self.kind, 2)
-            .uint(self.time, 8)
-            .uint(self.dir_count, 8)
-            .fixed(self.dir_head, 32)
-            .fixed(self.statement, 32)
-            .fixed(self.delivery, 32)
-            .done()
+        for value in (self.dir_head, self.statement, self.delivery):
+            if len(value) != 32:
+                msg = f"expected 32 bytes, got {len(value)}"
+                raise ValueError(msg)
+        return b"".join(
+            (
+                _VERSION,
+                self.kind.to_bytes(2, "big"),
+                self.time.to_bytes(8, "big"),
+                self.dir_count.to_bytes(8, "big"),
+                self.dir_head,
+                self.statement,
+                self.delivery,
+            )
         )
 
 

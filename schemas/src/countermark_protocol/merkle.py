@@ -80,7 +80,8 @@ def root_of(leaf_hashes: Sequence[bytes]) -> bytes:
     Source: RFC 6962 §2.1.
     """
     for element in leaf_hashes:
-        _check_hash(element, "each leaf hash")
+        if len(element) != DIGEST_BYTES:
+            _check_hash(element, "each leaf hash")
     level = list(leaf_hashes)
     while len(level) > 1:
         level = _parents(level)
@@ -147,7 +148,8 @@ class Frontier:
                 f"a frontier of size {self.size} has {self.size.bit_count()} hashes, got {len(self.hashes)}",
             )
         for element in self.hashes:
-            _check_hash(element, "each hash of a frontier")
+            if len(element) != DIGEST_BYTES:
+                _check_hash(element, "each hash of a frontier")
 
     def append(self, leaf_hash: bytes) -> Frontier:
         """The frontier with one more leaf, already hashed by `leaf_hash` (see `extend`)."""
@@ -219,6 +221,10 @@ def inclusion_path(get: SubtreeSource, index: int, size: int) -> list[bytes]:
 
     Source: RFC 6962 §2.1.1 (PATH), as a loop.
     """
+    return _inclusion_path(lambda begin, end: _range_root(get, begin, end), index, size)
+
+
+def _inclusion_path(range_root: Callable[[int, int], bytes], index: int, size: int) -> list[bytes]:
     _check_size(size, "tree size")
     if not 0 <= index < size:
         msg = f"expected an index below the tree size {size}, got {index}"
@@ -228,13 +234,33 @@ def inclusion_path(get: SubtreeSource, index: int, size: int) -> list[bytes]:
     while end - begin > 1:
         middle = begin + _split(end - begin)
         if index < middle:
-            path.append(_range_root(get, middle, end))
+            path.append(range_root(middle, end))
             end = middle
         else:
-            path.append(_range_root(get, begin, middle))
+            path.append(range_root(begin, middle))
             begin = middle
     path.reverse()
     return path
+
+
+def inclusion_paths(get: SubtreeSource, indexes: Iterable[int], size: int) -> dict[int, tuple[bytes, ...]]:
+    """As `inclusion_path` for several leaves of one tree, by index; what their paths share is hashed once.
+
+    Raises:
+        ValueError: as `inclusion_path`.
+    """
+    known: dict[tuple[int, int], bytes] = {}
+
+    def range_root(begin: int, end: int) -> bytes:
+        root = known.get((begin, end))
+        if root is None:
+            root = known[begin, end] = _range_root(get, begin, end)
+        return root
+
+    out: dict[int, tuple[bytes, ...]] = {}
+    for index in indexes:
+        out[index] = tuple(_inclusion_path(range_root, index, size))
+    return out
 
 
 def consistency_path(get: SubtreeSource, old: int, new: int) -> list[bytes]:

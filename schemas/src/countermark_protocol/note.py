@@ -100,7 +100,8 @@ class UnverifiedNote:
     signatures: tuple[NoteSignature, ...]
 
 
-def _is_key_name(name: str) -> bool:
+def is_key_name(name: str) -> bool:
+    """Whether a text can be the name of a key: not empty, no Unicode space, no ``+``."""
     return bool(name) and not _NOT_IN_NAME.search(name) and not any(c.isspace() for c in name)
 
 
@@ -125,20 +126,37 @@ def parse_note(data: bytes) -> UnverifiedNote:
     text, gap, block = whole.rpartition("\n\n")
     if not gap or not block.endswith("\n"):
         malformed("note_unsigned", "note does not end with an empty line and signature lines")
-    lines = block[:-1].split("\n")
+    return UnverifiedNote(f"{text}\n".encode(), parse_signature_lines(block))
+
+
+def parse_signature_lines(block: str) -> tuple[NoteSignature, ...]:
+    """Parse signature lines, each with its newline; at least one.
+
+    Raises:
+        MalformedError: ``note_signature_count``: more than 100; ``bad_signature_line``, ``bad_key_name``,
+            ``not_base64``: one is not a signature line.
+
+    Source: C2SP signed-note, "Format".
+    """
+    lines = block.removesuffix("\n").split("\n")
     if len(lines) > MAX_NOTE_SIGNATURES:
         malformed(
             "note_signature_count",
             f"expected at most {MAX_NOTE_SIGNATURES} signatures on a note, got {len(lines)}",
         )
-    return UnverifiedNote(f"{text}\n".encode(), tuple(_parse_signature_line(line) for line in lines))
+    return tuple(_parse_signature_line(line) for line in lines)
+
+
+def encode_signature_line(signature: NoteSignature) -> str:
+    """Encode one signature line with its newline."""
+    return f"{_SIGNATURE_PREFIX}{signature.name} {encode_base64(signature.key_id + signature.signature)}\n"
 
 
 def _parse_signature_line(line: str) -> NoteSignature:
     if not line.startswith(_SIGNATURE_PREFIX):
         malformed("bad_signature_line", "signature lines of a note begin with an em dash and a space")
     name, _, encoded = line.removeprefix(_SIGNATURE_PREFIX).partition(" ")
-    if not _is_key_name(name):
+    if not is_key_name(name):
         malformed("bad_key_name", "the key name in a signature line is empty or holds a space or '+'")
     value = parse_base64(encoded, "signature line")
     if len(value) <= KEY_ID_BYTES:
@@ -156,10 +174,7 @@ def encode_note(note: UnverifiedNote) -> bytes:
         MalformedError: it would not be a note; see `parse_note`.
         ValueError: it would be another note: the text lacks its final newline, or a key id is not 4 bytes.
     """
-    lines = [
-        f"{_SIGNATURE_PREFIX}{s.name} {encode_base64(s.key_id + s.signature)}\n".encode()
-        for s in note.signatures
-    ]
+    lines = [encode_signature_line(s).encode() for s in note.signatures]
     data = b"".join((note.text, b"\n", *lines))
     if parse_note(data) != note:
         msg = "the note's text must end with a newline, and its key ids have 4 bytes"
@@ -196,7 +211,7 @@ class NoteKey:
     public_key: PublicKey
 
     def __post_init__(self) -> None:
-        if not _is_key_name(self.name):
+        if not is_key_name(self.name):
             malformed("bad_key_name", "the name of a note key must not be empty or hold a space or '+'")
         if self.public_key.algorithm is not Algorithm.ED25519:
             msg = "expected an Ed25519 key"
@@ -212,10 +227,61 @@ class NoteKey:
         return signature.name == self.name and signature.key_id == self.key_id
 
 
+@dataclass(frozen=True, slots=True)
+class VkeyParts:
+    """What a verifier key says, of whatever signature type; neither key nor key id is checked.
+
+    Attributes:
+        name: of the key, in its form.
+        key_id: as claimed, 4 bytes.
+        signature_type: 0 to 255; says what `public_key` is.
+        public_key: raw, any size.
+    """
+
+    name: str
+    key_id: bytes
+    signature_type: int
+    public_key: bytes
+
+    def check_key_id(self) -> None:
+        """Check that the key id is that of name, type and public key.
+
+        Raises:
+            MalformedError: ``bad_vkey``.
+        """
+        if self.key_id != note_key_id(self.name, self.signature_type, self.public_key):
+            malformed("bad_vkey", "the key id in the verifier key is not that of its name and public key")
+
+
+def format_vkey(name: str, signature_type: int, public_key: bytes) -> str:
+    """Write a verifier key: name + key id + base64(type ‖ public key). Source: C2SP signed-note."""
+    key_id = note_key_id(name, signature_type, public_key)
+    return f"{name}+{key_id.hex()}+{encode_base64(bytes([signature_type]) + public_key)}"
+
+
+def parse_vkey_parts(text: Any) -> VkeyParts:
+    """Parse the form of a verifier key of any signature type.
+
+    Raises:
+        MalformedError: ``bad_vkey``, ``bad_key_name``, ``not_hex``, ``not_base64``.
+
+    Source: C2SP signed-note, "Verifier keys".
+    """
+    if not isinstance(text, str) or text.count("+") < 2:
+        malformed("bad_vkey", "expected a verifier key: <name>+<key id>+<base64 of type and public key>")
+    name, key_id, encoded = text.split("+", 2)
+    if not is_key_name(name):
+        malformed("bad_key_name", "the name in a verifier key is empty or holds a space")
+    claimed = parse_hex(key_id, KEY_ID_BYTES, "key id in a verifier key")
+    material = parse_base64(encoded, "verifier key")
+    if not material:
+        malformed("bad_vkey", "the verifier key holds no public key")
+    return VkeyParts(name, claimed, material[0], material[1:])
+
+
 def encode_vkey(key: NoteKey) -> str:
-    """Encode a verifier key: name + key id + base64(type ‖ public key). Source: C2SP signed-note."""
-    material = bytes([ED25519_NOTE_TYPE]) + key.public_key.raw
-    return f"{key.name}+{key.key_id.hex()}+{encode_base64(material)}"
+    """Encode the verifier key (vkey) of an Ed25519 note key. Source: C2SP signed-note."""
+    return format_vkey(key.name, ED25519_NOTE_TYPE, key.public_key.raw)
 
 
 def parse_vkey(text: Any) -> NoteKey:
@@ -227,20 +293,13 @@ def parse_vkey(text: Any) -> NoteKey:
 
     Source: C2SP signed-note, "Verifier keys".
     """
-    if not isinstance(text, str) or text.count("+") < 2:
-        malformed("bad_vkey", "expected a verifier key: <name>+<key id>+<base64 of type and public key>")
-    name, key_id, encoded = text.split("+", 2)
-    if not _is_key_name(name):
-        malformed("bad_key_name", "the name in a verifier key is empty or holds a space")
-    claimed = parse_hex(key_id, KEY_ID_BYTES, "key id in a verifier key")
-    material = parse_base64(encoded, "verifier key")
-    if not material:
-        malformed("bad_vkey", "the verifier key holds no public key")
-    if material[0] != ED25519_NOTE_TYPE:
-        raise UncheckableError("note_key_type", f"expected signature type 1 (Ed25519), got {material[0]}")
-    key = NoteKey(name, parse_public_key(Algorithm.ED25519, material[1:]))
-    if key.key_id != claimed:
-        malformed("bad_vkey", "the key id in the verifier key is not that of its name and public key")
+    parts = parse_vkey_parts(text)
+    if parts.signature_type != ED25519_NOTE_TYPE:
+        raise UncheckableError(
+            "note_key_type", f"expected signature type 1 (Ed25519), got {parts.signature_type}"
+        )
+    key = NoteKey(parts.name, parse_public_key(Algorithm.ED25519, parts.public_key))
+    parts.check_key_id()
     return key
 
 

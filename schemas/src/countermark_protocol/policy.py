@@ -149,21 +149,26 @@ class PolicyFacts:
 
 
 def _matches(rule: Rule, facts: PolicyFacts, recipient: Address) -> bool:
-    related = {
-        Relation.ANY: True,
-        Relation.OWN_AUTHORITY: authority_of(facts.sender) == authority_of(recipient),
-        Relation.SENDER_OF_IN_REPLY_TO: facts.replied_to == recipient,
-        Relation.PARTY_TO_CONVERSATION: recipient in facts.parties,
-    }[rule.relation]
+    # What rules out most rules comes first.
     return (
-        related
-        and facts.type in rule.types
+        facts.type in rule.types
         and rule.sender.covers(facts.sender)
         and rule.recipient.covers(recipient)
+        and _related(rule.relation, facts, recipient)
         and facts.recipients <= rule.most_recipients
         and facts.classification.level <= rule.ceiling.level
         and (Traffic.EXERCISE if facts.exercise else Traffic.REAL) in rule.traffic
     )
+
+
+def _related(relation: Relation, facts: PolicyFacts, recipient: Address) -> bool:
+    if relation is Relation.ANY:
+        return True
+    if relation is Relation.OWN_AUTHORITY:
+        return authority_of(facts.sender) == authority_of(recipient)
+    if relation is Relation.SENDER_OF_IN_REPLY_TO:
+        return facts.replied_to == recipient
+    return recipient in facts.parties
 
 
 def allowing_rule(policy: Policy, facts: PolicyFacts, recipient: Address) -> Rule:

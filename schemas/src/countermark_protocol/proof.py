@@ -59,7 +59,7 @@ class Inclusion:
         return {
             "index": self.index,
             "leaf": encode_base64url(self.leaf),
-            "path": [encode_hex(h) for h in self.path],
+            "path": list(map(encode_hex, self.path)),
         }
 
 

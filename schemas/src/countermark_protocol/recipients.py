@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 from countermark_protocol.boxes import RowPath
@@ -67,7 +66,7 @@ def recipients_root(rows: Sequence[RecipientRow]) -> bytes:
             (``recipient_twice``).
     """
     digests = [row.digest() for row in rows]
-    if any(a >= b for a, b in pairwise(digests)):
+    if digests != sorted(set(digests)):
         malformed("rows_order", "recipient rows must be ordered by row hash")
     if len({row.endpoint for row in rows}) != len(rows):
         malformed("recipient_twice", "recipient rows name an endpoint twice")

@@ -24,8 +24,19 @@ from countermark_protocol.identifiers import (
     parse_address,
     parse_authority_code,
     parse_group_name,
+    role_of,
 )
 from countermark_protocol.keys import Algorithm, PublicKey, parse_key_json
+from countermark_protocol.mandates import (
+    MAX_AUDITORS,
+    MAX_WITNESSES,
+    Oversight,
+    Term,
+    Witness,
+    parse_oversight,
+    parse_term,
+    parse_witness,
+)
 from countermark_protocol.policy import Policy, parse_policy
 
 MAX_KEYS: Final = 32
@@ -105,6 +116,9 @@ class LogRecord:
         broker_administrator: who certifies the node keys.
         undelivered_grace: ms after expiry until a message without ``delivered`` gets its notice.
         reset_delay: ms until a sealing key set after a reset is used.
+        witnesses: who may cosign checkpoints.
+        witness_quorum: how many of them make a checkpoint *witnessed*; 0 exactly while there are none.
+        auditors: oversight auditors, none twice.
     """
 
     log_key: PublicKey
@@ -113,15 +127,20 @@ class LogRecord:
     broker_administrator: KeySet
     undelivered_grace: int
     reset_delay: int
+    witnesses: tuple[Witness, ...] = ()
+    witness_quorum: int = 0
+    auditors: tuple[Oversight, ...] = ()
 
     def to_json(self) -> JsonObject:
         """The record."""
+        quorum = {"witness_quorum": self.witness_quorum} if self.witnesses else {}
         return {
             "log_key": self.log_key.to_json(),
             "governors": self.governors.to_json(),
             "broker": {"address": self.broker, "administrator": self.broker_administrator.to_json()},
-            "witnesses": [],
-            "auditors": [],
+            "witnesses": [w.to_json() for w in self.witnesses],
+            **quorum,
+            "auditors": [a.to_json() for a in self.auditors],
             "undelivered_grace_ms": self.undelivered_grace,
             "reset_delay_ms": self.reset_delay,
         }
@@ -164,16 +183,25 @@ class EndpointRecord:
         name: for people.
         administrator: certifies its keys.
         state: suspended ones neither send nor receive.
+        audits: term in which it audits all endpoints of its authority; None unless its role is ``auditor``.
     """
 
     address: Address
     name: str
     administrator: KeySet
     state: State
+    audits: Term | None = None
 
     def to_json(self) -> JsonObject:
         """The record."""
-        return {"name": self.name, "administrator": self.administrator.to_json(), "state": self.state.value}
+        out: JsonObject = {
+            "name": self.name,
+            "administrator": self.administrator.to_json(),
+            "state": self.state.value,
+        }
+        if self.audits is not None:
+            out["audits"] = self.audits.to_json()
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,11 +311,6 @@ def keys_in(record: Record) -> tuple[PublicKey, ...]:
 # --- parsing -----------------------------------------------------------------------------------------
 
 
-def _empty(claims: Claims, name: str) -> None:
-    if claims.raw(name) != []:
-        claims.bad(name, "[]: not supported by this version")
-
-
 def _broker(value: Any, what: str) -> tuple[Address, KeySet]:
     claims = Claims(value, what)
     address = claims.parsed("address", parse_address)
@@ -303,8 +326,13 @@ def _log(claims: Claims, _name: str) -> LogRecord:
     if log_key.algorithm is not Algorithm.ED25519:
         claims.bad("log_key", "an Ed25519 key (C2SP tlog-checkpoint)")
     broker, administrator = claims.parsed("broker", _broker)
-    _empty(claims, "witnesses")
-    _empty(claims, "auditors")
+    witnesses = claims.list_of("witnesses", parse_witness, 0, MAX_WITNESSES)
+    vkeys = [vkey for witness in witnesses for vkey in witness.vkeys]
+    if len(set(vkeys)) != len(vkeys):
+        claims.bad("witnesses", "no key of two witnesses, nor twice of one")
+    auditors = claims.list_of("auditors", parse_oversight, 0, MAX_AUDITORS)
+    if len({auditor.address for auditor in auditors}) != len(auditors):
+        claims.bad("auditors", "every auditor once")
     return LogRecord(
         log_key=log_key,
         governors=claims.parsed("governors", parse_key_set),
@@ -312,6 +340,9 @@ def _log(claims: Claims, _name: str) -> LogRecord:
         broker_administrator=administrator,
         undelivered_grace=claims.integer("undelivered_grace_ms", 0, 7 * 86_400_000),
         reset_delay=claims.integer("reset_delay_ms", 0, 30 * 86_400_000),
+        witnesses=witnesses,
+        witness_quorum=claims.integer("witness_quorum", 1, len(witnesses)) if witnesses else 0,
+        auditors=auditors,
     )
 
 
@@ -332,11 +363,15 @@ def _authority(claims: Claims, name: str) -> AuthorityRecord:
 
 
 def _endpoint(claims: Claims, name: str) -> EndpointRecord:
+    address = parse_address(name)
+    if claims.has("audits") and role_of(address) is not Role.AUDITOR:
+        claims.bad("audits", "no 'audits' but on an address with the role 'auditor'")
     return EndpointRecord(
-        address=parse_address(name),
+        address=address,
         name=claims.text("name"),
         administrator=claims.parsed("administrator", parse_key_set),
         state=claims.choice("state", State),
+        audits=claims.optional("audits", parse_term),
     )
 
 

@@ -51,11 +51,6 @@ MODELS: Final[Mapping[tuple[str, int], type[Message]]] = MappingProxyType(
 )
 
 
-def known_types() -> tuple[tuple[str, int], ...]:
-    """All (type, version) that can be validated, sorted."""
-    return tuple(sorted(MODELS))
-
-
 def find_model(message_type: str, version: int) -> type[Message]:
     """The model of a type and version.
 

@@ -18,7 +18,10 @@ from countermark_protocol.directory import Directory
 from countermark_protocol.identifiers import Address, MessageId, Origin
 from countermark_protocol.merkle import Frontier
 from countermark_protocol.statements import (
+    DisclosureStatement,
+    LookUpStatement,
     MessageStatement,
+    PurgeStatement,
     ReceiptStatement,
     Statement,
     UndeliveredStatement,
@@ -121,6 +124,7 @@ class LogState:
         parties: conversation → everybody who sent or received in it.
         boxes: (endpoint, box) → its state.
         roots: tree size → root, for the sizes that statements name as seen.
+        purges: payload hash of a message → index of its purge, or None.
     """
 
     origin: Origin
@@ -133,6 +137,7 @@ class LogState:
     parties: MutableMapping[bytes, frozenset[Address]]
     boxes: MutableMapping[tuple[Address, Box], BoxState]
     roots: Mapping[int, bytes]
+    purges: MutableMapping[bytes, int | None]
 
     @property
     def size(self) -> int:
@@ -155,6 +160,7 @@ class Needs:
     conversations: set[bytes] = field(default_factory=set)
     boxes: set[tuple[Address, Box]] = field(default_factory=set)
     sizes: set[int] = field(default_factory=set)
+    purges: set[bytes] = field(default_factory=set)
 
 
 def needs_of(statement: Statement, needs: Needs) -> None:
@@ -180,3 +186,14 @@ def needs_of(statement: Statement, needs: Needs) -> None:
         needs.messages.add(n.message)
         needs.endpoints.add(n.recipient)
         needs.boxes.update({(n.sender, Box.NOTICES), (n.author, Box.SENT)})
+    elif isinstance(statement, LookUpStatement):
+        needs.boxes.add((statement.look_up.author, Box.SENT))
+    elif isinstance(statement, DisclosureStatement):
+        needs.messages.add(statement.disclosure.message)
+        needs.endpoints.add(statement.disclosure.author)
+        needs.boxes.add((statement.disclosure.author, Box.SENT))
+    elif isinstance(statement, PurgeStatement):
+        p = statement.purge
+        needs.messages.add(p.message)
+        needs.purges.add(p.message)
+        needs.boxes.update({(statement.manifest.sender, Box.NOTICES), (p.author, Box.SENT)})

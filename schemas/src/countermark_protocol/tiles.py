@@ -277,7 +277,7 @@ class TileHashes:
         self._size = size
         self._cache_tiles = cache_tiles
         # A tile's key holds its width, so a tile that grew is another one and nothing here goes stale.
-        self._cache: OrderedDict[Tile, tuple[tuple[bytes, ...], ...]] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, int, int], tuple[tuple[bytes, ...], ...]] = OrderedDict()
 
     @property
     def size(self) -> int:
@@ -303,7 +303,7 @@ class TileHashes:
         tile_level, inner = divmod(level, TILE_HEIGHT)
         tile_index, number = divmod(index, TILE_WIDTH >> inner)
         width = tile_width(tile_level, tile_index, self._size)
-        return self._levels(Tile(tile_level, tile_index, width))[inner][number]
+        return self._levels((tile_level, tile_index, width))[inner][number]
 
     def frontier_at(self, size: int) -> Frontier:
         """The frontier of the first `size` leaves, to append to or to take the root of.
@@ -325,13 +325,13 @@ class TileHashes:
         """Root of the tree of the first `size` leaves, 32 bytes; raises as `frontier_at` does."""
         return self.frontier_at(size).root()
 
-    def _levels(self, tile: Tile) -> tuple[tuple[bytes, ...], ...]:
-        """The hashes of `tile` and the complete subtrees over them, level by level."""
+    def _levels(self, tile: tuple[int, int, int]) -> tuple[tuple[bytes, ...], ...]:
+        """The hashes of a tile (level, index, width) and the complete subtrees over them, level by level."""
         known = self._cache.get(tile)
         if known is not None:
             self._cache.move_to_end(tile)
             return known
-        levels = [parse_tile(self._fetch(tile.level, tile.index, tile.width), tile.width)]
+        levels = [parse_tile(self._fetch(*tile), tile[2])]
         while len(levels[-1]) > 1:
             below = levels[-1]
             levels.append(tuple(node_hash(below[i], below[i + 1]) for i in range(0, len(below) - 1, 2)))

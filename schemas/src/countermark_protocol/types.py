@@ -53,6 +53,11 @@ TYPES: Final[Mapping[str, TypeInfo]] = _table(
 )
 
 
+def known_types() -> tuple[tuple[str, int], ...]:
+    """All (type, version) that can be validated, sorted."""
+    return tuple(sorted((info.name, version) for info in TYPES.values() for version in info.versions))
+
+
 def find_type(name: str, version: int) -> TypeInfo:
     """Look up a type and check that the version exists.
 

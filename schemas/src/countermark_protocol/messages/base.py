@@ -46,6 +46,8 @@ class Block(BaseModel):
         frozen=True,
         strict=True,
         hide_input_in_errors=True,
+        # Built when first used: a program that sends one type does not wait for the validators of all others.
+        defer_build=True,
     )
 
     #: Rules across fields: id to what must hold, in words.

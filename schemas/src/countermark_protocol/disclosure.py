@@ -1,0 +1,198 @@
+"""Disclosures as handed over: one message's signed manifest, the parts that are shown, and the names of the rest.
+
+Layout: magic 8 ‖ manifest u32-sized ‖ count u32 ‖ (name u16-sized ‖ state u8 ‖ 1: salt 32 ‖ data
+u32-sized | 0: value hash 32)*. The digest of these bytes stands in the act that the discloser has logged before it
+hands them over; the parts lead to the commitment of the manifest that the sender signed.
+
+Source: docs/spec/disclosure.md §1, §2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from countermark_protocol.acts import Disclosure
+from countermark_protocol.documents import UnverifiedDocument, parse_document
+from countermark_protocol.encoding import Reader, Writer, labelled_hash, malformed
+from countermark_protocol.errors import ProofError, UncheckableError
+from countermark_protocol.manifest import Manifest, parse_manifest
+from countermark_protocol.parts import (
+    MAX_NAME_BYTES,
+    MAX_PART_BYTES,
+    MAX_PARTS,
+    DisclosedPart,
+    verify_disclosure,
+)
+from countermark_protocol.submission import MAX_DOCUMENT_BYTES
+
+_FAMILY: Final = b"cmdiscl"
+MAGIC: Final = _FAMILY + b"1"
+#: The largest content with a name and a salt for each part, and its manifest.
+MAX_DISCLOSURE_BYTES: Final = 8 * 1024 * 1024
+_OPEN: Final = 1
+_CLOSED: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedDisclosure:
+    """A disclosure as parsed: that its parts are those of the message is not checked by being here.
+
+    Attributes:
+        data: all of it, exact bytes.
+        document: the manifest's signed document.
+        manifest: read from it.
+        parts: every part of the content, in order, open or closed.
+    """
+
+    data: bytes
+    document: UnverifiedDocument
+    manifest: Manifest
+    parts: tuple[DisclosedPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownContent:
+    """What a disclosure shows. Made by `verify_shown` only.
+
+    Attributes:
+        message: payload hash of the manifest, 32 bytes.
+        manifest: that commits to the parts; who signed it is not checked by being here.
+        opened: values of the open parts by name, in order.
+        closed: names of the parts that were kept closed, in order.
+        digest: of the disclosure, 32 bytes: what the logged act names.
+    """
+
+    message: bytes
+    manifest: Manifest
+    opened: Mapping[str, Any]
+    closed: tuple[str, ...]
+    digest: bytes
+
+    @property
+    def parts(self) -> int:
+        """How many parts the content has."""
+        return len(self.opened) + len(self.closed)
+
+
+def disclosure_digest(data: bytes) -> bytes:
+    """What an act names a disclosure by, 32 bytes."""
+    return labelled_hash("disclosure", data)
+
+
+def encode_disclosure(document: bytes, parts: Sequence[DisclosedPart]) -> bytes:
+    """A disclosure as handed over.
+
+    Args:
+        document: the signed manifest as logged.
+        parts: from `parts.disclose_parts`.
+
+    Raises:
+        MalformedError: it would not be one; see `parse_disclosed`.
+    """
+    out = Writer().fixed(MAGIC, len(MAGIC)).sized(document, 4).uint(len(parts), 4)
+    for part in parts:
+        out.sized(part.name.encode("ascii"), 2)
+        if part.data is not None and part.salt is not None:
+            out.uint(_OPEN, 1).fixed(part.salt, 32).sized(part.data, 4)
+        else:
+            out.uint(_CLOSED, 1).fixed(part.value_hash or b"", 32)
+    data = out.done()
+    parse_disclosed(data)
+    return data
+
+
+def parse_disclosed(data: bytes) -> UnverifiedDisclosure:
+    """Parse a disclosure; there is one encoding of each.
+
+    Raises:
+        MalformedError: ``oversized_disclosure``, ``not_a_disclosure``, ``part_count``, ``bad_part_name``,
+            ``bad_disclosure`` (a part neither open nor closed), ``nothing_disclosed``, or not in its one form.
+        UncheckableError: ``unknown_version``.
+        PolicyError: its manifest uses what this version reserves.
+
+    Does not prove: anything (`verify_shown`).
+    """
+    if len(data) > MAX_DISCLOSURE_BYTES:
+        malformed(
+            "oversized_disclosure",
+            f"expected a disclosure of at most {MAX_DISCLOSURE_BYTES} bytes, got {len(data)}",
+        )
+    if not data.startswith(MAGIC):
+        if data.startswith(_FAMILY):
+            raise UncheckableError(
+                "unknown_version", "the disclosure is of another version than this software reads"
+            )
+        malformed("not_a_disclosure", "these bytes are no Countermark disclosure")
+    reader = Reader(data, "disclosure")
+    reader.fixed(len(MAGIC), "magic")
+    document = parse_document(reader.sized(4, MAX_DOCUMENT_BYTES, "manifest"))
+    manifest = parse_manifest(document.claims)
+    count = reader.uint(4, "part count")
+    if not 1 <= count <= MAX_PARTS:
+        malformed("part_count", f"a content has 1 to {MAX_PARTS} parts, got {count}")
+    parts = tuple(_part(reader) for _ in range(count))
+    reader.end()
+    if all(part.data is None for part in parts):
+        malformed("nothing_disclosed", "a disclosure shows at least one part")
+    return UnverifiedDisclosure(data, document, manifest, parts)
+
+
+def _part(reader: Reader) -> DisclosedPart:
+    name = reader.sized(2, MAX_NAME_BYTES, "part name")
+    if not name.isascii():
+        malformed("bad_part_name", "part name is not ASCII")
+    state = reader.uint(1, "state of a part")
+    if state == _OPEN:
+        salt = reader.fixed(32, "salt")
+        return DisclosedPart(name.decode("ascii"), reader.sized(4, MAX_PART_BYTES, "part"), salt, None)
+    if state != _CLOSED:
+        malformed("bad_disclosure", f"a part is closed (0) or open (1), got {state}")
+    return DisclosedPart(name.decode("ascii"), None, None, reader.fixed(32, "value hash"))
+
+
+def verify_shown(unverified: UnverifiedDisclosure) -> ShownContent:
+    """Check that the parts are those that the manifest commits to, and that none is hidden.
+
+    Raises:
+        SealError: ``disclosure_mismatch``: a part was altered, renamed, moved, added or left out, or they are of
+            another message.
+        MalformedError: an open part is not strict JSON.
+
+    Does not prove: who signed the manifest, that it is in the log, or that the disclosure is
+        (`check_disclosure_logged`).
+    """
+    opened = verify_disclosure(unverified.parts, unverified.manifest.content.commitment)
+    return ShownContent(
+        message=unverified.document.payload_hash,
+        manifest=unverified.manifest,
+        opened=opened,
+        closed=tuple(p.name for p in unverified.parts if p.data is None),
+        digest=disclosure_digest(unverified.data),
+    )
+
+
+def check_disclosure_logged(act: Disclosure, shown: ShownContent) -> None:
+    """Check that a logged act is about exactly this disclosure.
+
+    Args:
+        act: read from a statement that is proven to be in the log.
+        shown: what was handed over.
+
+    Raises:
+        ProofError: ``disclosure_other_message``, ``disclosure_not_logged`` (another digest), or
+            ``disclosure_counts``.
+    """
+    if act.message != shown.message:
+        raise ProofError("disclosure_other_message", "the logged act discloses another message")
+    if act.digest != shown.digest:
+        raise ProofError(
+            "disclosure_not_logged", "the logged act is about another disclosure than the one handed over"
+        )
+    if (act.parts, act.disclosed) != (shown.parts, len(shown.opened)):
+        raise ProofError(
+            "disclosure_counts",
+            f"the logged act states {act.disclosed} of {act.parts} parts, the disclosure shows "
+            f"{len(shown.opened)} of {shown.parts}",
+        )
