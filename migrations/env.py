@@ -1,11 +1,9 @@
 """Alembic's entry point: on the connection that `countermark-broker migrate` passes, or on a URL by hand."""
 
-import asyncio
 import os
 
 from alembic import context
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection, create_engine
 
 from countermark_broker.store.tables import metadata
 
@@ -17,16 +15,9 @@ def run(connection: Connection) -> None:
         context.run_migrations()
 
 
-async def run_by_hand() -> None:
-    """Migrate the database of COUNTERMARK_BROKER_DATABASE_URL."""
-    engine = create_async_engine(os.environ["COUNTERMARK_BROKER_DATABASE_URL"])
-    async with engine.begin() as connection:
-        await connection.run_sync(run)
-    await engine.dispose()
-
-
 given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    asyncio.run(run_by_hand())
+    with create_engine(os.environ["COUNTERMARK_BROKER_DATABASE_URL"]).begin() as by_hand:
+        run(by_hand)

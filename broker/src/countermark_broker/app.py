@@ -1,127 +1,42 @@
-"""The composition root: the only place that builds engines, keys and tasks, and puts them together."""
+"""A node that runs: its tasks, and how it starts and stops. What it is made of is put together in `parts`."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
 
 from fastapi import FastAPI
 
 from countermark_broker.api.routes import make_api
-from countermark_broker.clock import Clock, SystemClock
-from countermark_broker.config import Settings
-from countermark_broker.errors import ConfigurationError, FatalError
-from countermark_broker.log.appender import Appender
-from countermark_broker.log.checkpoint_store import FileCheckpointStore
-from countermark_broker.log.directory_holder import DirectoryHolder
-from countermark_broker.log.faults import FaultPoints, NoFaults
-from countermark_broker.log.health import Health
-from countermark_broker.log.publisher import Publisher
-from countermark_broker.log.sequencer import Sequencer
-from countermark_broker.log.tree import Tree
-from countermark_broker.log.verifier import Verifier
-from countermark_broker.metrics import Metrics
+from countermark_broker.errors import ConfigurationError, FatalError, UnavailableError
+from countermark_broker.parts import Parts
 from countermark_broker.services.deliver import wake_listeners
-from countermark_broker.services.keyring import Keyring
-from countermark_broker.services.listeners import Listeners
-from countermark_broker.services.node import Node
+from countermark_broker.services.leases import keep_swept
+from countermark_broker.services.listeners import Listeners, measure
+from countermark_broker.services.maintenance import check_keys
+from countermark_broker.services.retention import keep_purging
 from countermark_broker.services.undelivered import beat_once, keep_watch
-from countermark_broker.store.engine import Database, check_durability
+from countermark_broker.services.webhooks import WebhookSender
+from countermark_broker.services.witnessing import Witnessing
 from countermark_broker.store.migrate import check_migrated, find_migrations
 from countermark_protocol.errors import CountermarkError
-from countermark_protocol.identifiers import parse_origin
 
 _log = logging.getLogger(__name__)
 
 #: Founding and the broker's keys: a log is served from here on.
 _FOUNDED_SIZE = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """A node and what only the composition root needs of it."""
-
-    node: Node
-    appender: Appender
-
-
-def build_parts(
-    settings: Settings, keys: Keyring, clock: Clock | None = None, faults: FaultPoints | None = None
-) -> Parts:
-    """Put a node together; nothing is started, opened or read yet.
-
-    Args:
-        settings: of this node.
-        keys: with at least a log key and a node key.
-        clock: the machine's if None.
-        faults: none if None.
-
-    Raises:
-        ConfigurationError: a key is missing, or the database is not supported.
-    """
-    if not keys.log or keys.node is None:
-        raise ConfigurationError("bad_key_file", "the key file must hold a log key and a node key")
-    origin = parse_origin(settings.origin, "setting 'origin'")
-    clock, faults = clock or SystemClock(), faults or NoFaults()
-    health, metrics, holder, tree = Health(), Metrics(), DirectoryHolder(), Tree(settings.tile_cache)
-    database = Database(
-        settings.database, readers=settings.reader_connections, busy_timeout_ms=settings.busy_timeout_ms
-    )
-    store = FileCheckpointStore(settings.store_directory)
-    publisher = Publisher(
-        origin=origin,
-        database=database,
-        store=store,
-        holder=holder,
-        tree=tree,
-        keys={signer.public_key.key_id: signer for signer in keys.log},
-        health=health,
-        faults=faults,
-    )
-    appender = Appender(
-        origin=origin,
-        database=database,
-        holder=holder,
-        tree=tree,
-        clock=clock,
-        clock_difference_ms=settings.clock_difference_ms,
-        faults=faults,
-    )
-    sequencer = Sequencer(
-        appender=appender,
-        publisher=publisher,
-        health=health,
-        observer=metrics,
-        max_group=settings.max_group,
-        max_group_recipients=settings.max_group_recipients,
-        max_waiting=settings.max_waiting,
-    )
-    node = Node(
-        settings=settings,
-        origin=origin,
-        clock=clock,
-        faults=faults,
-        health=health,
-        metrics=metrics,
-        database=database,
-        store=store,
-        holder=holder,
-        tree=tree,
-        verifier=Verifier(settings.threads, settings.max_verifying),
-        publisher=publisher,
-        sequencer=sequencer,
-        node_key=keys.node,
-    )
-    return Parts(node, appender)
+#: Before listening again to a database that went away.
+_LISTEN_AGAIN_S = 1.0
+#: Before waking again who waits, where it failed.
+_WAKE_AGAIN_S = 0.5
 
 
 class Broker:
     """A node that can be started and stopped.
 
     Args:
-        parts: from `build_parts`.
+        parts: of the node.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -131,6 +46,7 @@ class Broker:
         self._tasks: list[asyncio.Task[None]] = []
         self._woken_to = 0
         self._moved = asyncio.Event()
+        self._heard = asyncio.Event()
 
     @property
     def api(self) -> FastAPI:
@@ -142,19 +58,35 @@ class Broker:
 
         Raises:
             ConfigurationError: not migrated, not durable, or not founded.
-            FatalError: database and checkpoint store contradict each other: this node must not serve.
+            FatalError: database and checkpoint store contradict each other, or this node holds other keys than the
+                directory's: it must not serve.
         """
         node = self.node
-        await check_migrated(node.database, find_migrations(node.settings.migrations))
-        await check_durability(node.database)
+        check_migrated(node.database, find_migrations(node.settings.migrations))
+        node.database.check_durability()
+        await asyncio.to_thread(node.store.check, node.database)
         checkpoint = await node.publisher.advance()
         if checkpoint.size < _FOUNDED_SIZE:
             raise ConfigurationError("not_founded", "this log is not founded: run `countermark-broker found`")
+        # Before anything is taken: what is committed and cannot be signed would stop every node.
+        await check_keys(node)
+        calls = node.settings.webhooks and not node.settings.read_only
+        sender = WebhookSender(node) if calls else None
         self._woken_to = checkpoint.size
         node.publisher.on_advance(lambda _old, _new: self._moved.set())
         node.sequencer.start()
-        await beat_once(node)
-        for name, task in (("poll", self._poll()), ("wake", self._wake()), ("watch", keep_watch(node))):
+        tasks = {"poll": self._poll(), "listen": self._listen(), "wake": self._wake()}
+        if not node.settings.read_only:
+            # Whose clock is wrong still serves what is published; the watch says again and again why it does not beat.
+            with contextlib.suppress(UnavailableError):
+                await beat_once(node)
+            tasks |= {"watch": keep_watch(node), "sweep": keep_swept(node), "witness": Witnessing(node).run()}
+            if node.settings.retention_purges:
+                tasks["retention"] = keep_purging(node)
+        if sender is not None:
+            node.publisher.on_advance(lambda _old, _new: sender.wake())
+            tasks["webhooks"] = sender.run()
+        for name, task in tasks.items():
             self._tasks.append(asyncio.create_task(task, name=name))
 
     def begin_stop(self) -> None:
@@ -171,25 +103,52 @@ class Broker:
         await self.node.sequencer.stop()
         self.node.verifier.close()
         await self.node.database.close()
+        await asyncio.to_thread(self.node.store.close)
 
     async def _poll(self) -> None:
         # Other nodes publish too, and a crash may have left a committed head unpublished.
         while True:
-            await asyncio.sleep(self.node.settings.store_poll_ms / 1000)
+            # Another worker may be the one who is asked for the figures of all.
+            measure(self.node, self.listeners)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.node.settings.store_poll_ms / 1000):
+                    await self._heard.wait()
+            self._heard.clear()
             try:
                 await self.node.publisher.advance()
             except FatalError:
+                measure(self.node, self.listeners)
                 return
             except CountermarkError as error:
                 _log.warning("publishing: %s", error)
             except Exception:  # noqa: BLE001  else one unforeseen failure would end the looking for good
                 _log.exception("a defect while publishing")
 
+    async def _listen(self) -> None:
+        # A wake-up only: what it misses is found by polling. It ends where the database is away, so again.
+        loop = asyncio.get_running_loop()
+
+        def heard() -> None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._heard.set)
+
+        while self.node.database.kind == "postgresql":
+            await asyncio.to_thread(self.node.database.listen, heard, lambda: self.node.health.stopping)
+            await asyncio.sleep(_LISTEN_AGAIN_S)
+
     async def _wake(self) -> None:
         while True:
             await self._moved.wait()
             self._moved.clear()
             size = self.node.publisher.published.size
-            with contextlib.suppress(CountermarkError):
+            try:
                 await wake_listeners(self.node, self.listeners, self._woken_to, size)
                 self._woken_to = size
+                continue
+            except CountermarkError as error:
+                _log.warning("waking: %s", error)
+            except Exception:  # noqa: BLE001  else long-polls here would never be woken again
+                _log.exception("a defect while waking")
+            # Who waits must not depend on whether something else is published.
+            self._moved.set()
+            await asyncio.sleep(_WAKE_AGAIN_S)

@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -23,15 +24,25 @@ from pydantic_settings import (
 )
 
 from countermark_broker.errors import ConfigurationError
+from countermark_broker.logs import LogFormat
 
 PREFIX: Final = "COUNTERMARK_BROKER_"
 #: Read by other parts than `Settings`, each in one place.
 PASSPHRASE_VARIABLE: Final = f"{PREFIX}PASSPHRASE"
 HOME_VARIABLE: Final = f"{PREFIX}HOME"
+PIN_VARIABLE: Final = f"{PREFIX}PIN"
 TEST_HOOKS_VARIABLE: Final = f"{PREFIX}TEST_HOOKS"
 TEST_KILL_VARIABLE: Final = f"{PREFIX}TEST_KILL_AT"
+TEST_FAIL_VARIABLE: Final = f"{PREFIX}TEST_FAIL_AT"
 _OTHER_VARIABLES: Final = frozenset(
-    {PASSPHRASE_VARIABLE, HOME_VARIABLE, TEST_HOOKS_VARIABLE, TEST_KILL_VARIABLE}
+    {
+        PASSPHRASE_VARIABLE,
+        PIN_VARIABLE,
+        HOME_VARIABLE,
+        TEST_HOOKS_VARIABLE,
+        TEST_KILL_VARIABLE,
+        TEST_FAIL_VARIABLE,
+    }
 )
 CONFIG_FILE: Final = "broker.toml"
 
@@ -47,14 +58,29 @@ class Settings(BaseSettings):
         min_length=1,
         description="public host names (with port unless 443 or 80) that signed requests must name",
     )
-    database_url: str = Field(default="", description="SQLAlchemy URL; empty: broker.sqlite3 in home")
-    checkpoint_store: Path = Field(
-        default=Path("checkpoint"),
-        description="directory of the checkpoint store, relative to home; keep it out of the database's backup",
+    database_url: str = Field(
+        default="", description="sqlite:///… or postgresql+psycopg://…; empty: broker.sqlite3 in home"
+    )
+    checkpoint_store: str = Field(
+        default="checkpoint",
+        description="directory of the checkpoint store, relative to home, outside the database's backup; or "
+        "postgresql+psycopg://… on another server than the database's, for nodes on several machines",
     )
     key_file: Path = Field(default=Path("keys/broker.keys"), description="log and node key, encrypted")
     passphrase_file: Path | None = Field(
         default=None, description=f"file with the passphrase of the key file; else {PASSPHRASE_VARIABLE}"
+    )
+    log_key: str = Field(
+        default="", description="pkcs11: URI (RFC 7512) of the log key in a token; empty: in the key file"
+    )
+    node_key: str = Field(
+        default="", description="pkcs11: URI of this node's key in a token; empty: in the key file"
+    )
+    read_only: bool = Field(
+        default=False, description="serve what is logged and append nothing: a second operator's node"
+    )
+    log_format: LogFormat = Field(
+        default="text", description="'text' for people, 'json' for one JSON object a line"
     )
     migrations: Path | None = Field(
         default=None, description="Alembic directory; default: that of the checkout"
@@ -64,10 +90,10 @@ class Settings(BaseSettings):
     port: int = Field(default=8470, ge=0, le=65535, description="port to listen on; 0 lets the system choose")
 
     max_group: int = Field(
-        default=256,
+        default=512,
         ge=1,
         le=4096,
-        description="statements a commit; beyond 256 latency grows, speed does not",
+        description="statements a commit; beyond 512 latency grows, speed does not",
     )
     max_group_recipients: int = Field(
         default=4096,
@@ -83,6 +109,39 @@ class Settings(BaseSettings):
     max_verifying: int = Field(
         default=1024, ge=1, description="signed things waiting for a verifying thread; then 429"
     )
+    max_verifying_each: int = Field(
+        default=256, ge=16, description="of which one network address may have so many; then 429"
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        description="networks of balancers whose X-Forwarded-For is believed, such as 10.0.0.0/8; no others are",
+    )
+    max_connections: int = Field(
+        default=12_000,
+        ge=8,
+        description="connections at once, more than long-polls; of them one network address gets half at most",
+    )
+    max_connections_each: int = Field(
+        default=2_000,
+        ge=1,
+        description="connections of one network address (IPv6: /64), which may be a whole agency's; not of proxies",
+    )
+    max_requests_each: int = Field(
+        default=256,
+        ge=1,
+        description="requests of one network address under way, waiting long-polls not counted; then 429",
+    )
+    header_timeout_s: int = Field(
+        default=20, ge=1, description="s within which a request's head must have come, from its first byte on"
+    )
+    idle_timeout_s: int = Field(
+        default=75, ge=1, description="s that an idle connection stays open; longer than a long-poll"
+    )
+    min_rate: int = Field(
+        default=1_000,
+        ge=0,
+        description="bytes/s at which bodies and answers must move, after an allowance of 30 s; 0: any",
+    )
     max_listeners: int = Field(
         default=10_000, ge=1, description="long-polls waiting at once; each holds a connection; then 429"
     )
@@ -90,16 +149,40 @@ class Settings(BaseSettings):
         default=1_000, ge=1, description="long-polls of one endpoint waiting at once: it must not take all"
     )
     max_bodies_mib: int = Field(
-        default=512, ge=8, description="MiB of request bodies in memory at once; then 429"
+        default=512,
+        ge=16,
+        description="MiB of request bodies in memory at once, of which one network address gets half; then 429",
+    )
+    max_bodies_each_mib: int = Field(
+        default=128, ge=8, description="MiB of request bodies of one network address; then 429"
     )
     body_timeout_s: int = Field(
         default=600,
         ge=1,
         description="s within which a request's body must have come; 600 lets 7 MB through at 100 kbit/s",
     )
+    quota_messages: int = Field(
+        default=60_000, ge=0, description="messages a minute of one endpoint, on this node; 0: any number"
+    )
+    quota_recipients: int = Field(
+        default=240_000, ge=0, description="recipients of messages a minute of one endpoint; 0: any number"
+    )
+    quota_mib: int = Field(
+        default=2_048, ge=0, description="MiB of submissions and receipts a minute of one endpoint; 0: any"
+    )
+    quota_receipts: int = Field(
+        default=240_000, ge=0, description="items of receipts a minute of one endpoint; 0: any number"
+    )
+    quota_directory: int = Field(
+        default=60,
+        ge=0,
+        description="directory statements a minute of one writer, revocations apart; they go first; 0: any number",
+    )
     clock_difference_ms: int = Field(
         default=5_000,
         ge=100,
+        # Not above: docs/spec/log.md §6.7.
+        le=5_000,
         description="ms between node and database clock beyond which it does not append",
     )
     request_age_s: int = Field(default=60, ge=1, description="s after which a signed request is too old")
@@ -114,6 +197,15 @@ class Settings(BaseSettings):
     undelivered_batch: int = Field(
         default=64, ge=1, le=4096, description="undelivered notices made at once; leaves room for others"
     )
+    retention_purges: bool = Field(
+        default=True, description="whether this node purges messages once their retention_until has passed"
+    )
+    retention_interval_ms: int = Field(
+        default=60_000, ge=10, description="ms between looks for messages whose retention_until has passed"
+    )
+    retention_batch: int = Field(
+        default=64, ge=1, le=4096, description="purges made at once; leaves room for others"
+    )
     busy_timeout_ms: int = Field(
         default=15_000, ge=100, description="ms to wait for the database's write lock before 503"
     )
@@ -121,9 +213,65 @@ class Settings(BaseSettings):
         default=8, ge=1, le=256, description="database connections for reading, each with a thread on SQLite"
     )
     tile_cache: int = Field(default=2_048, ge=16, description="tiles of 8 kB kept in memory for proofs")
+    webhooks: bool = Field(
+        default=True, description="whether endpoints may register webhooks and this node calls them"
+    )
+    webhook_allow_http: bool = Field(
+        default=False, description="whether webhooks may be plain HTTP: for closed networks and tests"
+    )
+    webhook_allowed_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(), description="networks beyond the public ones that webhooks may call, such as 10.20.0.0/16"
+    )
+    webhook_ca_file: Path | None = Field(
+        default=None,
+        description="certificates of the authorities of webhooks' hosts, relative to home; else the system's",
+    )
+    webhook_timeout_s: float = Field(
+        default=15, gt=0, le=60, description="s for one call of a webhook in all; receivers only take note"
+    )
+    webhook_concurrency: int = Field(
+        default=64, ge=1, le=4096, description="webhooks that a node calls at once, each with a connection"
+    )
+    webhook_pause_ms: int = Field(
+        default=1_000,
+        ge=0,
+        description="ms between two calls of a webhook that answers: moves become one look",
+    )
+    webhook_give_up_h: int = Field(
+        default=120, ge=1, description="hours of failure after which a webhook is switched off"
+    )
+    witness_ms: int = Field(
+        default=5_000, ge=50, description="ms between two times at which witnesses are asked to cosign"
+    )
+    witness_alarm_s: int = Field(
+        default=60, ge=1, description="s without a quorum of witnesses, beyond the minute, until the alarm"
+    )
     stop_grace_s: int = Field(
         default=20, ge=1, description="s that requests may still take once told to stop"
     )
+
+    @field_validator("checkpoint_store")
+    @classmethod
+    def _store_apart(cls, value: str) -> str:
+        # A file of SQLite could be the log's own, and would go into a backup beside it.
+        if "://" in value and not value.startswith("postgresql+psycopg://"):
+            msg = "expected a directory or a URL beginning postgresql+psycopg://"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network)
+        return value
+
+    @model_validator(mode="after")
+    def _gap_beyond_beat(self) -> Settings:
+        if self.heartbeat_gap_ms <= self.heartbeat_ms:
+            msg = "heartbeat_gap_ms must exceed heartbeat_ms: else the broker would be away between any two beats"
+            raise ValueError(msg)
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -141,12 +289,12 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """The database's URL."""
-        return self.database_url or f"sqlite+aiosqlite:///{(self.home / 'broker.sqlite3').absolute()}"
+        return self.database_url or f"sqlite:///{(self.home / 'broker.sqlite3').absolute()}"
 
     @property
-    def store_directory(self) -> Path:
-        """The checkpoint store's directory."""
-        return self.home / self.checkpoint_store
+    def store_directory(self) -> Path | None:
+        """The checkpoint store's directory; None where it is a database."""
+        return None if "://" in self.checkpoint_store else self.home / self.checkpoint_store
 
     @property
     def keys(self) -> Path:
@@ -212,10 +360,11 @@ def check_environment(environ: Mapping[str, str]) -> None:
             raise ConfigurationError(
                 "unknown_variable", f"environment variable {name} is not a setting of the broker"
             )
-    if environ.get(TEST_KILL_VARIABLE) and environ.get(TEST_HOOKS_VARIABLE) != "1":
+    hooks = [name for name in (TEST_KILL_VARIABLE, TEST_FAIL_VARIABLE) if environ.get(name)]
+    if hooks and environ.get(TEST_HOOKS_VARIABLE) != "1":
         raise ConfigurationError(
             "test_hook_refused",
-            f"{TEST_KILL_VARIABLE} kills the broker on purpose and is honoured only with {TEST_HOOKS_VARIABLE}=1",
+            f"{hooks[0]} harms the broker on purpose and is honoured only with {TEST_HOOKS_VARIABLE}=1",
         )
 
 

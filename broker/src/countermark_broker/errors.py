@@ -23,6 +23,12 @@ class OverloadedError(BrokerError):
     hint = "wait as Retry-After says, then send the same bytes again"
 
 
+class QuotaExceededError(OverloadedError):
+    """An endpoint has sent as much as it may for the moment; nothing was stored."""
+
+    hint = "wait as Retry-After says, then send the same bytes again; GET /v1/quotas shows what is left"
+
+
 class UnavailableError(BrokerError):
     """The broker cannot append or read at the moment; whether a statement was logged may be unknown."""
 

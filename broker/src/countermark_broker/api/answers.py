@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Protocol
 
 from fastapi import Path, Query, Response
+from pydantic import BaseModel
 
 from countermark_broker.api.models import ProblemModel
 from countermark_protocol.answers import MAX_PAGE
@@ -43,6 +44,12 @@ def responses(model: Any, *problems: int, created: bool = False) -> dict[int | s
     for status in (*problems, 429, 500, 503):
         out[status] = {"model": ProblemModel, "description": "problem document (docs/errors.md)"}
     return out
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """A JSON request body, for the OpenAPI document; it is parsed by the protocol's own strict parser."""
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def binary_body(description: str) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from fastapi import Request
 
+from countermark_broker.api.limits import source_of
+from countermark_broker.services.changes import Change
 from countermark_broker.services.node import Caller, Node
 from countermark_protocol.errors import SignatureError
 from countermark_protocol.httpsig import (
@@ -16,6 +18,7 @@ from countermark_protocol.httpsig import (
     parse_signature_headers,
     verify_request,
 )
+from countermark_protocol.identifiers import Address, KeyId
 from countermark_protocol.keys import PublicKey
 
 
@@ -46,13 +49,45 @@ async def authenticate_endpoint(node: Node, request: Request, body: bytes | None
         MalformedError: not the one form.
         SignatureError: unknown key, not authentic, too old, or a key of no current endpoint.
     """
+    return _caller(node, await _verify(node, request, body))
+
+
+async def authenticate_waiting(node: Node, request: Request) -> tuple[Caller, KeyId]:
+    """As `authenticate_endpoint`, for a call that waits: with the key, for `check_still_counts` in the end."""
+    verified = await _verify(node, request, None)
+    return _caller(node, verified), verified.key_id
+
+
+async def authenticate_change(node: Node, request: Request, body: bytes | None = None) -> Change:
+    """As `authenticate_endpoint`, for a call that changes something beyond a statement: to be taken once.
+
+    The nonce is spent where the change is made (`services.changes.begin_change`), in the same transaction.
+    """
     verified = await _verify(node, request, body)
-    address = node.holder.current.endpoint_of_key(verified.key_id)
+    return Change(_caller(node, verified), verified.key_id, verified.nonce, verified.created)
+
+
+def check_still_counts(node: Node, key_id: KeyId) -> None:
+    """Demand that the key of an authenticated request is still an instance's, after a long wait.
+
+    Raises:
+        SignatureError: its endpoint was suspended, or the key revoked or replaced, meanwhile.
+    """
+    # A key is never another endpoint's later, so the caller is who it was.
+    _endpoint_of(node, key_id)
+
+
+def _caller(node: Node, verified: VerifiedRequest) -> Caller:
+    return Caller(_endpoint_of(node, verified.key_id), verified.digest)
+
+
+def _endpoint_of(node: Node, key_id: KeyId) -> Address:
+    address = node.holder.current.endpoint_of_key(key_id)
     if address is None:
         raise SignatureError(
-            "not_an_instance", f"key {verified.key_id.hex()} is not a current instance key of any endpoint"
+            "not_an_instance", f"key {key_id.hex()} is not a current instance key of any endpoint"
         )
-    return Caller(address, verified.digest)
+    return address
 
 
 async def authenticate_reader(node: Node, request: Request) -> None:
@@ -81,7 +116,8 @@ async def _verify(node: Node, request: Request, body: bytes | None) -> VerifiedR
             now_seconds=now,
             max_age_seconds=settings.request_age_s,
             max_skew_seconds=settings.request_skew_s,
-        )
+        ),
+        source=source_of(request),
     )
 
 

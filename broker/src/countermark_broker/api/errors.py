@@ -81,7 +81,11 @@ def internal_problem() -> Problem:
 
 def problem_response(problem: Problem) -> Response:
     """A problem as an answer."""
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if problem.status in {429, 503} else {}
+    wait = (problem.facts or {}).get("retry_after", RETRY_AFTER_S)
+    # Else a cache might keep a 404 for what is published a moment later.
+    headers = {"Cache-Control": "no-store"}
+    if problem.status in {429, 503}:
+        headers["Retry-After"] = str(wait)
     return Response(
         encode_json(problem.to_json()), status_code=problem.status, media_type=PROBLEM_TYPE, headers=headers
     )

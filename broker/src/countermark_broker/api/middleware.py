@@ -11,9 +11,13 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from countermark_broker.api.errors import internal_problem, problem_response
+from countermark_broker.logs import request_scope
 
 _access = logging.getLogger("countermark_broker.access")
 _log = logging.getLogger(__name__)
+
+#: On every answer: by it an operator finds the lines of one request.
+REQUEST_HEADER = b"x-request-id"
 
 
 class AccessLog:
@@ -31,12 +35,17 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        with request_scope() as name:
+            await self._answer(scope, receive, send, name.encode())
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, name: bytes) -> None:
         began, status = time.monotonic(), 0
 
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (REQUEST_HEADER, name)]
             await send(message)
 
         try:
@@ -46,6 +55,7 @@ class AccessLog:
             if status == 0:
                 await problem_response(internal_problem())(scope, receive, watched)
         finally:
-            path = scope["path"].encode("unicode_escape").decode("ascii")
-            milliseconds = (time.monotonic() - began) * 1000
-            _access.info("%s %s %d %.1f ms", scope["method"], path[:200], status, milliseconds)
+            path = scope["path"].encode("unicode_escape").decode("ascii")[:200]
+            milliseconds = round((time.monotonic() - began) * 1000, 1)
+            fields = {"method": scope["method"], "path": path, "status": status, "milliseconds": milliseconds}
+            _access.info("%s %s %d %.1f ms", *fields.values(), extra=fields)

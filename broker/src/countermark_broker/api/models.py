@@ -18,6 +18,20 @@ class InclusionModel(BaseModel):
     path: list[str] = Field(description=f"sibling hashes, lowest first, {_DIGEST}")
 
 
+class WitnessedModel(BaseModel):
+    """A checkpoint with cosignatures, and the minute of its quorum."""
+
+    minute: int = Field(description="minutes since 1970")
+    checkpoint: str
+
+
+class WitnessHistoryModel(BaseModel):
+    """Witnessed checkpoints in the order of time."""
+
+    witnessed: list[WitnessedModel]
+    complete: bool
+
+
 class ReleaseModel(BaseModel):
     """A released stanza."""
 
@@ -59,6 +73,23 @@ class BoxPageModel(BaseModel):
     account: str | None = Field(default=None, description=_BYTES)
 
 
+class AuditedEntryModel(BaseModel):
+    """An entry as an oversight auditor is shown it."""
+
+    index: int
+    leaf: str = Field(description=f"115 bytes, {_BYTES}")
+    document: str = Field(description=_BYTES)
+    secret: str = Field(description=f"32 bytes, {_BYTES}")
+    recipients: list[dict[str, Any]] | None = None
+
+
+class AuditedEntriesModel(BaseModel):
+    """Entries in log order, below the size of the checkpoint."""
+
+    checkpoint: str
+    entries: list[AuditedEntryModel]
+
+
 class LoggedStatementModel(BaseModel):
     """A directory statement with its leaf."""
 
@@ -94,6 +125,19 @@ class StatusModel(BaseModel):
     """Whether the process works."""
 
     status: str
+
+
+class QuotaModel(BaseModel):
+    """One thing that is counted."""
+
+    per_minute: int
+    left: int = Field(description="now, on the node that answers")
+
+
+class QuotasModel(BaseModel):
+    """Quotas of the caller, by what is counted; what is not limited is absent."""
+
+    quotas: dict[str, QuotaModel]
 
 
 class ProblemModel(BaseModel):

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from countermark_broker.api.audit import audit_router
 from countermark_broker.api.body import BodyBudget
 from countermark_broker.api.delivery import delivery_router
 from countermark_broker.api.errors import problem_of, problem_response
+from countermark_broker.api.leases import leases_router
+from countermark_broker.api.limits import RequestLimit
 from countermark_broker.api.middleware import AccessLog
 from countermark_broker.api.open_log import health_router, log_router, metrics_router
 from countermark_broker.api.posting import posting_router
-from countermark_broker.api.reserved import reserved_router
+from countermark_broker.api.quotas import quotas_router
+from countermark_broker.api.sources import Sources
+from countermark_broker.api.webhooks import webhooks_router
 from countermark_broker.errors import FatalError
 from countermark_broker.services.accounts import NegativeAnswer
 from countermark_broker.services.listeners import Listeners
 from countermark_broker.services.node import Node
 from countermark_protocol.answers import Problem
 from countermark_protocol.errors import CountermarkError, MalformedError, NotFoundError
+
+_MIB: Final = 1024 * 1024
 
 
 def make_api(node: Node, listeners: Listeners) -> FastAPI:
@@ -34,18 +43,28 @@ def make_api(node: Node, listeners: Listeners) -> FastAPI:
         redirect_slashes=False,
     )
     v1 = APIRouter(prefix="/v1")
-    budget = BodyBudget(node.settings.max_bodies_mib * 1024 * 1024, node.settings.body_timeout_s)
+    settings = node.settings
+    budget = BodyBudget(
+        settings.max_bodies_mib * _MIB, settings.body_timeout_s, settings.max_bodies_each_mib * _MIB
+    )
     for router in (
         posting_router(node, budget),
         delivery_router(node, listeners),
+        audit_router(node),
+        leases_router(node, budget),
+        webhooks_router(node, budget),
         log_router(node),
         health_router(node),
-        reserved_router(),
+        quotas_router(node),
     ):
         v1.include_router(router)
     app.include_router(v1)
     app.include_router(metrics_router(node, listeners))
     _add_handlers(app, node)
+    sources = Sources(settings.trusted_proxies)
+    app.add_middleware(
+        RequestLimit, sources=sources, most_each=settings.max_requests_each, metrics=node.metrics
+    )
     app.add_middleware(AccessLog)
     return app
 

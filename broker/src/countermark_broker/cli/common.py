@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from countermark_broker.app import Parts, build_parts
-from countermark_broker.config import HOME_VARIABLE, Settings, load_passphrase, load_settings
+from countermark_broker.config import HOME_VARIABLE, Settings, load_settings
 from countermark_broker.log.faults import fault_points
-from countermark_broker.services.keyring import load_keys
+from countermark_broker.parts import Parts, build_parts
+from countermark_broker.services.keyring import load_keyring
 
 _DIRECTORY: Any = click.Path(path_type=Path, file_okay=False)
 
@@ -27,5 +27,4 @@ home_option = click.option(
 def load_parts(home: Path) -> tuple[Settings, Parts]:
     """Settings and an unstarted node of a home directory."""
     settings = load_settings(home)
-    keys = load_keys(settings.keys, load_passphrase(settings))
-    return settings, build_parts(settings, keys, faults=fault_points(os.environ))
+    return settings, build_parts(settings, load_keyring(settings), faults=fault_points(os.environ))

@@ -26,10 +26,11 @@ def migrate(home: Path) -> Result:
     async def run() -> str:
         try:
             directory = find_migrations(settings.migrations)
-            await run_migrations(parts.node.database, directory)
-            return await check_migrated(parts.node.database, directory)
+            run_migrations(parts.node.database, directory)
+            return check_migrated(parts.node.database, directory)
         finally:
             await parts.node.database.close()
+            await asyncio.to_thread(parts.node.store.close)
 
     revision = asyncio.run(run())
     return Result([f"database at revision {revision}"], revision=revision)
@@ -47,6 +48,7 @@ def doctor(home: Path) -> Result:
             return await examine(parts.node, find_migrations(settings.migrations), os.environ)
         finally:
             await parts.node.database.close()
+            await asyncio.to_thread(parts.node.store.close)
 
     checks = asyncio.run(run())
     lines = []
@@ -56,15 +58,20 @@ def doctor(home: Path) -> Result:
             lines.append(f"     hint: {check.hint}")
     members = [{"name": c.name, "ok": c.ok, "message": c.message, "hint": c.hint} for c in checks]
     good = all(c.ok for c in checks)
-    fatal = any(not c.ok and c.name in {"store", "keys"} for c in checks)
+    fatal = any(c.fatal for c in checks)
     return Result(lines, 0 if good else FATAL if fatal else FAILED, ok=good, checks=members)
 
 
 @click.command("rebuild")
 @home_option
 @click.option("--check", is_flag=True, help="Only compare; write nothing.")
+@click.option(
+    "--scratch",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Directory with room for a copy of the views; default: the system's.",
+)
 @command
-def rebuild(home: Path, check: bool) -> Result:
+def rebuild(home: Path, check: bool, scratch: Path | None) -> Result:
     """Replay the whole log, and compare the views with it or write them anew. Stop all nodes before writing."""
     _settings, parts = load_parts(home)
 
@@ -74,9 +81,10 @@ def rebuild(home: Path, check: bool) -> Result:
 
     async def run() -> Rebuilt:
         try:
-            return await rebuild_views(parts.node, check_only=check, progress=progress)
+            return await rebuild_views(parts.node, check_only=check, progress=progress, scratch=scratch)
         finally:
             await parts.node.database.close()
+            await asyncio.to_thread(parts.node.store.close)
 
     rebuilt = asyncio.run(run())
     lines = [f"replayed {rebuilt.entries} entries: every leaf is what its record gives", *rebuilt.findings]

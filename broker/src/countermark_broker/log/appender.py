@@ -6,13 +6,15 @@ Source: docs/spec/log.md §6; design section 4, "Commit order".
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from countermark_broker.clock import Clock
-from countermark_broker.errors import UnavailableError
+from countermark_broker.clock import Clock, check_clock
+from countermark_broker.errors import NotStorableError
 from countermark_broker.log.directory_holder import DirectoryHolder
 from countermark_broker.log.faults import FaultPoints
+from countermark_broker.log.publisher import log_key_missing
 from countermark_broker.log.tree import Tree
 from countermark_broker.store.engine import Connection, Database, database_now
 from countermark_broker.store.head import Head, lock_head, write_head
@@ -20,8 +22,10 @@ from countermark_broker.store.loading import load_state
 from countermark_broker.store.tiles import Place, grow, write_tiles
 from countermark_broker.store.writing import Changes, Enclosed, write_changes
 from countermark_protocol.appending import Entry, append_statement
+from countermark_protocol.checkpoint import Checkpoint
+from countermark_protocol.directory import Directory
 from countermark_protocol.errors import CountermarkError
-from countermark_protocol.identifiers import Origin
+from countermark_protocol.identifiers import KeyId, Origin
 from countermark_protocol.merkle import leaf_hash
 from countermark_protocol.state import LogState, Needs, needs_of
 from countermark_protocol.statements import DirectoryChange, Statement
@@ -42,9 +46,17 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """It became an entry by this call."""
+    """It became an entry by this call.
+
+    Attributes:
+        entry: committed.
+        checkpoint: a published one that holds it, once there is one.
+        path: of its leaf under that checkpoint.
+    """
 
     entry: Entry
+    checkpoint: Checkpoint | None = None
+    path: tuple[bytes, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +101,9 @@ class Appender:
         tree: reads the tiles.
         clock: of this node.
         clock_difference_ms: how far it may be from the database's.
+        holds: whether this node holds a log key.
         faults: fault points.
+        way: cleared while the lock is held, so that this process's other threads let the commit go first.
     """
 
     def __init__(
@@ -101,34 +115,53 @@ class Appender:
         tree: Tree,
         clock: Clock,
         clock_difference_ms: int,
+        holds: Callable[[KeyId], bool],
         faults: FaultPoints,
+        way: threading.Event,
     ) -> None:
+        self._way = way
         self._origin = origin
         self._database = database
         self._holder = holder
         self._tree = tree
         self._clock = clock
         self._clock_difference_ms = clock_difference_ms
+        self._holds = holds
         self._faults = faults
 
-    async def commit(self, group: Sequence[Submitted]) -> list[Outcome]:
+    def commit(self, group: Sequence[Submitted]) -> list[Outcome]:
         """Decide a group, one by one, and commit what is accepted, all or nothing.
 
         Returns:
             One outcome each, in order.
 
         Raises:
-            FatalError: the directory in memory is not the database's.
-            NotStorableError: the database refuses something in the group; nothing is stored.
+            FatalError: the directory in memory is not the database's, or it names a log key that this node does not
+                hold; nothing is stored.
+            NotStorableError: the database refuses something in the group, or something in it names such a key;
+                nothing is stored.
             UnavailableError: the lock, the clock or the commit failed. After a failed commit its outcome is
                 unknown: call again with the same group, and what was stored comes back as `Repeated`.
         """
-        await self._faults.reach("before_lock")
-        async with self._database.write() as connection:
-            head = await lock_head(connection)
-            await self._faults.reach("under_lock")
-            time = await self._leaf_time(connection, head)
-            state, roots, sizes = await self._load(connection, head, group)
+        self._faults.reach("before_lock")
+        try:
+            state, grown, outcomes = self._append(group)
+        finally:
+            self._way.set()
+        self._faults.reach("after_commit")
+        # Only what is known to be committed may enter this node's memory.
+        self._tree.absorb(grown)
+        self._holder.adopt(state.directory)
+        return outcomes
+
+    def _append(self, group: Sequence[Submitted]) -> tuple[LogState, dict[Place, bytes], list[Outcome]]:
+        with self._database.writing() as connection:
+            head = lock_head(connection)
+            # All nodes wait now: threads of this process that want the interpreter too would only make it longer.
+            self._way.clear()
+            self._faults.reach("under_lock")
+            time = self._leaf_time(connection, head)
+            state, roots, sizes = self._load(connection, head, group)
             changes, outcomes = Changes(), list[Outcome]()
             leaves: list[bytes] = []
             for item in group:
@@ -141,40 +174,43 @@ class Appender:
                         roots[state.size] = state.frontier.root()
             grown: dict[Place, bytes] = {}
             if leaves:
-                grown = grow(await self._tree.edge(connection, head.size), head.size, leaves)
-                await write_changes(connection, changes)
-                await write_tiles(connection, head.size, grown)
+                self._check_signable(state, self._holder.current)
+                grown = grow(self._tree.edge(connection, head.size), head.size, leaves)
+                write_changes(connection, changes)
+                write_tiles(connection, head.size, grown)
                 new = Head(state.frontier, state.time, state.directory.count, state.directory.head)
-                await write_head(connection, new)
-            await self._faults.reach("after_append_before_commit")
-        # Only what is committed may enter this node's memory.
-        self._tree.absorb(grown)
-        self._holder.adopt(state.directory)
-        await self._faults.reach("after_commit")
-        return outcomes
+                write_head(connection, new)
+            self._faults.reach("after_append_before_commit")
+        return state, grown, outcomes
 
-    async def _leaf_time(self, connection: Connection, head: Head) -> int:
-        now = await database_now(connection)
-        difference = self._clock.now_ms() - now
-        if abs(difference) > self._clock_difference_ms:
-            raise UnavailableError(
-                "clock_differs",
-                f"this node's clock is {difference} ms from the database's, expected at most "
-                f"{self._clock_difference_ms}: it appends nothing until its clock is set",
+    def _check_signable(self, state: LogState, before: Directory) -> None:
+        """Demand that this node can sign what it is about to commit: else no node could go on from there."""
+        key = state.directory.log_key_for(state.size)
+        if self._holds(key.key_id):
+            return
+        if before.count and before.log().log_key != key:
+            raise NotStorableError(
+                "log_key_not_held",
+                "the statement names a log key that this node does not hold: nothing could be published after it",
             )
+        raise log_key_missing(state.size)
+
+    def _leaf_time(self, connection: Connection, head: Head) -> int:
+        now = database_now(connection)
+        check_clock(self._clock, now, self._clock_difference_ms)
         return max(now, head.time)
 
-    async def _load(
+    def _load(
         self, connection: Connection, head: Head, group: Sequence[Submitted]
     ) -> tuple[LogState, dict[int, bytes], set[int]]:
         needs = Needs()
         for item in group:
             needs_of(item.statement, needs)
-        roots = {size: await self._tree.root(connection, size) for size in needs.sizes if size <= head.size}
-        directory = await self._holder.at(connection, head, locked=True)
+        roots = {size: self._tree.root(connection, size) for size in needs.sizes if size <= head.size}
+        directory = self._holder.at(connection, head, locked=True)
         if any(isinstance(item.statement, DirectoryChange) for item in group):
             directory = directory.copy()
-        state = await load_state(connection, self._origin, head, directory, needs, roots)
+        state = load_state(connection, self._origin, head, directory, needs, roots)
         return state, roots, needs.sizes
 
     @staticmethod

@@ -6,6 +6,8 @@ once it is committed. So a batch that the database refuses leaves nothing to und
 
 from __future__ import annotations
 
+import threading
+
 from countermark_broker.errors import FatalError
 from countermark_broker.store.engine import Connection
 from countermark_broker.store.head import Head
@@ -26,6 +28,7 @@ class DirectoryHolder:
 
     def __init__(self) -> None:
         self._current = Directory()
+        self._lock = threading.Lock()
 
     @property
     def current(self) -> Directory:
@@ -34,10 +37,11 @@ class DirectoryHolder:
 
     def adopt(self, directory: Directory) -> None:
         """Take a directory that is committed, unless a newer one is held already."""
-        if directory.count > self._current.count:
-            self._current = directory
+        with self._lock:
+            if directory.count > self._current.count:
+                self._current = directory
 
-    async def at(self, connection: Connection, head: Head, *, locked: bool) -> Directory:
+    def at(self, connection: Connection, head: Head, *, locked: bool) -> Directory:
         """The directory as of `head`, folding what other nodes have added; to be copied before it is changed.
 
         Args:
@@ -53,7 +57,7 @@ class DirectoryHolder:
         if directory.count < head.dir_count:
             directory = directory.copy()
             while directory.count < head.dir_count:
-                page = await read_directory(connection, directory.count, _PAGE, head.size)
+                page = read_directory(connection, directory.count, _PAGE, head.size)
                 if not page:
                     break
                 for index, leaf, document in page:

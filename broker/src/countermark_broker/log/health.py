@@ -10,9 +10,14 @@ _log = logging.getLogger(__name__)
 
 
 class Health:
-    """Remembers the first fatal finding."""
+    """Remembers the first fatal finding.
 
-    def __init__(self) -> None:
+    Args:
+        read_only: this node never appends: it serves a log that another operator writes.
+    """
+
+    def __init__(self, *, read_only: bool = False) -> None:
+        self.read_only = read_only
         self.fatal: FatalError | None = None
         self.stopping = False
 
@@ -31,6 +36,18 @@ class Health:
         self.check_fatal()
         if self.stopping:
             raise UnavailableError("stopping", "this node is stopping: send the same bytes to another one")
+
+    def check_appends(self) -> None:
+        """As `check`, and refuse where this node only reads.
+
+        Raises:
+            UnavailableError: ``fatal_state``, ``stopping`` or ``read_only``.
+        """
+        self.check()
+        if self.read_only:
+            raise UnavailableError(
+                "read_only", "this node only serves what is logged: send to the log's operator"
+            )
 
     def check_fatal(self) -> None:
         """Refuse to go on after a fatal finding.

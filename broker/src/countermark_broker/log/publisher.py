@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from countermark_broker.errors import FatalError, UnavailableError
 from countermark_broker.log.checkpoint_store import CheckpointStore
@@ -38,6 +39,15 @@ from countermark_protocol.identifiers import KeyId, Origin
 from countermark_protocol.keys import PublicKey, Signer
 
 Advanced = Callable[[int, int], None]
+
+
+def log_key_missing(size: int) -> FatalError:
+    """What a node without the log key of a size ends with: it cannot publish what is committed."""
+    return FatalError(
+        "log_key_missing",
+        f"this node does not hold the log key that signs size {size} by the directory",
+        "put the new log key into the key file, or name it in log_key, and start again",
+    )
 
 
 class Publisher:
@@ -115,7 +125,7 @@ class Publisher:
                 return self.published
             covers = self._asked
             try:
-                checkpoint = await self._advance()
+                checkpoint = self._take(await asyncio.to_thread(self._advance))
             except FatalError as error:
                 self._health.fail(error)
                 raise
@@ -134,21 +144,21 @@ class Publisher:
             raise UnavailableError("not_published", "the entry is committed but not published yet")
         return self.published
 
-    async def _advance(self) -> Checkpoint:
+    def _advance(self) -> Checkpoint:
         while True:
-            stored = await self._store.load()
-            async with self._database.read() as connection:
-                head = await read_head(connection)
+            stored = self._store.load()
+            with self._database.reading() as connection:
+                head = read_head(connection)
                 self.check_not_behind(stored, head)
-                directory = await self._holder.at(connection, head, locked=False)
-                if await self._tree.recompute_root(connection, stored.size) != stored.root:
+                directory = self._holder.at(connection, head, locked=False)
+                before, root = self._tree.recompute_roots(connection, [stored.size, head.size])
+                if before != stored.root:
                     raise FatalError(
                         "published_root_differs",
                         f"the database gives another root for size {stored.size} than was published",
                         "this database is not the one that was published; "
                         "restore the newest backup or the entries from the parties",
                     )
-                root = await self._tree.recompute_root(connection, head.size)
             if root != head.frontier.root():
                 raise FatalError(
                     "frontier_differs",
@@ -156,22 +166,25 @@ class Publisher:
                     "stop all nodes and run `countermark-broker rebuild --check`",
                 )
             if stored.size == head.size:
-                return self._take(self._verify(stored, directory))
-            await self._faults.reach("before_sign")
+                return self._verify(stored, directory)
+            self._faults.reach("before_sign")
             note = self._sign(head.size, root, directory)
-            if await self._store.advance(stored.size, stored.root, note):
-                await self._faults.reach("after_store_advance")
-                return self._take(self._verify(parse_checkpoint(note), directory))
+            if self._store.advance(stored.size, stored.root, note):
+                self._faults.reach("after_store_advance")
+                # Only a wake-up: whatever becomes of it, what is published stays published.
+                with suppress(CountermarkError):
+                    self._database.announce(head.size)
+                return self._verify(parse_checkpoint(note), directory)
 
     def holds(self, key_id: KeyId) -> bool:
         """Whether this node holds a log key."""
         return key_id in self._keys
 
-    def check_not_behind(self, stored: UnverifiedCheckpoint, head: Head) -> None:
-        """Demand that the store does not know more than the database.
+    def check_origin(self, stored: UnverifiedCheckpoint) -> None:
+        """Demand that the store is that of this log.
 
         Raises:
-            FatalError: ``database_behind_store`` or ``store_of_other_log``.
+            FatalError: ``store_of_other_log``.
         """
         if stored.origin != self._origin:
             raise FatalError(
@@ -179,23 +192,29 @@ class Publisher:
                 f"the checkpoint store is that of log '{stored.origin}', this broker serves '{self._origin}'",
                 "correct the setting 'checkpoint_store' or 'origin'",
             )
+
+    def check_not_behind(self, stored: UnverifiedCheckpoint, head: Head) -> None:
+        """Demand that the store does not know more than the database.
+
+        Raises:
+            FatalError: ``database_behind_store`` or ``store_of_other_log``.
+        """
+        self.check_origin(stored)
         if stored.size > head.size:
             raise FatalError(
                 "database_behind_store",
                 f"the published log has {stored.size} entries, this database only {head.size}: it is a restored "
                 "backup, or another log's",
-                "bring back the database that was published, or restore the missing entries "
-                "(docs/operations/running-a-broker.md §7); never go on from here, the log would fork",
+                f"bring back the {stored.size - head.size} entries that are missing: the newest database or its "
+                "write-ahead log, or `countermark-broker backup restore` of a newer backup or of another operator's "
+                "export, onto this one (docs/operations/backup-and-restore.md §4), or `countermark-broker recover` "
+                "with what mirrors and senders hand back (§5); never go on from here, the log would fork",
             )
 
     def _sign(self, size: int, root: bytes, directory: Directory) -> bytes:
         signer = self._keys.get(self._log_key(directory, size).key_id)
         if signer is None:
-            raise FatalError(
-                "log_key_missing",
-                f"this node does not hold the log key that signs size {size} by the directory",
-                "put the new log key into the key file and start again",
-            )
+            raise log_key_missing(size)
         return sign_checkpoint(self._origin, size, root, signer.sign, signer.public_key.raw)
 
     def _verify(self, checkpoint: UnverifiedCheckpoint, directory: Directory) -> Checkpoint:

@@ -1,112 +1,193 @@
-"""Rebuild: replays all entry records through the one decision, and compares or rewrites the views.
+"""Replay: appends entry records to a database, through the one decision, with their own times and secrets.
 
-Nothing of the views is read for it: what comes out is what the log alone says.
+`rebuild` replays the log into a scratch database and compares the views with it; a restored backup and a log
+taken over from another operator are replayed into the database that will be served. Either way nothing is
+believed: every signature is verified, every statement decided again, every leaf compared.
 
 Source: design section 1, "One log. Everything else is a view".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from countermark_broker.errors import FatalError
+from countermark_broker.log.directory_holder import DirectoryHolder
+from countermark_broker.log.tree import Tree
 from countermark_broker.store.engine import Connection
-from countermark_broker.store.head import Head
-from countermark_broker.store.reading import EntryRecord, read_entries
-from countermark_broker.store.tiles import Place, grow
-from countermark_broker.store.writing import Changes
-from countermark_protocol.appending import append_statement
-from countermark_protocol.boxes import BoxState
+from countermark_broker.store.head import Head, read_head, write_head
+from countermark_broker.store.loading import load_state
+from countermark_broker.store.reading import RECORD_DAMAGED, EntryRecord, read_document, read_records
+from countermark_broker.store.tiles import grow, write_tiles
+from countermark_broker.store.writing import NOTHING, Changes, Enclosed, write_changes
+from countermark_protocol.appending import Entry, append_statement
+from countermark_protocol.claims import Kind
 from countermark_protocol.directory import Directory
-from countermark_protocol.documents import parse_document
+from countermark_protocol.documents import UnverifiedDocument, parse_document
 from countermark_protocol.errors import CountermarkError
 from countermark_protocol.identifiers import Origin
-from countermark_protocol.merkle import EMPTY_ROOT, Frontier, leaf_hash
-from countermark_protocol.state import LogState, Whole
-from countermark_protocol.statements import read_statement, verify_statement
+from countermark_protocol.merkle import leaf_hash
+from countermark_protocol.state import Needs, needs_of
+from countermark_protocol.statements import (
+    DirectoryChange,
+    Statement,
+    purged_by,
+    read_statement,
+    verify_statement,
+)
 
-_PAGE = 200
-_WAY_OUT = "restore this entry record from a backup or from its parties; the log itself is damaged"
-
-
-@dataclass(slots=True)
-class Replay:
-    """What the entry records give.
-
-    Attributes:
-        state: of the log after the last of them.
-        changes: all rows of the views.
-        leaf_hashes: of every leaf, in order.
-        roots: by size.
-    """
-
-    state: LogState
-    changes: Changes = field(default_factory=Changes)
-    leaf_hashes: list[bytes] = field(default_factory=list)
-    roots: dict[int, bytes] = field(default_factory=lambda: {0: EMPTY_ROOT})
-
-    @property
-    def head(self) -> Head:
-        """The head row."""
-        state = self.state
-        return Head(state.frontier, state.time, state.directory.count, state.directory.head)
-
-    def tiles(self) -> dict[Place, bytes]:
-        """All tiles."""
-        return grow({}, 0, self.leaf_hashes)
+_TILES: Final = 64
 
 
-async def replay_log(
-    connection: Connection, origin: Origin, progress: Callable[[int], None] = lambda _done: None
-) -> Replay:
-    """Replay every entry record, verifying every signature and comparing leaf by leaf.
+class Replayer:
+    """Appends entry records, in order, to a database that holds what came before them.
 
     Args:
-        connection: a transaction.
+        connection: to it; a writing transaction of the caller's.
+        origin: of the log.
+        whole: write the entries with all that belongs to them; else only what the views and decisions need.
+
+    Raises:
+        FatalError: what the database holds already is not the beginning of a log.
+    """
+
+    def __init__(self, connection: Connection, origin: Origin, *, whole: bool) -> None:
+        self._connection = connection
+        self._origin = origin
+        self._whole = whole
+        self._tree = Tree(_TILES)
+        self.head: Head = read_head(connection)
+        self.directory: Directory = DirectoryHolder().at(connection, self.head, locked=True)
+
+    def add(self, items: Iterable[tuple[EntryRecord, Enclosed]]) -> None:
+        """Append records.
+
+        Raises:
+            FatalError: ``entry_differs``: one is missing, is refused, or does not give its own leaf.
+        """
+        rest = deque(items)
+        while rest:
+            group: list[tuple[EntryRecord, Enclosed, Statement]] = []
+            while rest:
+                if group and rest[0][0].kind == Kind.PURGE:
+                    # The message that it names may be in this very group.
+                    break
+                record, enclosed = rest.popleft()
+                statement = self._read(record, self.head.size + len(group))
+                group.append((record, enclosed, statement))
+                if isinstance(statement, DirectoryChange):
+                    # What follows may be signed by keys that stand from here on.
+                    break
+            self._append(group)
+
+    def go_on(self, connection: Connection) -> None:
+        """Use another transaction from here on; the one before was committed."""
+        self._connection = connection
+
+    def root(self, size: int) -> bytes:
+        """Root of the first `size` leaves."""
+        return self._tree.recompute_root(self._connection, size)
+
+    def _read(self, record: EntryRecord, index: int) -> Statement:
+        if record.index != index:
+            raise FatalError("entry_differs", f"entry {index} is missing", RECORD_DAMAGED)
+        try:
+            document = verify_statement(self.directory, parse_document(record.document))
+            return read_statement(document, record.rows, self._subject(record))
+        except (CountermarkError, ValueError) as error:
+            raise _does_not_replay(index, error) from error
+
+    def _subject(self, record: EntryRecord) -> UnverifiedDocument | None:
+        """The message that a purge names."""
+        named = purged_by(parse_document(record.document)) if record.kind == Kind.PURGE else None
+        found = read_document(self._connection, named) if named is not None else None
+        return parse_document(found) if found else None
+
+    def _append(self, group: list[tuple[EntryRecord, Enclosed, Statement]]) -> None:
+        connection, head = self._connection, self.head
+        needs = Needs()
+        for _record, _enclosed, statement in group:
+            needs_of(statement, needs)
+        roots = {size: self._tree.root(connection, size) for size in needs.sizes if size <= head.size}
+        directory = self.directory
+        if isinstance(group[-1][2], DirectoryChange):
+            directory = directory.copy()
+        state = load_state(connection, self._origin, head, directory, needs, roots)
+        changes, leaves = Changes(), list[bytes]()
+        for record, enclosed, statement in group:
+            if state.entries[statement.document.payload_hash] is not None:
+                raise FatalError(
+                    "entry_differs", f"entry {record.index} logs a payload a second time", RECORD_DAMAGED
+                )
+            try:
+                time = record.parsed_leaf().time
+                entry = append_statement(state, statement, time, record.secret)
+            except (CountermarkError, ValueError) as error:
+                raise _does_not_replay(record.index, error) from error
+            _check_record(record, entry)
+            self._change(changes, entry, enclosed)
+            leaves.append(leaf_hash(record.leaf))
+            if state.size in needs.sizes:
+                roots[state.size] = state.frontier.root()
+        grown = grow(self._tree.edge(connection, head.size), head.size, leaves)
+        write_changes(connection, changes)
+        write_tiles(connection, head.size, grown)
+        self.head = Head(state.frontier, state.time, state.directory.count, state.directory.head)
+        self.directory = state.directory
+        write_head(connection, self.head)
+        self._tree.absorb(grown)
+
+    def _change(self, changes: Changes, entry: Entry, enclosed: Enclosed) -> None:
+        if self._whole:
+            changes.add(entry, enclosed)
+            # An empty stanza stands for one that is not there any more.
+            changes.stanzas[:] = [row for row in changes.stanzas if row[2]]
+            return
+        changes.add_views(entry)
+        number = entry.leaf.dir_count - 1 if entry.decision.directory is not None else None
+        # A purge is decided by the manifest of the message it names.
+        document = entry.document.data if entry.leaf.kind == Kind.MESSAGE else b""
+        changes.entries.append(
+            (entry.index, b"", int(entry.leaf.kind), entry.document.payload_hash, document, b"", b"", number)
+        )
+
+
+def _does_not_replay(index: int, error: Exception) -> FatalError:
+    return FatalError("entry_differs", f"entry {index} does not replay: {error}", RECORD_DAMAGED)
+
+
+def _check_record(record: EntryRecord, entry: Entry) -> None:
+    number = entry.leaf.dir_count - 1 if entry.decision.directory is not None else None
+    indexed = (record.kind, record.payload_hash, record.dir_number)
+    if entry.leaf.encode() != record.leaf or indexed != (
+        int(entry.leaf.kind),
+        entry.document.payload_hash,
+        number,
+    ):
+        raise FatalError("entry_differs", f"entry {record.index} replays to another leaf", RECORD_DAMAGED)
+
+
+def replay_log(
+    connection: Connection,
+    scratch: Connection,
+    origin: Origin,
+    progress: Callable[[int], None] = lambda _done: None,
+) -> Replayer:
+    """Replay every entry record of a database into an empty one, page by page.
+
+    Args:
+        connection: to the database; a transaction.
+        scratch: to the empty one.
         origin: of the log.
         progress: told how many entries are done.
 
     Raises:
         FatalError: ``entry_differs``: a record does not give its own leaf.
     """
-    roots: dict[int, bytes] = {0: EMPTY_ROOT}
-    state = LogState(
-        origin=origin,
-        directory=Directory(),
-        frontier=Frontier(),
-        time=0,
-        entries=Whole(None),
-        messages=Whole(None),
-        ids=Whole(None),
-        parties=Whole(frozenset()),
-        boxes=Whole(BoxState()),
-        roots=roots,
-    )
-    replay = Replay(state, roots=roots)
-    while page := await read_entries(connection, state.size, _PAGE):
-        for record in page:
-            _replay_one(replay, record)
-        progress(state.size)
-    return replay
-
-
-def _replay_one(replay: Replay, record: EntryRecord) -> None:
-    state = replay.state
-    if record.index != state.size:
-        raise FatalError("entry_differs", f"entry {state.size} is missing", _WAY_OUT)
-    try:
-        leaf = record.parsed_leaf()
-        document = verify_statement(state.directory, parse_document(record.document))
-        entry = append_statement(state, read_statement(document, record.rows), leaf.time, record.secret)
-    except (CountermarkError, ValueError) as error:
-        raise FatalError(
-            "entry_differs", f"entry {record.index} does not replay: {error}", _WAY_OUT
-        ) from error
-    number = entry.leaf.dir_count - 1 if entry.decision.directory is not None else None
-    indexed = (record.kind, record.payload_hash, record.dir_number)
-    if entry.leaf.encode() != record.leaf or indexed != (leaf.kind, document.payload_hash, number):
-        raise FatalError("entry_differs", f"entry {record.index} replays to another leaf", _WAY_OUT)
-    replay.changes.add_views(entry)
-    replay.leaf_hashes.append(leaf_hash(record.leaf))
-    replay.roots[state.size] = state.frontier.root()
+    replayer = Replayer(scratch, origin, whole=False)
+    while page := read_records(connection, replayer.head.size):
+        replayer.add((record, NOTHING) for record in page)
+        progress(replayer.head.size)
+    return replayer

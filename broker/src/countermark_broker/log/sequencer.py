@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from countermark_broker.errors import FatalError, OverloadedError, UnavailableError
-from countermark_broker.log.appender import Appender, Failed, Outcome, Submitted
+from countermark_broker.log.appender import Appended, Appender, Failed, Outcome, Submitted
 from countermark_broker.log.health import Health
 from countermark_broker.log.publisher import Publisher
+from countermark_broker.log.tree import Tree
+from countermark_broker.log.waiting import WaitingQueue, goes_first
+from countermark_broker.store.engine import Database
+from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.statements import ReceiptStatement
 
 _log = logging.getLogger(__name__)
@@ -45,11 +49,13 @@ class Sequencer:
     Args:
         appender: commits groups.
         publisher: publishes what is committed.
+        database: where the tree's tiles are.
+        tree: makes the paths of what is published.
         health: whether this node may go on.
         observer: told of commits.
         max_group: statements in a group.
         max_group_recipients: recipients of messages and items of receipts in a group of more than one.
-        max_waiting: statements that may wait.
+        max_waiting: statements that may wait; and as many of those that go first.
     """
 
     def __init__(
@@ -57,6 +63,8 @@ class Sequencer:
         *,
         appender: Appender,
         publisher: Publisher,
+        database: Database,
+        tree: Tree,
         health: Health,
         observer: CommitObserver,
         max_group: int,
@@ -65,15 +73,22 @@ class Sequencer:
     ) -> None:
         self._appender = appender
         self._publisher = publisher
+        self._database = database
+        self._tree = tree
         self._health = health
         self._observer = observer
         self._max_group = max_group
         self._max_group_recipients = max_group_recipients
         self._max_waiting = max_waiting
-        self._queue: deque[_Waiting] = deque()
+        # Streams wait for room, and would take each place that comes free: the last quarter is for the others.
+        self._max_waiting_streams = max(1, max_waiting * 3 // 4)
+        self._queue: WaitingQueue[_Waiting] = WaitingQueue()
         self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._ending = False
+        #: One thread: a group's commit is serial work, and the next group gathers meanwhile.
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="commit")
 
     def start(self) -> None:
         """Begin to take statements."""
@@ -85,6 +100,7 @@ class Sequencer:
         self._arrived.set()
         if self._task is not None:
             await self._task
+        self._pool.shutdown()
 
     @property
     def waiting(self) -> int:
@@ -99,37 +115,51 @@ class Sequencer:
             UnavailableError: this node does not append; or nothing is known of the outcome, and sending the
                 same again tells it.
         """
-        self._health.check()
-        if self._ending:
-            raise UnavailableError("stopping", "this node is stopping: send the same bytes to another one")
-        if len(self._queue) >= self._max_waiting:
+        first = goes_first(item.statement)
+        # Those that go first wait for each other only: no number of the others may shut them out.
+        if (self._queue.going_first if first else len(self._queue)) >= self._max_waiting:
             raise OverloadedError("overloaded", "too many statements wait for a commit")
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(item, future))
-        self._arrived.set()
-        outcome = await future
+        outcome = await self._enqueue(item, first=first)
         if isinstance(outcome, Failed):
             raise outcome.error
         return outcome
+
+    async def submit_many(self, items: Sequence[Submitted]) -> list[asyncio.Future[Outcome]]:
+        """As `submit` for a part of a stream, which waits for room instead of being refused.
+
+        Returns:
+            One future each, in order; none raises, since a failure is an outcome.
+
+        Raises:
+            UnavailableError: this node does not append.
+        """
+        while len(self._queue) >= self._max_waiting_streams:
+            self._taken.clear()
+            await self._taken.wait()
+        # Within a stream order is kept, so nothing of it goes before the rest.
+        return [self._enqueue(item, first=False) for item in items]
+
+    def _enqueue(self, item: Submitted, *, first: bool) -> asyncio.Future[Outcome]:
+        self._health.check_appends()
+        if self._ending:
+            raise UnavailableError("stopping", "this node is stopping: send the same bytes to another one")
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._queue.put(_Waiting(item, future), first=first)
+        self._arrived.set()
+        return future
 
     async def _run(self) -> None:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            while self._queue:
-                await self._commit(self._take())
+            while len(self._queue):
+                group = self._queue.take_group(
+                    self._max_group, lambda waiting: _weight(waiting.item), self._max_group_recipients
+                )
+                self._taken.set()
+                await self._commit(group)
             if self._ending:
                 return
-
-    def _take(self) -> list[_Waiting]:
-        group: list[_Waiting] = []
-        recipients = 0
-        while self._queue and len(group) < self._max_group:
-            recipients += _weight(self._queue[0].item)
-            if group and recipients > self._max_group_recipients:
-                break
-            group.append(self._queue.popleft())
-        return group
 
     async def _commit(self, group: list[_Waiting]) -> None:
         began = time.monotonic()
@@ -137,7 +167,8 @@ class Sequencer:
             self._health.check_fatal()
             outcomes = await self._settle([w.item for w in group])
             # Refusals wait as well: an account may not name a size beyond the published one.
-            await self._publisher.advance()
+            checkpoint = await self._publisher.advance()
+            outcomes = await self._with_paths(outcomes, checkpoint)
             self._observer.committed(outcomes, time.monotonic() - began)
         except FatalError as error:
             self._health.fail(error)
@@ -150,10 +181,25 @@ class Sequencer:
             if not waiting.future.done():
                 waiting.future.set_result(outcome)
 
+    async def _with_paths(self, outcomes: list[Outcome], checkpoint: Checkpoint) -> list[Outcome]:
+        """Prove all entries of the group under the one checkpoint."""
+        indexes = [o.entry.index for o in outcomes if isinstance(o, Appended)]
+        if not indexes:
+            return outcomes
+        paths = self._tree.known_inclusions(indexes, checkpoint.size)
+        if not paths:
+            # The checkpoint holds what another node has committed since: its tiles are in the database only.
+            paths = await self._database.read(self._tree.inclusion, indexes, checkpoint.size)
+        return [
+            replace(o, checkpoint=checkpoint, path=paths[o.entry.index]) if isinstance(o, Appended) else o
+            for o in outcomes
+        ]
+
     async def _settle(self, items: list[Submitted], *, again: bool = True) -> list[Outcome]:
         """Commit a group; split it until whatever the database refuses stands alone."""
         try:
-            return await self._appender.commit(items)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pool, self._appender.commit, items)
         except FatalError:
             raise
         except UnavailableError as error:

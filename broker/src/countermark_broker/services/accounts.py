@@ -5,10 +5,11 @@ Source: docs/spec/log.md §7; docs/spec/api.md §3.5.
 
 from __future__ import annotations
 
-from countermark_broker.errors import UnavailableError
+from collections.abc import Collection
+
 from countermark_broker.log.appender import Refused
 from countermark_broker.services.node import Caller, Node
-from countermark_broker.store.reading import read_box_state
+from countermark_broker.store.reading import read_box_states
 from countermark_protocol.accounts import Account, Refusal, StatedBox, Verdict
 from countermark_protocol.boxes import Box
 from countermark_protocol.checkpoint import Checkpoint
@@ -42,34 +43,26 @@ async def sign_account(
     request: bytes,
     verdict: Verdict,
     refusal: Refusal | None = None,
+    owners: Collection[Address] = (),
 ) -> bytes:
-    """State, for a published checkpoint, what the caller's boxes hold, and what is denied.
+    """State, for a published checkpoint, what the boxes hold that the caller may read, and what is denied.
 
     Args:
         node: this node.
         checkpoint: published.
-        caller: whom it answers; the boxes are its own four.
+        caller: whom it answers.
         request: digest of its request, or payload hash of its statement, 32 bytes.
         verdict: what is denied.
         refusal: the rule, where the verdict is ``refused``.
+        owners: whose boxes are stated, four each; the caller's own if there are none.
 
     Raises:
         UnavailableError: this node's key does not stand in the directory at that size.
     """
-    directory, at = node.holder.current, checkpoint.size - 1
-    broker = directory.log().broker
-    if directory.instance(broker, node.node_key.public_key.key_id, at) is None:
-        raise UnavailableError(
-            "node_key_not_listed",
-            "this node's key is not in the broker's published keys: it cannot sign answers",
-        )
-    async with node.database.read() as connection:
-        boxes = tuple(
-            [
-                StatedBox(caller, box, await read_box_state(connection, caller, box, checkpoint.size))
-                for box in Box
-            ]
-        )
+    broker = node.check_listed(checkpoint.size)
+    wanted = [(owner, box) for owner in owners or [caller] for box in Box]
+    states = await node.database.read(read_box_states, wanted, checkpoint.size)
+    boxes = tuple(StatedBox(owner, box, states[owner, box]) for owner, box in wanted)
     account = Account(
         log=node.origin,
         seen=Seen(checkpoint.size, checkpoint.root),

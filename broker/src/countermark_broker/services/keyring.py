@@ -1,7 +1,7 @@
 """The broker's own keys, in encrypted key files in its home directory.
 
-`broker.keys` (log key and node key) is needed to serve. `administrator.keys` is needed to found the log and to
-change the broker's keys, and should lie elsewhere in between.
+`broker.keys` (log key and node key) is needed to serve, unless both are in tokens. `administrator.keys` is needed
+to found the log and to change the broker's keys, and should lie elsewhere in between.
 
 Source: docs/spec/keys.md §6; docs/operations/running-a-broker.md §2.
 """
@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from countermark_broker.config import Settings, load_passphrase
 from countermark_broker.errors import ConfigurationError
+from countermark_broker.tokens import load_token_key
 from countermark_protocol.errors import CountermarkError
 from countermark_protocol.keyfile import NONCE_BYTES, SALT_BYTES, StoredKey, encode_key_file, parse_key_file
-from countermark_protocol.keys import Algorithm, Signer
+from countermark_protocol.keys import Algorithm, PublicKey, Signer
 from countermark_protocol.signers import PRIVATE_BYTES, load_signer
 
 LOG: Final = "log"
@@ -89,3 +91,53 @@ def load_keys(path: Path, passphrase: str) -> Keyring:
         node=nodes[0] if nodes else None,
         administrator=tuple(signer for use, signer in signers if use == ADMINISTRATOR),
     )
+
+
+def load_keyring(settings: Settings, passphrase: str = "") -> Keyring:
+    """The keys that a node serves with: from tokens where the settings name them there, else from the key file.
+
+    During a change of the log key both may be at hand: the new one in a token, the old one in the file.
+
+    Args:
+        settings: of this node.
+        passphrase: of the key file; empty: as the settings say.
+
+    Raises:
+        ConfigurationError: a file, passphrase, token or key is missing or not usable.
+    """
+    in_tokens = tuple(load_log_key(uri) for uri in settings.log_key.split())
+    node = load_token_key(settings.node_key) if settings.node_key else None
+    if in_tokens and node is not None and not settings.keys.exists():
+        return Keyring(in_tokens, node, ())
+    stored = load_keys(settings.keys, passphrase or load_passphrase(settings))
+    return replace(stored, log=(*in_tokens, *stored.log), node=node or stored.node)
+
+
+def load_log_key(uri: str) -> Signer:
+    """A log key in a token.
+
+    Raises:
+        ConfigurationError: as `load_token_key`, or ``not_a_log_key``: checkpoints are signed with Ed25519 alone.
+    """
+    signer = load_token_key(uri)
+    if signer.public_key.algorithm is not Algorithm.ED25519:
+        raise ConfigurationError(
+            "not_a_log_key", f"a log key must be Ed25519, the token holds {signer.public_key.algorithm.name}"
+        )
+    return signer
+
+
+def add_log_key(path: Path, passphrase: str) -> PublicKey:
+    """Add a fresh log key to a key file, beside those in it; the file is replaced as a whole.
+
+    Raises:
+        ConfigurationError: as `load_keys`.
+    """
+    load_keys(path, passphrase)
+    (new,) = make_keys((LOG,))
+    stored = (*parse_key_file(path.read_bytes(), passphrase), new)
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    write_keys(temporary, stored, passphrase)
+    temporary.rename(path)
+    return load_signer(new.algorithm, new.private).public_key

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from countermark_broker.errors import OverloadedError
+from countermark_broker.services.node import Node
 from countermark_protocol.boxes import Box
 from countermark_protocol.identifiers import Address
 
@@ -87,3 +89,13 @@ class Listeners:
         for events in self._events.values():
             for event in events:
                 event.set()
+
+
+def measure(node: Node, listeners: Listeners) -> None:
+    """Set the figures that are not counted as things happen."""
+    metrics = node.metrics
+    metrics.listeners.set(listeners.count)
+    metrics.verifying.set(node.verifier.waiting)
+    metrics.published_size.set(node.publisher.published.size)
+    metrics.checkpoint_age.set(time.monotonic() - node.publisher.confirmed_at)
+    metrics.fatal.set(node.health.fatal is not None)

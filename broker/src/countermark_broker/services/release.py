@@ -1,6 +1,6 @@
-"""Stanzas and contents: only to who has signed for them, in the log, before.
+"""Stanzas and contents: only to who has signed for them, in the log, before. And the ground on which they are gone.
 
-Source: docs/spec/api.md §3.6; design section 6.
+Source: docs/spec/api.md §3.6, §3.13; docs/spec/audit.md §4; design section 6.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 from countermark_broker.errors import FatalError
 from countermark_broker.services.accounts import not_held, refused_request
 from countermark_broker.services.node import Caller, Node
-from countermark_broker.store.loading import load_message
-from countermark_broker.store.reading import read_content, read_stanzas
-from countermark_protocol.answers import Release
+from countermark_broker.services.proofs import prove_record
+from countermark_broker.store.engine import Connection
+from countermark_broker.store.loading import load_message, load_purges
+from countermark_broker.store.reading import EntryRecord, read_content, read_records, read_stanzas
+from countermark_protocol.answers import Accepted, Release
 from countermark_protocol.checkpoint import Checkpoint
-from countermark_protocol.errors import PolicyError
+from countermark_protocol.errors import NotFoundError, PolicyError
 from countermark_protocol.state import DeliveryStage, MessageState
 
 _WAY_OUT = "restore it from a backup; nothing but a logged purge may remove it"
@@ -22,15 +24,18 @@ async def read_stanza(node: Node, caller: Caller, payload_hash: bytes) -> Releas
     """The caller's own stanza, again.
 
     Raises:
-        NegativeAnswer: no recipient of such a message, or ``delivered`` is not logged yet.
+        NegativeAnswer: no recipient of such a message, the message is purged, or ``delivered`` is not logged yet.
     """
     checkpoint, message = await _message(node, caller, payload_hash)
     if caller.address not in message.deliveries:
         raise await not_held(node, checkpoint, caller)
+
+    await _demand_kept(node, caller, payload_hash)
     await _demand_delivered(node, checkpoint, caller, message)
-    async with node.database.read() as connection:
-        stanza = (await read_stanzas(connection, [message.index], caller.address)).get(message.index)
+    stanza = (await node.database.read(read_stanzas, [message.index], caller.address)).get(message.index)
     if stanza is None:
+        # Purged since it was looked at, or lost.
+        await _demand_kept(node, caller, payload_hash)
         raise FatalError("stanza_missing", f"the stanza for entry {message.index} is gone", _WAY_OUT)
     return Release(payload_hash, stanza)
 
@@ -39,16 +44,70 @@ async def read_ciphertext(node: Node, caller: Caller, payload_hash: bytes) -> by
     """The ciphertext, to its sender or to a recipient that has signed for it.
 
     Raises:
-        NegativeAnswer: no party to such a message, or ``delivered`` is not logged yet.
+        NegativeAnswer: no party to such a message, the message is purged, or ``delivered`` is not logged yet.
     """
     checkpoint, message = await _message(node, caller, payload_hash)
+    await _demand_kept(node, caller, payload_hash)
     if caller.address != message.sender:
         await _demand_delivered(node, checkpoint, caller, message)
-    async with node.database.read() as connection:
-        content = await read_content(connection, message.index)
+    content = await node.database.read(read_content, message.index)
     if content is None:
+        await _demand_kept(node, caller, payload_hash)
         raise FatalError("content_missing", f"the content of entry {message.index} is gone", _WAY_OUT)
     return content
+
+
+async def read_purge(node: Node, caller: Caller, payload_hash: bytes) -> Accepted:
+    """The purge of a message, with its proof, to a party to the message.
+
+    Raises:
+        NegativeAnswer: no party to such a message, or it is not purged.
+    """
+    checkpoint, _ = await _message(node, caller, payload_hash)
+
+    def look(connection: Connection) -> EntryRecord | None:
+        index = _purge_of(connection, payload_hash)
+        return read_records(connection, index, index + 1)[0] if index is not None else None
+
+    record = await node.database.read(look)
+    if record is None:
+        raise await refused_request(
+            node,
+            checkpoint,
+            caller,
+            NotFoundError(
+                "not_purged",
+                f"no purge of message {payload_hash.hex()} is logged: its stanzas and content are kept",
+                payload_hash=payload_hash.hex(),
+            ),
+        )
+    # The rows are opened to its author alone.
+    return await prove_record(node, record, caller.address)
+
+
+def _purge_of(connection: Connection, payload_hash: bytes) -> int | None:
+    return load_purges(connection, [payload_hash])[payload_hash]
+
+
+async def _demand_kept(node: Node, caller: Caller, payload_hash: bytes) -> None:
+    """Demand that a message is not purged: else nothing of it is served, though it were still there."""
+    purge = await node.database.read(_purge_of, payload_hash)
+    if purge is None:
+        return
+    # Nothing is told of what is not published; the account names a tree that holds the purge.
+    checkpoint = await node.publisher.at_least(purge + 1)
+    raise await refused_request(
+        node,
+        checkpoint,
+        caller,
+        NotFoundError(
+            "purged",
+            f"the stanzas and the content of message {payload_hash.hex()} are deleted: entry {purge} says on "
+            "what ground",
+            payload_hash=payload_hash.hex(),
+            standing=purge,
+        ),
+    )
 
 
 async def _message(node: Node, caller: Caller, payload_hash: bytes) -> tuple[Checkpoint, MessageState]:
@@ -69,8 +128,7 @@ async def _message(node: Node, caller: Caller, payload_hash: bytes) -> tuple[Che
 
 
 async def _load(node: Node, caller: Caller, payload_hash: bytes) -> MessageState | None:
-    async with node.database.read() as connection:
-        return await load_message(connection, payload_hash, caller.address)
+    return await node.database.read(load_message, payload_hash, caller.address)
 
 
 async def _demand_delivered(

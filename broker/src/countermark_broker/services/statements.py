@@ -8,6 +8,7 @@ from __future__ import annotations
 from countermark_broker.services.accounts import not_held
 from countermark_broker.services.node import Caller, Node
 from countermark_broker.services.proofs import prove_record, release_stanzas
+from countermark_broker.store.engine import Connection
 from countermark_broker.store.reading import (
     read_directory,
     read_entry,
@@ -30,8 +31,7 @@ async def read_statement_of(node: Node, caller: Caller, payload_hash: bytes) -> 
     """
     # Before the database is read: an account must not deny what its own tree holds.
     checkpoint = node.publisher.published
-    async with node.database.read() as connection:
-        record = await read_entry(connection, payload_hash)
+    record = await node.database.read(read_entry, payload_hash)
     claims = parse_document(record.document).claims if record is not None else {}
     if record is None or claims.get("from") != caller.address:
         raise await not_held(node, checkpoint, caller)
@@ -45,23 +45,26 @@ async def read_statement_of(node: Node, caller: Caller, payload_hash: bytes) -> 
 async def read_directory_page(node: Node, first: int, limit: int) -> DirectoryPage:
     """Directory statements from a number on, with the leaf that commits to the fold of all."""
     checkpoint = node.publisher.published
-    async with node.database.read() as connection:
-        rows = await read_directory(connection, first, limit, checkpoint.size)
-        last = (await read_leaves(connection, checkpoint.size - 1, 1, checkpoint.size))[0]
-        paths = await node.tree.inclusion(connection, [checkpoint.size - 1], checkpoint.size)
-    return DirectoryPage(
-        checkpoint=checkpoint.raw,
-        statements=tuple(LoggedStatement(*row) for row in rows),
-        # The leaf counts the directory statements up to and including itself.
-        complete=first + len(rows) >= parse_leaf(last).dir_count,
-        last=Inclusion(checkpoint.size - 1, last, paths[checkpoint.size - 1]),
-    )
+    index = checkpoint.size - 1
+
+    def look(connection: Connection) -> DirectoryPage:
+        rows = read_directory(connection, first, limit, checkpoint.size)
+        last = read_leaves(connection, index, 1, checkpoint.size)[0]
+        path = node.tree.inclusion(connection, [index], checkpoint.size)[index]
+        return DirectoryPage(
+            checkpoint=checkpoint.raw,
+            statements=tuple(LoggedStatement(*row) for row in rows),
+            # The leaf counts the directory statements up to and including itself.
+            complete=first + len(rows) >= parse_leaf(last).dir_count,
+            last=Inclusion(index, last, path),
+        )
+
+    return await node.database.read(look)
 
 
 async def read_leaf_range(node: Node, first: int, limit: int) -> bytes:
     """Leaves, 115 bytes each, one after the other."""
-    async with node.database.read() as connection:
-        return b"".join(await read_leaves(connection, first, limit, node.publisher.published.size))
+    return b"".join(await node.database.read(read_leaves, first, limit, node.publisher.published.size))
 
 
 async def prove_inclusion(node: Node, index: int, size: int | None) -> tuple[int, Inclusion]:
@@ -70,13 +73,15 @@ async def prove_inclusion(node: Node, index: int, size: int | None) -> tuple[int
     Raises:
         MalformedError: ``beyond_published``.
     """
-    size = _published(node, size)
+    size = await _published(node, size, index + 1)
     if index >= size:
         malformed("beyond_published", f"expected an index below size {size}, got {index}")
-    async with node.database.read() as connection:
-        leaf = (await read_leaves(connection, index, 1, size))[0]
-        path = (await node.tree.inclusion(connection, [index], size))[index]
-    return size, Inclusion(index, leaf, path)
+
+    def look(connection: Connection) -> Inclusion:
+        leaf = read_leaves(connection, index, 1, size)[0]
+        return Inclusion(index, leaf, node.tree.inclusion(connection, [index], size)[index])
+
+    return size, await node.database.read(look)
 
 
 async def prove_consistency(node: Node, old: int, new: int | None) -> tuple[int, tuple[bytes, ...]]:
@@ -85,15 +90,18 @@ async def prove_consistency(node: Node, old: int, new: int | None) -> tuple[int,
     Raises:
         MalformedError: ``beyond_published``.
     """
-    new = _published(node, new)
+    new = await _published(node, new, old)
     if old > new:
         malformed("beyond_published", f"expected an old size of at most {new}, got {old}")
-    async with node.database.read() as connection:
-        return new, await node.tree.consistency(connection, old, new)
+    return new, await node.database.read(node.tree.consistency, old, new)
 
 
-def _published(node: Node, size: int | None) -> int:
+async def _published(node: Node, size: int | None, known: int) -> int:
+    """A published size: `size`, or the newest if None, when the caller knows of `known` leaves."""
     published = node.publisher.published.size
+    if (known if size is None else size) > published:
+        # Another node may have published it a moment ago, and told the caller.
+        published = (await node.publisher.advance()).size
     if size is not None and size > published:
         malformed("beyond_published", f"expected a size of at most the published {published}, got {size}")
     return published if size is None else size

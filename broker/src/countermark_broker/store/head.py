@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Final
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Row, bindparam, insert, select, update
 
 from countermark_broker.store.codec import encode_frontier, parse_frontier
 from countermark_broker.store.engine import Connection
@@ -12,7 +13,7 @@ from countermark_broker.store.tables import head
 from countermark_protocol.merkle import Frontier
 from countermark_protocol.trie import EMPTY
 
-_ONLY = 1
+_ONLY: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +41,48 @@ class Head:
 EMPTY_HEAD = Head(Frontier(), 0, 0, EMPTY)
 
 
-async def read_head(connection: Connection) -> Head:
+#: Made once: every group of statements reads, locks and writes the head, and making them costs as much as running them.
+_READ: Final = select(head).where(head.c.id == _ONLY)
+_LOCK: Final = _READ.with_for_update()
+_WRITE: Final = (
+    update(head)
+    .where(head.c.id == _ONLY)
+    .values(
+        {column.name: bindparam(f"new_{column.name}") for column in head.columns if not column.primary_key}
+    )
+)
+
+
+def read_head(connection: Connection) -> Head:
     """The head as committed; that of an empty log where there is none yet."""
-    row = (await connection.execute(select(head).where(head.c.id == _ONLY))).one_or_none()
-    if row is None:
-        return EMPTY_HEAD
-    return Head(parse_frontier(row.size, row.frontier), row.time, row.dir_count, row.dir_head)
+    return _head_of(connection.execute(_READ).one_or_none())
 
 
-async def lock_head(connection: Connection) -> Head:
+def read_size(connection: Connection) -> int:
+    """Leaves by the head row, of which nothing else is read: it may be damaged."""
+    return connection.execute(select(head.c.size).where(head.c.id == _ONLY)).scalar() or 0
+
+
+def lock_head(connection: Connection) -> Head:
     """The head, locked until the transaction ends: a row lock where the database has them.
 
     SQLite holds its one write lock already (engine.py) and ignores the clause.
     """
-    row = (await connection.execute(select(head).where(head.c.id == _ONLY).with_for_update())).one_or_none()
+    return _head_of(connection.execute(_LOCK).one_or_none())
+
+
+def _head_of(row: Row[Any] | None) -> Head:
     if row is None:
         return EMPTY_HEAD
     return Head(parse_frontier(row.size, row.frontier), row.time, row.dir_count, row.dir_head)
 
 
-async def write_head(connection: Connection, new: Head) -> None:
+def take_lock(connection: Connection) -> None:
+    """As `lock_head`, of a row that may be damaged: whoever remakes it must not have to read it."""
+    connection.execute(select(head.c.id).where(head.c.id == _ONLY).with_for_update())
+
+
+def write_head(connection: Connection, new: Head) -> None:
     """Write the head; the transaction must hold its lock."""
     values = {
         "size": new.size,
@@ -68,6 +91,6 @@ async def write_head(connection: Connection, new: Head) -> None:
         "dir_head": new.dir_head,
         "frontier": encode_frontier(new.frontier),
     }
-    done = await connection.execute(update(head).where(head.c.id == _ONLY).values(**values))
+    done = connection.execute(_WRITE, {f"new_{name}": value for name, value in values.items()})
     if done.rowcount == 0:
-        await connection.execute(insert(head).values(id=_ONLY, **values))
+        connection.execute(insert(head).values(id=_ONLY, **values))

@@ -5,15 +5,15 @@ Source: docs/spec/log.md §6; countermark_protocol.state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice, product
 from typing import Any, TypeVar
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 
-from countermark_broker.store.engine import Connection
+from countermark_broker.store.engine import Connection, backend_of
 from countermark_broker.store.head import Head
-from countermark_broker.store.tables import box_heads, deliveries, entries, messages
+from countermark_broker.store.tables import box_heads, deliveries, entries, messages, purges
 from countermark_protocol.boxes import Box, BoxState
 from countermark_protocol.directory import Directory
 from countermark_protocol.identifiers import Address, MessageId, Origin
@@ -39,7 +39,7 @@ def chunks(values: Iterable[T]) -> Iterator[list[T]]:
         yield part
 
 
-async def load_state(
+def load_state(
     connection: Connection,
     origin: Origin,
     head: Head,
@@ -57,43 +57,64 @@ async def load_state(
         needs: gathered by `state.needs_of`.
         roots: for the sizes that statements name as seen.
     """
+    logged = load_indexes(connection, needs.entries)
+    # A conversation that begins in this very group has no parties yet, and most messages begin one.
+    begun = {hash_ for hash_ in needs.conversations if logged.get(hash_, 0) is None}
+    parties = _load_parties(connection, needs.conversations - begun)
+    parties.update(dict.fromkeys(begun, frozenset[Address]()))
     return LogState(
         origin=origin,
         directory=directory,
         frontier=head.frontier,
         time=head.time,
-        entries=Loaded(await load_indexes(connection, needs.entries)),
-        messages=await _load_messages(connection, needs.messages, needs.endpoints),
-        ids=await _load_ids(connection, needs.ids),
-        parties=await _load_parties(connection, needs.conversations),
-        boxes=await _load_boxes(connection, needs.boxes),
+        entries=Loaded(logged),
+        messages=_load_messages(connection, needs.messages, needs.endpoints),
+        ids=_load_ids(connection, needs.ids),
+        parties=parties,
+        boxes=load_boxes(connection, needs.boxes),
         roots=roots,
+        purges=load_purges(connection, needs.purges),
     )
 
 
-async def load_indexes(connection: Connection, hashes: Iterable[bytes]) -> dict[bytes, int | None]:
+def load_indexes(connection: Connection, hashes: Iterable[bytes]) -> dict[bytes, int | None]:
     """Payload hash → index of the entry that logged it, or None."""
     wanted = list(hashes)
     found: dict[bytes, int | None] = dict.fromkeys(wanted)
-    for part in chunks(wanted):
-        query = select(entries.c.payload_hash, entries.c.entry).where(entries.c.payload_hash.in_(part))
-        found.update({row.payload_hash: row.entry for row in await connection.execute(query)})
+    rows = backend_of(connection).select(
+        connection, entries, "payload_hash, entry", ("payload_hash",), wanted
+    )
+    found.update(dict(rows))
     return found
 
 
-async def _load_messages(
+def load_purges(connection: Connection, hashes: Iterable[bytes]) -> Loaded[bytes, int | None]:
+    """Payload hash of a message → index of its purge, or None."""
+    wanted = list(hashes)
+    out: Loaded[bytes, int | None] = Loaded(dict.fromkeys(wanted))
+    out.update(
+        dict(
+            backend_of(connection).select(
+                connection, purges, "payload_hash, entry", ("payload_hash",), wanted
+            )
+        )
+    )
+    return out
+
+
+def _load_messages(
     connection: Connection, hashes: set[bytes], recipients: set[Address]
 ) -> Loaded[bytes, MessageState | None]:
     """Messages with the deliveries of some recipients: all of those of a broadcast would be loaded for one."""
     out: Loaded[bytes, MessageState | None] = Loaded(dict.fromkeys(hashes))
     for part in chunks(hashes):
-        rows = (await connection.execute(select(messages).where(messages.c.payload_hash.in_(part)))).all()
+        rows = connection.execute(select(messages).where(messages.c.payload_hash.in_(part))).all()
         stages: dict[int, dict[Address, Delivery]] = {row.entry: {} for row in rows}
         for numbers, names in product(list(chunks(stages)), list(chunks(recipients))):
             query = select(deliveries).where(
                 deliveries.c.message.in_(numbers), deliveries.c.recipient.in_(names)
             )
-            for row in await connection.execute(query):
+            for row in connection.execute(query):
                 stages[row.message][Address(row.recipient)] = _delivery(row)
         out.update({row.payload_hash: _message(row, stages[row.entry]) for row in rows})
     return out
@@ -117,22 +138,19 @@ def _message(row: Any, stages: Mapping[Address, Delivery]) -> MessageState:
     )
 
 
-async def _load_ids(
+def _load_ids(
     connection: Connection, ids: set[tuple[Address, MessageId]]
 ) -> Loaded[tuple[Address, MessageId], bytes | None]:
     out: Loaded[tuple[Address, MessageId], bytes | None] = Loaded(dict.fromkeys(ids))
-    for part in chunks(ids):
-        query = select(messages.c.sender, messages.c.id, messages.c.payload_hash).where(
-            tuple_(messages.c.sender, messages.c.id).in_(part)
-        )
-        for row in await connection.execute(query):
-            out[Address(row.sender), MessageId(row.id)] = row.payload_hash
+    rows = backend_of(connection).select(
+        connection, messages, "sender, id, payload_hash", ("sender", "id"), list(ids)
+    )
+    for sender, number, payload_hash in rows:
+        out[Address(sender), MessageId(number)] = payload_hash
     return out
 
 
-async def _load_parties(
-    connection: Connection, conversations: set[bytes]
-) -> Loaded[bytes, frozenset[Address]]:
+def _load_parties(connection: Connection, conversations: set[bytes]) -> Loaded[bytes, frozenset[Address]]:
     out: Loaded[bytes, frozenset[Address]] = Loaded(dict.fromkeys(conversations, frozenset()))
     for part in chunks(conversations):
         senders = select(messages.c.conversation, messages.c.sender.label("party")).where(
@@ -143,26 +161,25 @@ async def _load_parties(
             .join(deliveries, deliveries.c.message == messages.c.entry)
             .where(messages.c.conversation.in_(part))
         )
-        for row in await connection.execute(senders.union(recipients)):
+        for row in connection.execute(senders.union(recipients)):
             out[row.conversation] |= {Address(row.party)}
     return out
 
 
-async def _load_boxes(
-    connection: Connection, boxes: set[tuple[Address, Box]]
+def load_boxes(
+    connection: Connection, boxes: Collection[tuple[Address, Box]]
 ) -> Loaded[tuple[Address, Box], BoxState]:
+    """The newest state of some boxes."""
     out: Loaded[tuple[Address, Box], BoxState] = Loaded(dict.fromkeys(boxes, BoxState()))
-    for part in chunks(boxes):
-        query = select(box_heads).where(
-            tuple_(box_heads.c.endpoint, box_heads.c.box).in_([(a, b.value) for a, b in part])
-        )
-        for row in await connection.execute(query):
-            out[Address(row.endpoint), Box(row.box)] = BoxState(row.length, row.head)
+    keys = [(endpoint, box.value) for endpoint, box in boxes]
+    rows = backend_of(connection).select(
+        connection, box_heads, "endpoint, box, length, head", ("endpoint", "box"), keys
+    )
+    for endpoint, box, length, head in rows:
+        out[Address(endpoint), Box(box)] = BoxState(length, head)
     return out
 
 
-async def load_message(
-    connection: Connection, payload_hash: bytes, recipient: Address
-) -> MessageState | None:
+def load_message(connection: Connection, payload_hash: bytes, recipient: Address) -> MessageState | None:
     """One message's state with the delivery of one recipient, or None where there is no such message."""
-    return (await _load_messages(connection, {payload_hash}, {recipient}))[payload_hash]
+    return _load_messages(connection, {payload_hash}, {recipient})[payload_hash]

@@ -2,6 +2,7 @@
 
 What clients sign is kept as bytes: text columns refuse some of what may be signed. Addresses and ids are
 text, since their language is plain ASCII. Times are ms since 1970. Nothing here is particular to a database.
+There are no foreign keys: all rows of an entry are written by one routine in one transaction, and fsck looks.
 
 Source: docs/spec/log.md §6; docs/operations/running-a-broker.md §4.
 """
@@ -13,7 +14,6 @@ from typing import Final
 from sqlalchemy import (
     BigInteger,
     Column,
-    ForeignKey,
     Index,
     Integer,
     LargeBinary,
@@ -28,7 +28,6 @@ metadata: Final = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
         "pk": "pk_%(table_name)s",
     }
 )
@@ -63,7 +62,7 @@ entries: Final = Table(
 stanzas: Final = Table(
     "stanzas",
     metadata,
-    Column("message", BigInteger, ForeignKey("entries.entry"), primary_key=True, autoincrement=False),
+    Column("message", BigInteger, primary_key=True, autoincrement=False),
     Column("recipient", String(160), primary_key=True),
     Column("stanza", LargeBinary, nullable=False),
 )
@@ -71,7 +70,7 @@ stanzas: Final = Table(
 contents: Final = Table(
     "contents",
     metadata,
-    Column("message", BigInteger, ForeignKey("entries.entry"), primary_key=True, autoincrement=False),
+    Column("message", BigInteger, primary_key=True, autoincrement=False),
     Column("content", LargeBinary, nullable=False),
 )
 
@@ -79,7 +78,7 @@ contents: Final = Table(
 messages: Final = Table(
     "messages",
     metadata,
-    Column("entry", BigInteger, ForeignKey("entries.entry"), primary_key=True, autoincrement=False),
+    Column("entry", BigInteger, primary_key=True, autoincrement=False),
     Column("payload_hash", LargeBinary(32), nullable=False, unique=True),
     Column("sender", String(160), nullable=False),
     Column("id", String(36), nullable=False),
@@ -94,12 +93,20 @@ messages: Final = Table(
 deliveries: Final = Table(
     "deliveries",
     metadata,
-    Column("message", BigInteger, ForeignKey("entries.entry"), primary_key=True, autoincrement=False),
+    Column("message", BigInteger, primary_key=True, autoincrement=False),
     Column("recipient", String(160), primary_key=True),
     Column("stage", String(16), nullable=False),
     Column("stage_entry", BigInteger, nullable=False),
     Column("undelivered_entry", BigInteger, nullable=True),
     Column("due", BigInteger, nullable=True, index=True),
+)
+
+#: View: messages whose stanzas and content were deleted, and the entry that says so.
+purges: Final = Table(
+    "purges",
+    metadata,
+    Column("payload_hash", LargeBinary(32), primary_key=True),
+    Column("entry", BigInteger, nullable=False),
 )
 
 #: View: every position of every box, with the box's head before and after it.
@@ -109,7 +116,7 @@ box_rows: Final = Table(
     Column("endpoint", String(160), primary_key=True),
     Column("box", String(8), primary_key=True),
     Column("position", BigInteger, primary_key=True, autoincrement=False),
-    Column("entry", BigInteger, ForeignKey("entries.entry"), nullable=False),
+    Column("entry", BigInteger, nullable=False),
     Column("previous", LargeBinary(32), nullable=False),
     Column("head", LargeBinary(32), nullable=False),
     Index(None, "entry"),
@@ -134,6 +141,33 @@ tiles: Final = Table(
     Column("data", LargeBinary, nullable=False),
 )
 
+#: The newest checkpoint of each minute that a quorum of witnesses has cosigned. Gathered, not in the log: what
+#: is lost is asked for again, but for the times of old cosignatures.
+cosigned: Final = Table(
+    "cosigned",
+    metadata,
+    Column("minute", BigInteger, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("note", LargeBinary, nullable=False),
+)
+
+#: Until when messages are kept, those below the entry in `retention_scan`. A list to work off, no view: it is filled
+#: by looking through the log, so that messages accepted by a release that does not know it are not passed over.
+retentions: Final = Table(
+    "retentions",
+    metadata,
+    Column("message", BigInteger, primary_key=True, autoincrement=False),
+    Column("until", BigInteger, nullable=False, index=True),
+)
+
+#: One row: the first entry that has not been looked through.
+retention_scan: Final = Table(
+    "retention_scan",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("scanned", BigInteger, nullable=False),
+)
+
 #: One row: when any node last said that it is there, and when it last came back after being away.
 heartbeat: Final = Table(
     "heartbeat",
@@ -143,5 +177,71 @@ heartbeat: Final = Table(
     Column("gap_end", BigInteger, nullable=False),
 )
 
+#: One row: the oldest revision whose code may run on this database (expand/contract migrations).
+compatibility: Final = Table(
+    "compatibility",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("oldest", String(8), nullable=False),
+)
+
+#: Nonces of signed requests that changed something, until such a request is too old to be taken.
+nonces: Final = Table(
+    "nonces",
+    metadata,
+    Column("key", LargeBinary(32), primary_key=True),
+    Column("nonce", LargeBinary(16), primary_key=True),
+    Column("until", BigInteger, nullable=False, index=True),
+)
+
+#: Unlogged and short-lived: which worker of an endpoint is busy with a position. Decides nothing.
+leases: Final = Table(
+    "leases",
+    metadata,
+    Column("endpoint", String(160), primary_key=True),
+    Column("box", String(8), primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("key", LargeBinary(32), nullable=False),
+    Column("until", BigInteger, nullable=False, index=True),
+)
+
+#: Unlogged: where an endpoint wants to be told that its boxes moved, and how telling it fares.
+webhooks: Final = Table(
+    "webhooks",
+    metadata,
+    Column("endpoint", String(160), primary_key=True),
+    Column("url", String(500), primary_key=True),
+    Column("registered_at", BigInteger, nullable=False),
+    Column("salt", LargeBinary(16), nullable=False),
+    Column("enabled", SmallInteger, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("failing_since", BigInteger, nullable=True),
+    Column("error", String(64), nullable=True),
+    Column("succeeded_at", BigInteger, nullable=True),
+    Column("next_try", BigInteger, nullable=False),
+    Column("off_at", BigInteger, nullable=True),
+    Column("claim", LargeBinary(16), nullable=True),
+    Column("claimed_until", BigInteger, nullable=False),
+)
+
+#: Up to which length each box was told. A look is owed where the box is longer: there is no queue.
+webhook_boxes: Final = Table(
+    "webhook_boxes",
+    metadata,
+    Column("endpoint", String(160), primary_key=True),
+    Column("url", String(500), primary_key=True),
+    Column("box", String(8), primary_key=True),
+    Column("told", BigInteger, nullable=False),
+)
+
+#: Nodes and their releases, for operators.
+nodes: Final = Table(
+    "nodes",
+    metadata,
+    Column("node", String(160), primary_key=True),
+    Column("release", String(32), nullable=False),
+    Column("seen", BigInteger, nullable=False),
+)
+
 #: Tables that `rebuild` remakes from the entry records, in an order that respects references.
-VIEWS: Final = (messages, deliveries, box_rows, box_heads, tiles, head)
+VIEWS: Final = (messages, deliveries, purges, box_rows, box_heads, tiles, head)

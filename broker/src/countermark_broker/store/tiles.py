@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import insert, select, tuple_, update
+from sqlalchemy import func, select
 
-from countermark_broker.store.engine import Connection
-from countermark_broker.store.loading import chunks
+from countermark_broker.store.engine import Connection, backend_of
 from countermark_broker.store.tables import tiles
 from countermark_protocol.encoding import DIGEST_BYTES
 from countermark_protocol.merkle import Frontier
@@ -44,13 +43,19 @@ def places_for(index: int, size: int) -> set[Place]:
     return out
 
 
-async def read_tiles(connection: Connection, places: Iterable[Place]) -> dict[Place, bytes]:
+def read_tiles(connection: Connection, places: Iterable[Place]) -> dict[Place, bytes]:
     """Tiles as stored: at least as wide as they were when any committed tree was."""
     out: dict[Place, bytes] = {}
-    for part in chunks(places):
-        query = select(tiles).where(tuple_(tiles.c.level, tiles.c.number).in_(part))
-        out.update({(row.level, row.number): row.data for row in await connection.execute(query)})
+    rows = backend_of(connection).select(
+        connection, tiles, "level, number, data", ("level", "number"), list(places)
+    )
+    out.update({(level, number): data for level, number, data in rows})
     return out
+
+
+def count_tiles(connection: Connection) -> int:
+    """How many tiles are stored."""
+    return int(connection.execute(select(func.count()).select_from(tiles)).scalar_one())
 
 
 def grow(edge: Mapping[Place, bytes], old: int, leaf_hashes: Sequence[bytes]) -> dict[Place, bytes]:
@@ -90,18 +95,13 @@ def _root(tile: bytes) -> bytes:
     return Frontier().extend(hashes).root()
 
 
-async def write_tiles(connection: Connection, old: int, changed: Mapping[Place, bytes]) -> None:
+def write_tiles(connection: Connection, old: int, changed: Mapping[Place, bytes]) -> None:
     """Write what `grow` made; tiles that were partial at size `old` are replaced."""
     there = set(edge_places(old))
-    fresh = [
-        {"level": level, "number": number, "data": data}
-        for (level, number), data in changed.items()
-        if (level, number) not in there
-    ]
+    fresh = [(*place, data) for place, data in changed.items() if place not in there]
+    wider = [(*place, data) for place, data in changed.items() if place in there]
     if fresh:
-        await connection.execute(insert(tiles), fresh)
-    for (level, number), data in changed.items():
-        if (level, number) in there:
-            await connection.execute(
-                update(tiles).where(tiles.c.level == level, tiles.c.number == number).values(data=data)
-            )
+        # Not `replace`: a tile that is there already would mean another history.
+        backend_of(connection).insert(connection, tiles, fresh)
+    if wider:
+        backend_of(connection).replace(connection, tiles, wider)

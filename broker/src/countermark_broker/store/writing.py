@@ -1,4 +1,4 @@
-"""Writing a group of entries and the views that follow from them: one executemany a table.
+"""Writing a group of entries and the views that follow from them: one call a table, rows in column order.
 
 What a group does to the views is worked out here in memory first (`Changes`), so that the live broker and
 `rebuild` share it.
@@ -6,14 +6,15 @@ What a group does to the views is worked out here in memory first (`Changes`), s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Table, bindparam, insert, update
+from sqlalchemy import Table, delete
 
 from countermark_broker.store.codec import encode_rows
-from countermark_broker.store.engine import Connection
+from countermark_broker.store.engine import Connection, backend_of
+from countermark_broker.store.loading import chunks
 from countermark_broker.store.tables import (
     box_heads,
     box_rows,
@@ -21,6 +22,7 @@ from countermark_broker.store.tables import (
     deliveries,
     entries,
     messages,
+    purges,
     stanzas,
 )
 from countermark_protocol.appending import Entry
@@ -44,7 +46,8 @@ class Enclosed:
 
 
 NOTHING = Enclosed()
-Row = dict[str, Any]
+#: Values in the order of a table's columns.
+Row = tuple[Any, ...]
 
 
 @dataclass(slots=True)
@@ -58,28 +61,29 @@ class Changes:
     new_deliveries: dict[tuple[int, str], Row] = field(default_factory=dict)
     moved_deliveries: dict[tuple[int, str], Row] = field(default_factory=dict)
     box_rows: list[Row] = field(default_factory=list)
-    new_boxes: dict[tuple[str, str], Row] = field(default_factory=dict)
-    moved_boxes: dict[tuple[str, str], Row] = field(default_factory=dict)
+    boxes: dict[tuple[str, str], Row] = field(default_factory=dict)
+    purges: list[Row] = field(default_factory=list)
+    purged: list[int] = field(default_factory=list)
 
     def add(self, entry: Entry, enclosed: Enclosed) -> None:
         """Work out what one more entry does, in log order."""
         self.entries.append(
-            {
-                "entry": entry.index,
-                "leaf": entry.leaf.encode(),
-                "kind": entry.leaf.kind,
-                "payload_hash": entry.document.payload_hash,
-                "document": entry.document.data,
-                "secret": entry.secret,
-                "recipient_rows": encode_rows(enclosed.rows),
+            (
+                entry.index,
+                entry.leaf.encode(),
+                int(entry.leaf.kind),
+                entry.document.payload_hash,
+                entry.document.data,
+                entry.secret,
+                encode_rows(enclosed.rows),
                 # The leaf counts the directory statements up to and including itself.
-                "dir_number": entry.leaf.dir_count - 1 if entry.decision.directory is not None else None,
-            }
+                entry.leaf.dir_count - 1 if entry.decision.directory is not None else None,
+            )
         )
         for row, stanza in zip(enclosed.rows, enclosed.stanzas, strict=True):
-            self.stanzas.append({"message": entry.index, "recipient": row.endpoint, "stanza": stanza})
+            self.stanzas.append((entry.index, row.endpoint, stanza))
         if enclosed.content is not None:
-            self.contents.append({"message": entry.index, "content": enclosed.content})
+            self.contents.append((entry.index, enclosed.content))
         self.add_views(entry)
 
     def add_views(self, entry: Entry) -> None:
@@ -88,22 +92,14 @@ class Changes:
             if message.index == entry.index:
                 self.messages.append(_message_row(message))
             self._add_deliveries(message, entry.index)
+        if (purged := entry.decision.purged) is not None:
+            self.purges.append((purged.payload_hash, entry.index))
+            self.purged.append(purged.index)
         for placed in entry.placed:
             endpoint, box = placed.row.endpoint, placed.row.box.value
             position = placed.tail.position
-            self.box_rows.append(
-                {
-                    "endpoint": endpoint,
-                    "box": box,
-                    "position": position,
-                    "entry": entry.index,
-                    "previous": placed.tail.previous,
-                    "head": placed.head,
-                }
-            )
-            row = {"endpoint": endpoint, "box": box, "length": position + 1, "head": placed.head}
-            known = position == 0 or (endpoint, box) in self.new_boxes
-            (self.new_boxes if known else self.moved_boxes)[endpoint, box] = row
+            self.box_rows.append((endpoint, box, position, entry.index, placed.tail.previous, placed.head))
+            self.boxes[endpoint, box] = (endpoint, box, position + 1, placed.head)
 
     def _add_deliveries(self, message: MessageState, index: int) -> None:
         for recipient, delivery in message.deliveries.items():
@@ -112,65 +108,77 @@ class Changes:
                 continue
             key = message.index, recipient
             waits = delivery.stage is DeliveryStage.OPEN and delivery.undelivered_index is None
-            row = {
-                "message": message.index,
-                "recipient": recipient,
-                "stage": delivery.stage.value,
-                "stage_entry": delivery.stage_index,
-                "undelivered_entry": delivery.undelivered_index,
-                "due": message.expires_at if waits else None,
-            }
+            row = (
+                message.index,
+                recipient,
+                delivery.stage.value,
+                delivery.stage_index,
+                delivery.undelivered_index,
+                message.expires_at if waits else None,
+            )
             known = message.index == index or key in self.new_deliveries
             (self.new_deliveries if known else self.moved_deliveries)[key] = row
 
 
 def _message_row(message: MessageState) -> Row:
-    return {
-        "entry": message.index,
-        "payload_hash": message.payload_hash,
-        "sender": message.sender,
-        "id": message.id,
-        "type": message.type,
-        "conversation": message.conversation,
-        "exercise": int(message.exercise),
-        "expires_at": message.expires_at,
-    }
+    return (
+        message.index,
+        message.payload_hash,
+        message.sender,
+        message.id,
+        message.type,
+        message.conversation,
+        int(message.exercise),
+        message.expires_at,
+    )
 
 
-async def write_changes(connection: Connection, changes: Changes) -> None:
+def write_changes(connection: Connection, changes: Changes) -> None:
     """Write what a group did; the transaction must hold the lock."""
-    await _insert(connection, entries, changes.entries)
-    await _insert(connection, stanzas, changes.stanzas)
-    await _insert(connection, contents, changes.contents)
-    await write_views(connection, changes)
+    _insert(connection, entries, changes.entries)
+    _insert(connection, stanzas, changes.stanzas)
+    _insert(connection, contents, changes.contents)
+    # In the transaction that logs the ground, so that what is missing without one never looks like this.
+    for part in chunks(changes.purged):
+        for table in (stanzas, contents):
+            connection.execute(delete(table).where(table.c.message.in_(part)))
+    write_views(connection, changes)
 
 
-async def write_views(connection: Connection, changes: Changes) -> None:
+def write_enclosed(connection: Connection, index: int, enclosed: Enclosed) -> None:
+    """Write what lies beside an entry, over what may be left of it there."""
+    rows = zip(enclosed.rows, enclosed.stanzas, strict=True)
+    _replace(connection, stanzas, [(index, row.endpoint, stanza) for row, stanza in rows])
+    if enclosed.content is not None:
+        _replace(connection, contents, [(index, enclosed.content)])
+
+
+def insert_entries(connection: Connection, rows: Sequence[Row]) -> None:
+    """Write entry records alone, where none are; the transaction must hold the lock."""
+    _insert(connection, entries, rows)
+
+
+def delete_entries(connection: Connection, indexes: Iterable[int]) -> None:
+    """Take entry records out, for others to be put there; the transaction must hold the lock."""
+    for part in chunks(indexes):
+        connection.execute(delete(entries).where(entries.c.entry.in_(part)))
+
+
+def write_views(connection: Connection, changes: Changes) -> None:
     """Write only the views."""
-    await _insert(connection, messages, changes.messages)
-    await _insert(connection, deliveries, list(changes.new_deliveries.values()))
-    await _update(connection, deliveries, changes.moved_deliveries, ("message", "recipient"))
-    await _insert(connection, box_rows, changes.box_rows)
-    await _insert(connection, box_heads, list(changes.new_boxes.values()))
-    await _update(connection, box_heads, changes.moved_boxes, ("endpoint", "box"))
+    _insert(connection, messages, changes.messages)
+    _insert(connection, deliveries, list(changes.new_deliveries.values()))
+    _replace(connection, deliveries, list(changes.moved_deliveries.values()))
+    _insert(connection, purges, changes.purges)
+    _insert(connection, box_rows, changes.box_rows)
+    _replace(connection, box_heads, list(changes.boxes.values()))
 
 
-async def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     if rows:
-        await connection.execute(insert(table), list(rows))
+        backend_of(connection).insert(connection, table, rows)
 
 
-async def _update(
-    connection: Connection, table: Table, rows: Mapping[Any, Row], keys: tuple[str, ...]
-) -> None:
-    if not rows:
-        return
-    first = next(iter(rows.values()))
-    statement = update(table).values({name: bindparam(f"new_{name}") for name in first if name not in keys})
-    for key in keys:
-        statement = statement.where(table.c[key] == bindparam(f"key_{key}"))
-    values = [
-        {f"key_{name}" if name in keys else f"new_{name}": value for name, value in row.items()}
-        for row in rows.values()
-    ]
-    await connection.execute(statement, values)
+def _replace(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    if rows:
+        backend_of(connection).replace(connection, table, rows)
