@@ -7,40 +7,88 @@ has verified. `countermark_client.testing` gives an in-memory broker for an inte
 
 from __future__ import annotations
 
-from countermark_client._async import AsyncClient, AsyncReceived
-from countermark_client._compose import default_handling
-from countermark_client._keystore import (
-    ADMINISTRATOR,
-    AUTHORITY,
-    GOVERNOR,
-    INSTANCE,
-    SEALING,
-    SEALING_OLD,
-    Keystore,
-    MemoryKeystore,
-    make_key,
-    register_scheme,
-)
-from countermark_client._models import (
-    ConversationItem,
-    Draft,
-    FlushReport,
-    LogReport,
-    MessageRef,
-    MessageStatus,
-    Notice,
-    OpenedMessage,
-    Outcome,
-    RecipientStatus,
-    Rejected,
-    Sent,
-)
-from countermark_client._profile import Evidence, Profile
-from countermark_client._settings import Settings
-from countermark_client._store import Direction, MessageStage, OutboxItem, OutboxState
-from countermark_client._sync import Client, Received
-from countermark_client._trust import TrustFile, read_trust_file
-from countermark_client.errors import StorageError
+import typing
+
+from countermark_client import _later
+
+if typing.TYPE_CHECKING:
+    from countermark_client._async import AsyncClient, AsyncReceived
+    from countermark_client._backup import BackupReport, create_backup, restore_backup, verify_backup
+    from countermark_client._bundle_carrier import CarriedBack
+    from countermark_client._bundle_post import Exported, Imported
+    from countermark_client._compose import default_handling
+    from countermark_client._disclosing import Disclosed
+    from countermark_client._evidence import MadeEvidence
+    from countermark_client._keystore import (
+        ADMINISTRATOR,
+        AUTHORITY,
+        GOVERNOR,
+        INSTANCE,
+        SEALING,
+        SEALING_OLD,
+        Keystore,
+        MemoryKeystore,
+        make_key,
+        register_scheme,
+    )
+    from countermark_client._models import (
+        ConversationItem,
+        Draft,
+        FlushReport,
+        LogReport,
+        MessageRef,
+        MessageStatus,
+        Notice,
+        OpenedMessage,
+        OpenPosition,
+        Outcome,
+        Purged,
+        RecipientStatus,
+        Rejected,
+        Sent,
+        Successor,
+    )
+    from countermark_client._profile import Evidence, Profile
+    from countermark_client._restored import Adopted, Compared
+    from countermark_client._self_check import SelfCheck
+    from countermark_client._session import Watch
+    from countermark_client._settings import Settings
+    from countermark_client._store import Direction, MessageStage, OutboxItem, OutboxState
+    from countermark_client._sync import Client, Received
+    from countermark_client._trust import TrustFile, read_trust_file
+    from countermark_client.errors import StorageError
+else:
+    # A program, and each command of the command line, loads only what it uses.
+    __getattr__ = _later.importer(
+        __name__,
+        {
+            "countermark_client._async": "AsyncClient AsyncReceived",
+            "countermark_client._backup": "BackupReport create_backup restore_backup verify_backup",
+            "countermark_client._bundle_carrier": "CarriedBack",
+            "countermark_client._bundle_post": "Exported Imported",
+            "countermark_client._compose": "default_handling",
+            "countermark_client._disclosing": "Disclosed",
+            "countermark_client._self_check": "SelfCheck",
+            "countermark_client._evidence": "MadeEvidence",
+            "countermark_client._keystore": (
+                "ADMINISTRATOR AUTHORITY GOVERNOR INSTANCE SEALING SEALING_OLD Keystore MemoryKeystore "
+                "make_key register_scheme"
+            ),
+            "countermark_client._models": (
+                "ConversationItem Draft FlushReport LogReport MessageRef MessageStatus Notice Purged "
+                "OpenedMessage OpenPosition Outcome RecipientStatus Rejected Sent Successor"
+            ),
+            "countermark_client._profile": "Evidence Profile",
+            "countermark_client._restored": "Adopted Compared",
+            "countermark_client._session": "Watch",
+            "countermark_client._settings": "Settings",
+            "countermark_client._store": "Direction MessageStage OutboxItem OutboxState",
+            "countermark_client._sync": "Client Received",
+            "countermark_client._trust": "TrustFile read_trust_file",
+            "countermark_client.errors": "StorageError",
+        },
+        submodules=("errors", "statements"),
+    )
 
 __all__ = [
     "ADMINISTRATOR",
@@ -49,35 +97,55 @@ __all__ = [
     "INSTANCE",
     "SEALING",
     "SEALING_OLD",
+    "Adopted",
     "AsyncClient",
     "AsyncReceived",
+    "BackupReport",
+    "CarriedBack",
     "Client",
+    "Compared",
     "ConversationItem",
     "Direction",
+    "Disclosed",
     "Draft",
     "Evidence",
+    "Exported",
     "FlushReport",
+    "Imported",
     "Keystore",
     "LogReport",
+    "MadeEvidence",
     "MemoryKeystore",
     "MessageRef",
     "MessageStage",
     "MessageStatus",
     "Notice",
+    "OpenPosition",
     "OpenedMessage",
     "OutboxItem",
     "OutboxState",
     "Outcome",
     "Profile",
+    "Purged",
     "Received",
     "RecipientStatus",
     "Rejected",
+    "SelfCheck",
     "Sent",
     "Settings",
     "StorageError",
+    "Successor",
     "TrustFile",
+    "Watch",
+    "create_backup",
     "default_handling",
     "make_key",
     "read_trust_file",
     "register_scheme",
+    "restore_backup",
+    "verify_backup",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,12 +5,13 @@ Source: docs/spec/log.md §7.
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Final, NoReturn
 
+from countermark_client._convicting import encode_proof
 from countermark_client._io import Flow
 from countermark_client._log import LogView
-from countermark_client._session import ProblemAnswer, Session, problem_error
-from countermark_client._store import StoredMessage
+from countermark_client._session import ACCOUNTED, ProblemAnswer, Session, problem_error
+from countermark_client._store import Direction, StoredMessage
 from countermark_protocol.accounts import (
     Account,
     Verdict,
@@ -19,13 +20,18 @@ from countermark_protocol.accounts import (
     state_of,
     verify_account,
 )
-from countermark_protocol.answers import Problem
-from countermark_protocol.boxes import Box, Tail
+from countermark_protocol.answers import Accepted, Problem, parse_accepted
+from countermark_protocol.boxes import Box, Tail, row_path
 from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.claims import Seen
-from countermark_protocol.documents import Document, parse_document, verify_document
+from countermark_protocol.documents import Document, parse_document, statement_hash, verify_document
 from countermark_protocol.errors import CountermarkError, InconsistentLogError, ProofError, SignatureError
+from countermark_protocol.keys import Signer
 from countermark_protocol.merkle import verify_consistency
+from countermark_protocol.proof import OwnDelivery
+
+#: The newest account that states no more entries of a box than are verified here.
+_DENIED: Final = "account_{}"
 
 
 class Accounts:
@@ -36,19 +42,21 @@ class Accounts:
         self._store = session.store
         self._log = log
 
-    def check(self, data: bytes, request: bytes) -> Flow[tuple[Account, Document]]:
+    def check(self, data: bytes, request: bytes | None) -> Flow[tuple[Account, Document]]:
         """Verify a signed negative answer, and compare it with all that this profile holds.
 
         Args:
             data: the signed account.
-            request: digest of the request it must answer, 32 bytes.
+            request: digest of the request it must answer, 32 bytes; None for the request of another instance of
+                this endpoint, which a bundle brings.
 
         Raises:
             SignatureError: not signed by a node key that counts, or about another request.
             InconsistentLogError: ``account_contradicted``, or it names a tree that this log does not have.
         """
         unverified = parse_document(data)
-        size = parse_account(unverified.claims).seen.size
+        stated = parse_account(unverified.claims)
+        size = stated.seen.size
         known = self._log.checkpoint
         if (
             known is None
@@ -58,15 +66,19 @@ class Accounts:
             yield from self._log.sync()  # node keys are judged by the directory at the account's size
             known = self._log.checkpoint
         document = verify_document(unverified, self._log.directory.public_key)
-        account = verify_account(document, self._log.directory, self._session.profile.log, request)
+        answered = stated.request if request is None else request
+        account = verify_account(document, self._log.directory, self._session.profile.log, answered)
         assert known is not None
         if account.caller != self._session.profile.address:
             raise SignatureError("wrong_caller", "the account answers another endpoint")
         yield from self._check_seen(account.seen, document)
         for box in Box:
             self._compare(account, document, box)
-        if account.seen.size == known.size:
+        self._keep(account, document)
+        # A bundle's checkpoint is newer than its accounts: it holds all that the broker stood to then.
+        if account.seen.size == known.size or request is None:
             self._log.stood_to(account.made_at)
+        self._store.add_account(account, document.data)
         return account, document
 
     def _check_seen(self, seen: Seen, document: Document) -> Flow[None]:
@@ -106,7 +118,68 @@ class Accounts:
             )
         index, statement, previous = entry
         tail = Tail(b"", position, previous)
-        check_account_against_tail(account, document.data, endpoint, box, index, statement, tail)
+        try:
+            check_account_against_tail(account, document.data, endpoint, box, index, statement, tail)
+        except InconsistentLogError as error:
+            shown = self._proven(box, position, index)
+            raise InconsistentLogError("account_contradicted", error.message, document.data, *shown) from None
+
+    def _proven(self, box: Box, position: int, index: int) -> tuple[bytes, ...]:
+        """Document and proof of a verified position; nothing where its proof is gone, as it is after a while."""
+        kept = self._store.proven_entry(box, position)
+        if kept is not None or box is not Box.SENT:
+            return kept or ()
+        item = self._store.outbox_at(index)
+        if item is None or not item.body or item.proof is None:
+            return ()
+        accepted = parse_accepted(item.proof)
+        message = self._store.message(item.payload, Direction.OUT)
+        document = accepted.document or (message.document if message is not None else item.body)
+        assert accepted.deliveries is not None
+        rows = accepted.deliveries.rows
+        own = next(r for r in rows if (r.endpoint, r.box) == (self._session.profile.endpoint, Box.SENT))
+        delivery = OwnDelivery(own, accepted.deliveries.tail, row_path(rows, own))
+        return document, encode_proof(accepted.checkpoint, accepted.inclusion, delivery)
+
+    def _keep(self, account: Account, document: Document) -> None:
+        """Keep what denies the next entry of each box: it may be shown later."""
+        with self._store.transaction():
+            for box in Box:
+                stated = state_of(account, self._session.profile.endpoint, box)
+                if stated is not None and stated.count == self._store.box_state(box).count:
+                    self._store.set_meta(_DENIED.format(box), document.data)
+
+    def check_entry(self, box: Box, index: int, document: bytes, tail: Tail, proof: bytes) -> None:
+        """Compare an entry of a box with the account that last said where that box ends.
+
+        Args:
+            box: which.
+            index: of the entry.
+            document: its signed document.
+            tail: opened, and proven.
+            proof: of both, as kept.
+
+        Raises:
+            InconsistentLogError: ``account_contradicted``: with account, document and proof.
+        """
+        kept = self._store.meta(_DENIED.format(box))
+        if kept is None:
+            return
+        account, endpoint = parse_account(parse_document(kept).claims), self._session.profile.endpoint
+        try:
+            check_account_against_tail(account, kept, endpoint, box, index, statement_hash(document), tail)
+        except InconsistentLogError as error:
+            raise InconsistentLogError("account_contradicted", error.message, kept, document, proof) from None
+
+    def error_of(self, answer: ProblemAnswer) -> Flow[CountermarkError]:
+        """The error that a negative answer stands for: believed by its account, where its status calls for one.
+
+        Raises:
+            ProofError: as `refusal`.
+        """
+        if answer.problem.status not in ACCOUNTED:
+            return problem_error(answer.problem)
+        return (yield from self.refusal(answer.problem, answer.request))
 
     def refusal(
         self, problem: Problem, request: bytes, verdict: Verdict | None = None
@@ -128,8 +201,33 @@ class Accounts:
         _, error = yield from self._believed(problem, request, verdict)
         return error
 
+    def look_up(self, payload: bytes, signer: Signer) -> Flow[Accepted | None]:
+        """Ask for the proof of a statement of this endpoint.
+
+        Args:
+            payload: its payload hash, 32 bytes.
+            signer: who asks.
+
+        Returns:
+            The answer, not verified yet; None where the broker denies it by an account.
+
+        Raises:
+            TransportError: the broker is away.
+            VerificationError: the denial is not signed, or contradicts what this profile holds.
+        """
+        try:
+            response, _ = yield from self._session.call(
+                "GET", f"/v1/statements/{payload.hex()}", signer=signer
+            )
+        except ProblemAnswer as answer:
+            if answer.problem.status not in ACCOUNTED:
+                raise problem_error(answer.problem) from None
+            yield from self.refusal(answer.problem, answer.request, Verdict.NOT_HELD)
+            return None
+        return parse_accepted(response.body)
+
     def denied(self, answer: ProblemAnswer, held: StoredMessage) -> Flow[CountermarkError]:
-        """As `refusal`, of a request for what belongs to a received message.
+        """As `error_of`, of a request for what belongs to a received message.
 
         Args:
             answer: the negative answer.
@@ -139,6 +237,8 @@ class Accounts:
             InconsistentLogError: ``not_held_contradicted``: with account, signed request, manifest and proof.
                 Content may be gone after a logged purge only, which this version does not have.
         """
+        if answer.problem.status not in ACCOUNTED:
+            return problem_error(answer.problem)
         account, error = yield from self._believed(answer.problem, answer.request, None)
         if account.verdict is not Verdict.NOT_HELD:
             return error

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,38 +14,43 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from countermark_client import _http
-from countermark_client._core import Core, as_drafts
+from countermark_client import _contents, _http
+from countermark_client._bundle_carrier import CarriedBack
+from countermark_client._core import Core, portions
+from countermark_client._disclosing import Disclosed
+from countermark_client._evidence import MadeEvidence
 from countermark_client._flows_log import Progress
-from countermark_client._io import Flow, Request, Response, Sleep
+from countermark_client._flows_webhooks import DEFAULT_BOXES
+from countermark_client._io import Flow, NextLine, Request, Response, Sleep
+from countermark_client._local import LocalCalls
 from countermark_client._models import (
-    ConversationItem,
     Draft,
     FlushReport,
     LogReport,
     MessageRef,
-    MessageStatus,
     Notice,
     OpenedMessage,
+    OpenPosition,
     Outcome,
-    Rejected,
+    Purged,
     Sent,
+    message_hash,
 )
 from countermark_client._profile import Profile
+from countermark_client._restored import Compared
+from countermark_client._self_check import SelfCheck
 from countermark_client._session import Clock
 from countermark_client._settings import Settings
-from countermark_client._store import Direction, OutboxItem
-from countermark_client._sync import tls
-from countermark_client.statements import Drafts
+from countermark_client._witnessing import Witnessed
+from countermark_protocol.answers import OwnRecipient
 from countermark_protocol.boxes import Box
 from countermark_protocol.checkpoint import Checkpoint
-from countermark_protocol.directory import Directory
 from countermark_protocol.encoding import JsonObject
-from countermark_protocol.errors import TransportError
+from countermark_protocol.errors import CountermarkError, TransportError
 from countermark_protocol.handling import Handling
 from countermark_protocol.manifest import Urgency
-from countermark_protocol.messages.base import Message
 from countermark_protocol.receipts import RejectionReason
+from countermark_protocol.webhooks import Webhook
 
 T = TypeVar("T")
 
@@ -73,7 +80,31 @@ def _received(opened: OpenedMessage, client: AsyncClient) -> AsyncReceived:
     return AsyncReceived(**values, client=client)
 
 
-class AsyncClient:
+class _AsyncStream:
+    """An answer that is read line by line."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+        self._chunks = response.aiter_bytes()
+        self._lines = _http.Lines()
+
+    async def line(self) -> Response | None:
+        """The next line; None once the answer has ended."""
+        while (found := self._lines.take()) is None:
+            with _http.mapped_errors():
+                chunk = await anext(self._chunks, None)
+            if chunk is None:
+                self._lines.end()
+                return None
+            self._lines.add(chunk)
+        return found
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        await self._response.aclose()
+
+
+class AsyncClient(LocalCalls):
     """One instance of an endpoint, as a program uses it. As `Client`, awaited.
 
     Args:
@@ -100,11 +131,12 @@ class AsyncClient:
     ) -> None:
         self._core = Core(profile, settings, clock)
         self._http = httpx.AsyncClient(
-            base_url=profile.broker_url, transport=transport, verify=tls(verify), follow_redirects=False
+            base_url=profile.broker_url, transport=transport, verify=_http.tls(verify), follow_redirects=False
         )
         self._sleep = sleep or asyncio.sleep
         self._lock = asyncio.Lock()
         self._owned = False
+        self._stream: _AsyncStream | None = None
 
     @classmethod
     def open(cls, folder: Path | str, passphrase: str, *, verify: bool | str = True) -> Self:
@@ -130,6 +162,9 @@ class AsyncClient:
 
     # --- driving ---
 
+    def _undisturbed(self) -> AbstractContextManager[object]:
+        return contextlib.nullcontext()  # what does not wait is not interrupted on an event loop
+
     async def _run(self, flow: Flow[T]) -> T:
         async with self._lock:
             return await self._drive(self._core.guarded(flow))
@@ -149,13 +184,25 @@ class AsyncClient:
             return value
         finally:
             flow.close()
+            await self._end_stream()
 
-    async def _perform(self, effect: Request | Sleep) -> Response | None:
+    async def _end_stream(self) -> None:
+        if self._stream is not None:
+            await self._stream.close()
+            self._stream = None
+
+    async def _perform(self, effect: Request | Sleep | NextLine) -> Response | None:
         if isinstance(effect, Sleep):
             await self._sleep(effect.seconds)
             return None
+        if isinstance(effect, NextLine):
+            return await self._stream.line() if self._stream is not None else None
         with _http.mapped_errors():
             response = await self._http.send(_http.build(self._http, effect), stream=True)
+            if effect.stream and response.is_success:
+                await self._end_stream()
+                self._stream = _AsyncStream(response)
+                return _http.result(response, b"")
             try:
                 body = _http.Gatherer()
                 async for chunk in response.aiter_bytes():
@@ -166,10 +213,24 @@ class AsyncClient:
 
     # --- sending ---
 
+    async def wait_witnessed(self, index: int, within: timedelta = timedelta(seconds=60)) -> Witnessed:
+        """Wait until a quorum of witnesses has cosigned a tree that holds an entry.
+
+        Args:
+            index: of the entry, e.g. `Sent.index`.
+            within: how long to wait.
+
+        Raises:
+            UncheckableError: ``no_witnesses``, or ``not_witnessed_yet``: not within that time; it stays logged.
+            VerificationError: what is served is not cosigned by a quorum, or contradicts what was verified before.
+            TransportError: the broker is away.
+        """
+        return await self._run(self._core.wait_witnessed(index, within.total_seconds()))
+
     async def send(
         self,
         type: str,  # noqa: A002  the word of the specification
-        content: Message | JsonObject,
+        content: _contents.Message | JsonObject,
         to: Sequence[str],
         *,
         urgency: Urgency | str = Urgency.ROUTINE,
@@ -180,6 +241,7 @@ class AsyncClient:
         supersedes: MessageRef | None = None,
         exercise: bool = False,
         visible: bool | None = None,
+        reference: str | None = None,
     ) -> Sent:
         """Send a message and prove that it is in the log; arguments as in `Draft`.
 
@@ -203,6 +265,7 @@ class AsyncClient:
             supersedes=supersedes,
             exercise=exercise,
             visible=visible,
+            reference=reference,
         )
         return await self._run(self._core.sender.send(draft))
 
@@ -210,7 +273,7 @@ class AsyncClient:
         self,
         message: OpenedMessage,
         type: str,  # noqa: A002
-        content: Message | JsonObject,
+        content: _contents.Message | JsonObject,
         *,
         urgency: Urgency | str = Urgency.ROUTINE,
         handling: Handling | None = None,
@@ -229,23 +292,67 @@ class AsyncClient:
             expires_in=expires_in,
         )
 
-    async def send_many(self, drafts: Iterable[Draft]) -> AsyncIterator[Outcome]:
-        """Send one after the other; what is refused does not stop what follows.
+    async def send_bulk(self, drafts: Iterable[Draft]) -> AsyncIterator[Outcome]:
+        """Send many messages, in order; what is refused does not stop what follows.
+
+        They are sealed and written in portions (`Settings.bulk_count`), and each portion is sent by one request.
+        With a `Draft.reference` for each, the same call can be made again after a crash: nothing is sent twice.
+
+        Yields:
+            What became of each draft, in order.
 
         Raises:
-            TransportError: the broker is away; the message it happened at waits in the outbox, those after it
-                were not made yet.
+            TransportError: the broker is away, told after the outcomes of the portion it happened in: those without
+                another error wait in the outbox. Later drafts were not made yet.
+            UncheckableError: the client is halted, or its checkpoint too old: later drafts were not made yet.
+            VerificationError: the broker's answer does not prove what it should.
         """
-        for draft in as_drafts(drafts):
-            yield await self._run(self._core.send_next(draft))
+        for portion in portions(drafts, self._core.session.settings.bulk_count):
+            outcomes, stopped = await self._run(self._core.sender.send_portion(portion))
+            for outcome in outcomes:
+                yield outcome
+            if stopped is not None:
+                raise stopped
 
     async def flush(self) -> FlushReport:
         """Send what the outbox holds: after a crash, or when the broker is back. The same bytes again."""
         return await self._run(self._core.sender.flush())
 
-    def outbox(self) -> list[OutboxItem]:
-        """All statements of this profile, in the order of sending."""
-        return self._core.session.store.outbox()
+    async def retry(self, message: MessageRef) -> None:
+        """Send one statement of the outbox that waits or failed, and what waits before it.
+
+        Raises:
+            ConflictError: ``never_sent_again``: it was refused or given up; ``already_logged``.
+            NotFoundError: ``not_in_outbox``.
+            CountermarkError: why it did not succeed this time.
+        """
+        await self._run(self._core.sender.retry(message_hash(message)))
+
+    async def give_up(self, message: MessageRef, reason: str) -> bool:
+        """Never send a statement of the outbox again; the reason is kept with it.
+
+        Returns:
+            Whether it is certain that it is not in the log: it was never handed in, or the broker has signed that it
+            does not hold it. If not, reading ``sent`` will tell, and it counts as logged then.
+
+        Raises:
+            ConflictError: ``already_logged``.
+            NotFoundError: ``not_in_outbox``.
+        """
+        return await self._run(self._core.sender.outbox.give_up(message_hash(message), reason))
+
+    async def renew(self, message: MessageRef) -> Sent:
+        """Make a message anew that will never be sent: the same content to the same recipients, with a new id.
+
+        For one that was refused, given up, or held back because a recipient's sealing key changed while it waited:
+        what is sealed cannot be sealed again under its id. Only on an explicit call, so that nothing is said twice
+        unawares. Raises as `send`, and:
+
+        Raises:
+            ConflictError: ``not_given_up``, ``already_renewed``.
+            NotFoundError: ``unknown_message``, ``not_opened``.
+        """
+        return await self._run(self._core.sender.renew(message_hash(message)))
 
     # --- receiving ---
 
@@ -275,10 +382,54 @@ class AsyncClient:
                 given.add(one.message)
                 yield _received(one, self)
 
-    @property
-    def rejected(self) -> tuple[Rejected, ...]:
-        """Messages that this client rejected by itself since it was made."""
-        return tuple(self._core.rejected)
+    async def work(
+        self,
+        box: Box | str | None = None,
+        *,
+        wait: float = 0.0,
+        lease_seconds: int = 300,
+        at_once: int = 16,
+    ) -> AsyncIterator[AsyncReceived]:
+        """As `inbox`, for one of several workers of this endpoint: only messages that no other worker has leased.
+
+        Each worker is an instance with a key and a profile of its own. What another has accepted or rejected does
+        not come; what a worker leaves undone comes to another once its lease has ended. What was leased and not yet
+        given out is given back when the iteration ends.
+
+        Args:
+            box: ``urgent`` or ``routine``; both if None.
+            wait: seconds to wait for further messages, or for some that others give back, before ending.
+            lease_seconds: 1 to 3600; longer than the handling of one message may take.
+            at_once: messages leased at a time, 1 to 256.
+
+        Raises:
+            VerificationError: something the broker answered is not proven.
+        """
+        only = Box(box) if box is not None else None
+        workers = self._core.workers
+        given: set[bytes] = set()
+        try:
+            while True:
+                flow = workers.next_batch(frozenset(given), wait, only, lease_seconds, at_once)
+                opened, rejected = await self._run(flow)
+                self._core.rejected.extend(rejected)
+                if not opened and not rejected:
+                    return
+                for one in opened:
+                    if await self._run(workers.hold(one, lease_seconds)):
+                        given.add(one.message)
+                        yield _received(one, self)
+                given = workers.undone(given)
+        finally:
+            with contextlib.suppress(CountermarkError):
+                await self._run(workers.give_back(given))
+
+    async def backlog(self) -> list[OpenPosition]:
+        """Positions of ``urgent`` and ``routine`` without `accepted` or `rejected` by any instance, oldest first.
+
+        Reads both boxes and ``sent`` to their ends: every position is accounted for, whichever worker had it.
+        """
+        return await self._run(self._core.workers.backlog())
 
     async def accept(self, message: MessageRef) -> None:
         """Accept one received message."""
@@ -286,13 +437,13 @@ class AsyncClient:
 
     async def accept_many(self, messages: Iterable[MessageRef]) -> int:
         """Accept received messages, one receipt for up to 256 of a sender; how many were not accepted yet."""
-        return await self._run(self._core.inbox.accept(list(messages)))
+        return await self._run(self._core.receipts.accept(list(messages)))
 
     async def reject(
         self, message: MessageRef, reason: RejectionReason | str, details: str | JsonObject | None = None
     ) -> None:
         """Reject one received message, with details sealed to its sender."""
-        await self._run(self._core.inbox.reject(message, RejectionReason(reason), details))
+        await self._run(self._core.receipts.reject(message, RejectionReason(reason), details))
 
     def open_message(self, message: MessageRef) -> AsyncReceived:
         """A message received before, opened again from its sealed original."""
@@ -300,29 +451,83 @@ class AsyncClient:
 
     async def notices(self) -> list[Notice]:
         """Read new receipts and undelivered notices; `status` then knows of them."""
-        return await self._run(self._core.inbox.read_notices())
+        return await self._run(self._core.overview.read_notices())
 
-    def status(self, message: MessageRef) -> MessageStatus:
-        """How far a sent message is, as far as notices were read."""
-        return self._core.inbox.status(message)
-
-    def proof(self, message: MessageRef) -> bytes:
-        """The proof kept of a logged message, as JSON: checkpoint, inclusion and deliveries (docs/spec/api.md §4).
+    async def own_recipient(self, message: MessageRef) -> OwnRecipient:
+        """This endpoint's own recipient row of a received message, with its path under what the sender signed.
 
         Raises:
-            NotFoundError: ``no_proof``.
+            NotFoundError: ``unknown_message``.
+            VerificationError: the broker shows another entry, or a row that the manifest does not commit to.
         """
-        return self._core.inbox.proof(message)
+        return await self._run(self._core.overview.own_recipient(message))
 
-    def conversation(self, message: MessageRef) -> list[ConversationItem]:
-        """All messages of a message's conversation that this profile holds, in log order."""
-        return self._core.inbox.conversation(message)
+    async def withdraw(self, message: MessageRef) -> Purged:
+        """Withdraw a sent message: the log states it, and the broker deletes its stanzas and content.
 
-    def messages(self, direction: Direction | str | None = None) -> list[ConversationItem]:
-        """All messages that this profile holds, in log order."""
-        return self._core.inbox.messages(Direction(direction) if direction is not None else None)
+        Whoever has not opened the message cannot any more. What a recipient has opened stays with it, and so do
+        manifest, receipts and proofs with everybody. Withdrawn again, the same purge is given.
+
+        Args:
+            message: sent by this endpoint, and in the log.
+
+        Raises:
+            NotFoundError: ``unknown_message``, ``not_logged``.
+            TransportError: the broker is away: the act waits in the outbox.
+            VerificationError: the broker's answer does not prove what it should.
+        """
+        return await self._run(self._core.purges.withdraw(message))
+
+    async def disclose(
+        self, message: MessageRef, to: str, ground: str, *, parts: Iterable[str] | None = None
+    ) -> Disclosed:
+        """State in the log that a message, or parts of it, are shown to a court or an auditor; then they may be.
+
+        The same disclosure to the same receiver on the same ground is logged once.
+
+        Args:
+            message: sent or received, and opened here.
+            to: an auditor's address, or a court by name.
+            ground: why; at most 1,000 characters.
+            parts: names of the parts to be shown, such as ``/items/17``; all if None. The others stay closed, and
+                are named.
+
+        Raises:
+            NotFoundError: ``unknown_message``, ``not_logged``, ``not_opened``, ``unknown_part``.
+            TransportError: the broker is away: the act waits in the outbox, and nothing may be handed over yet.
+            VerificationError: the broker's answer does not prove what it should.
+        """
+        return await self._run(self._core.disclosing.disclose(message, to, ground, parts))
+
+    async def evidence(self, message: MessageRef, *, disclosures: Iterable[bytes] = ()) -> MadeEvidence:
+        """Everything that proves to a court what became of a message, in one file (docs/spec/evidence.md).
+
+        Args:
+            message: sent or received, and in the log.
+            disclosures: what was disclosed of its content, from `disclose`.
+
+        Raises:
+            NotFoundError: ``unknown_message``, ``not_logged``, ``disclosure_not_logged``.
+            VerificationError: something does not prove what it should; nothing was made.
+            TransportError: the broker is away.
+        """
+        return await self._run(self._core.gatherer.make(message, disclosures))
 
     # --- checking ---
+
+    async def check_accounts(self) -> SelfCheck:
+        """Compare all that the broker ever denied to this profile with all that was proven since.
+
+        It runs by itself once a day, where a client syncs or reads its inbox. What it compares are the accounts kept:
+        of those that state the same of the boxes the newest, and every refusal, which is decided again where the
+        directory and the refused statement alone decide.
+
+        Raises:
+            InconsistentLogError: ``account_contradicted``, ``refused_but_logged``, ``refusal_against_rules``: kept as
+                evidence, and nothing is sent any more.
+            TransportError: the broker is away, and refusals are to be decided again.
+        """
+        return await self._run(self._core.self_check.run())
 
     async def sync(self) -> Checkpoint:
         """Read new directory statements and a fresh checkpoint, and verify both.
@@ -331,6 +536,13 @@ class AsyncClient:
             UncheckableError: ``revocation_not_logged``: see `alarms`; what was read is kept.
         """
         return await self._run(self._core.sync())
+
+    async def read_boxes(self) -> dict[Box, int]:
+        """Read all own boxes to their ends, proven position by position; how many entries each holds.
+
+        Nothing is signed for and nothing is opened: that is what `inbox` does. Raises as `sync_sent`.
+        """
+        return await self._run(self._core.read_boxes())
 
     async def sync_sent(self) -> int:
         """Compare the box ``sent`` with what this profile sent; how many entries were new.
@@ -341,33 +553,44 @@ class AsyncClient:
         """
         return await self._run(self._core.sync_sent())
 
+    async def compare_restored(self, *, adopt: bool = False) -> Compared:
+        """Compare a profile restored from a backup with the box ``sent``; only then it sends again.
+
+        Statements of the outbox that were logged after the backup are recognised by their payload hash and get
+        their proofs; they are not sent again. Entries that this profile's key signed after the backup are not
+        known here: they are told, and adopted only if asked for.
+
+        Args:
+            adopt: believe those entries to be this profile's own, after people have looked at them.
+
+        Raises:
+            ConflictError: ``not_restored``; ``entries_to_adopt``, with the entries in ``facts['entries']``: nothing was
+                changed.
+            VerificationError: as `sync_sent`.
+        """
+        return await self._run(self._core.restored.compare(adopt=adopt))
+
     async def verify_log(self, progress: Progress | None = None) -> LogReport:
         """Read every leaf of the log, check their succession, and recompute the root."""
         return await self._run(self._core.verify_log(progress))
 
-    @property
-    def directory(self) -> Directory:
-        """The directory as last verified."""
-        return self._core.log.directory
+    # --- bundles ---
 
-    @property
-    def checkpoint(self) -> Checkpoint | None:
-        """The checkpoint last verified."""
-        return self._core.log.checkpoint
+    async def carry_bundle(self, data: bytes, *, again: bool = False) -> CarriedBack:
+        """Post what another post of this endpoint has exported; the bundle that goes back to it.
 
-    @property
-    def checkpoint_age(self) -> int | None:
-        """Age of that checkpoint, ms."""
-        return self._core.log.age
+        Signs `delivered` for messages that the other post has not received, and brings their stanzas and contents.
 
-    @property
-    def halted(self) -> str | None:
-        """Why this client sends nothing any more, or None."""
-        return self._core.log.halted
+        Args:
+            data: the bundle.
+            again: carry one that was carried before, because what went back was lost.
 
-    def clear_halt(self) -> None:
-        """Send again, after people have looked at `Profile.evidence`."""
-        self._core.log.clear_halt()
+        Raises:
+            VerificationError: the bundle is altered, or not by a current instance of this endpoint.
+            ConflictError: it is not for this endpoint, or ``bundle_replayed``.
+            TransportError: the broker is away: carry it again, nothing is posted twice.
+        """
+        return await self._run(self._core.carrier.carry(data, again=again))
 
     # --- revocations by another path ---
 
@@ -388,27 +611,34 @@ class AsyncClient:
         """
         await self._run(self._core.revocations.import_document(document))
 
-    @property
-    def alarms(self) -> tuple[str, ...]:
-        """Revocations imported that the log does not show though it was read a minute later or more.
+    # --- webhooks ---
 
-        Not proof of anything: perhaps nobody has posted them yet (`publish_statement`). The first call that finds
-        one raises ``revocation_not_logged``, once.
+    async def set_webhook(self, url: str, boxes: Sequence[Box | str] = DEFAULT_BOXES) -> tuple[Webhook, ...]:
+        """Have the broker call a URL when a box of this endpoint moves; all webhooks there are.
+
+        A URL that is registered already is set anew: on, without failures, and called once for each box.
+
+        Args:
+            url: https; its receiver checks calls by `countermark_client.webhooks.verify`.
+            boxes: to be told of.
+
+        Raises:
+            MalformedError: ``webhook_url``.
+            PolicyError: ``webhook_not_https``, ``webhook_address_refused``, ``webhooks_off``, …
+            ConflictError: ``too_many_webhooks``.
         """
-        return self._core.revocations.alarms
+        return await self._run(self._core.webhooks.put(url, boxes))
+
+    async def webhooks(self) -> tuple[Webhook, ...]:
+        """The webhooks of this endpoint and how they fare."""
+        return await self._run(self._core.webhooks.read())
+
+    async def remove_webhook(self, url: str | None = None) -> tuple[Webhook, ...]:
+        """Remove one webhook of this endpoint, or all; those that are left."""
+        return await self._run(self._core.webhooks.remove(url))
 
     # --- directory statements ---
-
-    @property
-    def drafts(self) -> Drafts:
-        """Drafts of directory statements, from the directory as read (`sync` first)."""
-        return self._core.drafts
 
     async def publish_statement(self, document: bytes) -> int:
         """Post a directory statement that has all its signatures; the index of its entry."""
         return await self._run(self._core.publish(document))
-
-    @property
-    def profile(self) -> Profile:
-        """The profile."""
-        return self._core.profile

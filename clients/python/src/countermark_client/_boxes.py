@@ -11,23 +11,26 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from countermark_client._accounts import Accounts
+from countermark_client._convicting import encode_proof
 from countermark_client._flows_send import Sender
 from countermark_client._gossip import Gossip, Heard
 from countermark_client._io import Flow
-from countermark_client._keeping import Keeper, ProvenEntry
+from countermark_client._keeping import BoxStatement, Keeper, ProvenEntry
 from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._models import Notice
-from countermark_client._session import ACCOUNTED, ProblemAnswer, Session, problem_error
+from countermark_client._session import ProblemAnswer, Session, problem_error
 from countermark_protocol.accounts import Verdict, state_of
-from countermark_protocol.answers import BoxEntry, BoxPage, parse_box_page
+from countermark_protocol.acts import ACT_KINDS, Purge, parse_act, parse_purge
+from countermark_protocol.answers import BoxEntry, BoxPage, OwnRecipient, parse_box_page
 from countermark_protocol.boxes import Box, BoxState
 from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.claims import Kind, Seen
 from countermark_protocol.decision import box_for, signer_of
-from countermark_protocol.documents import parse_document, statement_hash, verify_document
-from countermark_protocol.encoding import encode_json
+from countermark_protocol.documents import Document, parse_document, statement_hash, verify_document
 from countermark_protocol.errors import InconsistentLogError, ProofError
+from countermark_protocol.identifiers import Address
+from countermark_protocol.leaf import Leaf
 from countermark_protocol.manifest import Manifest, parse_manifest
 from countermark_protocol.proof import verify_leaf, verify_own_delivery
 from countermark_protocol.receipts import (
@@ -43,8 +46,8 @@ from countermark_protocol.statements import kind_of
 _KINDS = {
     Box.URGENT: frozenset({Kind.MESSAGE}),
     Box.ROUTINE: frozenset({Kind.MESSAGE}),
-    Box.SENT: frozenset({Kind.MESSAGE, Kind.RECEIPT}),
-    Box.NOTICES: frozenset({Kind.RECEIPT, Kind.UNDELIVERED}),
+    Box.SENT: frozenset({Kind.MESSAGE, Kind.RECEIPT, *ACT_KINDS}),
+    Box.NOTICES: frozenset({Kind.RECEIPT, Kind.UNDELIVERED, Kind.PURGE}),
 }
 
 
@@ -57,7 +60,7 @@ class Boxes:
         self._log = log
         self._accounts = accounts
         self._gossip = Gossip(session, log)
-        self._keeper = Keeper(session, log, sender)
+        self.keeper = Keeper(session, log, sender)
 
     def read(self, box: Box, wait: float = 0.0) -> Flow[int]:
         """Read and keep the next page of a box.
@@ -73,18 +76,38 @@ class Boxes:
             VerificationError: something in the answer is not proven; nothing of it is kept.
             InconsistentLogError: two signed facts contradict each other.
         """
-        entries = yield from self._page(box, wait)
+        if box is Box.SENT and self.keeper.adopting is None:
+            self._log.check_compared()  # what a backup does not know would look like a stranger's entries
+        body, digest = yield from self._ask(box, wait)
+        return (yield from self.take(box, body, digest))
+
+    def take(self, box: Box, body: bytes, request: bytes | None) -> Flow[int]:
+        """Verify and keep the next page of a box, however it came.
+
+        Args:
+            box: which.
+            body: the page as the broker answered it.
+            request: digest of the request it answers, 32 bytes; None for the request of another instance, which
+                a bundle brings: an end of the box is then believed as of the time that the broker states.
+
+        Returns:
+            As `read`, with its errors.
+        """
+        entries = yield from self._page(box, body, request)
         roots: list[Seen] = []
         if entries:
             roots = yield from self._gossip.compare(
-                [Heard(signer_of(e.document), e.statement.header.seen, e.document.data) for e in entries]
+                [
+                    Heard(signer_of(e.document), e.statement.header.seen, e.document.data, e.proof)
+                    for e in entries
+                ]
             )
         with self._store.transaction():
             for seen in roots:
                 self._store.add_known_root(seen.size, seen.root)
             for entry in entries:
                 self._store.add_box_entry(box, entry.index, entry.leaf.statement, entry.after)
-                self._keeper.keep(box, entry)
+                self.keeper.keep(box, entry)
         return len(entries)
 
     def read_all(self, box: Box, each: Callable[[int], None] | None = None) -> Flow[int]:
@@ -98,28 +121,34 @@ class Boxes:
             if count == 0:
                 return total
 
-    def _page(self, box: Box, wait: float) -> Flow[list[ProvenEntry]]:
-        state = self._store.box_state(box)
-        address = self._session.profile.endpoint
+    def _ask(self, box: Box, wait: float) -> Flow[tuple[bytes, bytes]]:
         seconds = max(0, min(60, int(wait)))
-        query = f"from={state.count}&limit={self._session.settings.page_size}&wait={seconds}"
+        path, query = page_target(
+            self._session.profile.endpoint,
+            box,
+            self._store.box_state(box).count,
+            self._session.settings.page_size,
+            seconds,
+        )
         try:
             response, digest = yield from self._session.call(
                 "GET",
-                f"/v1/boxes/{address}/{box.value}",
+                path,
                 query,
                 signer=self._session.profile.keystore.signer(INSTANCE),
                 wait=seconds,
             )
         except ProblemAnswer as answer:
-            if answer.problem.status in ACCOUNTED:
-                raise (yield from self._accounts.refusal(answer.problem, answer.request)) from None
-            raise problem_error(answer.problem) from None
-        page = parse_box_page(response.body)
+            raise (yield from self._accounts.error_of(answer)) from None
+        return response.body, digest
+
+    def _page(self, box: Box, body: bytes, request: bytes | None) -> Flow[list[ProvenEntry]]:
+        state = self._store.box_state(box)
+        page = parse_box_page(body)
         newest = page.entries[-1].inclusion if page.entries else None
         checkpoint = yield from self._log.advance(page.checkpoint, newest)
         if page.account is not None:
-            yield from self._end_of_box(page, box, state, digest)
+            yield from self._end_of_box(page, box, state, request)
             return []
         if len(page.entries) > self._session.settings.page_size:
             raise ProofError("page_too_long", "the page holds more entries than were asked for")
@@ -130,9 +159,9 @@ class Boxes:
             state = proven.after
         return entries
 
-    def _end_of_box(self, page: BoxPage, box: Box, state: BoxState, digest: bytes) -> Flow[None]:
+    def _end_of_box(self, page: BoxPage, box: Box, state: BoxState, request: bytes | None) -> Flow[None]:
         assert page.account is not None
-        account, document = yield from self._accounts.check(page.account, digest)
+        account, document = yield from self._accounts.check(page.account, request)
         if account.verdict is not Verdict.END_OF_BOX:
             raise ProofError("wrong_verdict", f"expected an account 'end-of-box', got '{account.verdict}'")
         stated = state_of(account, self._session.profile.endpoint, box)
@@ -154,25 +183,19 @@ class Boxes:
             raise ProofError("wrong_box", f"box '{box}' holds a statement of another kind")
         leaf = verify_leaf(entry.inclusion, checkpoint, int(kind), statement_hash(entry.document))
         yield from self._log.follow_leaf(leaf, index)
-        owner = self._session.profile.endpoint
-        after = verify_own_delivery(entry.delivery, leaf, index, owner, box, state)
+        proof = encode_proof(checkpoint.raw, entry.inclusion, entry.delivery)
+        after = self._follow(entry, leaf, box, state, proof)
         document = verify_document(unverified, self._log.directory.public_key)
-        statement: Manifest | Receipt | Undelivered
-        if kind is Kind.MESSAGE:
-            statement = parse_manifest(document.claims)
-            author, header = statement.sender, statement.header
-        elif kind is Kind.RECEIPT:
-            statement = parse_receipt(document.claims)
-            author, header = statement.author, statement.header
-        else:
-            statement = parse_undelivered(document.claims)
-            author, header = statement.author, statement.header
-        evidence = (leaf.encode(), document.data)
+        statement = _read(kind, document)
+        header = statement.header
+        author = statement.sender if isinstance(statement, Manifest) else statement.author
+        evidence = (leaf.encode(), document.data, proof)
         if header.log != self._session.profile.log or header.seen.size > index:
             raise InconsistentLogError(
                 "decided_wrongly", f"entry {index} is of another log, or back-dated", *evidence
             )
-        if kind is Kind.UNDELIVERED and author != self._log.directory.log(index).broker:
+        by_broker = kind is Kind.UNDELIVERED or (kind is Kind.PURGE and box is Box.NOTICES)
+        if by_broker and author != self._log.directory.log(index).broker:
             raise InconsistentLogError("decided_wrongly", f"entry {index} is not by the broker", *evidence)
         if self._log.directory.instance(author, signer_of(document), index) is None:
             raise InconsistentLogError(
@@ -181,14 +204,29 @@ class Boxes:
                 *evidence,
             )
         self._check_place(box, statement, entry, evidence)
-        return ProvenEntry(
-            index, leaf, document, statement, entry, state.count, after, _proof(entry, checkpoint)
-        )
+        return ProvenEntry(index, leaf, document, statement, entry, state.count, after, proof)
+
+    def _follow(self, entry: BoxEntry, leaf: Leaf, box: Box, state: BoxState, proof: bytes) -> BoxState:
+        """Take an entry into the box, unless an account has denied it.
+
+        Raises:
+            InconsistentLogError: ``account_contradicted``.
+            ProofError: as `verify_own_delivery`.
+        """
+        index, owner = entry.inclusion.index, self._session.profile.endpoint
+        try:
+            after = verify_own_delivery(entry.delivery, leaf, index, owner, box, state)
+        except ProofError as error:
+            if error.code == "box_gap":  # its row and tail are proven all the same
+                self._accounts.check_entry(box, index, entry.document, entry.delivery.tail, proof)
+            raise
+        self._accounts.check_entry(box, index, entry.document, entry.delivery.tail, proof)
+        return after
 
     def _check_place(
         self,
         box: Box,
-        statement: Manifest | Receipt | Undelivered,
+        statement: BoxStatement,
         entry: BoxEntry,
         evidence: tuple[bytes, ...],
     ) -> None:
@@ -207,7 +245,14 @@ class Boxes:
                     *evidence,
                 )
             self._check_recipient(statement, entry)
-        elif statement.sender != owner:
+        elif (
+            isinstance(statement, Purge)
+            and statement.author != self._log.directory.log(entry.inclusion.index).broker
+        ):
+            raise InconsistentLogError(
+                "wrong_box", f"box 'notices' holds a purge by {statement.author}", *evidence
+            )
+        elif isinstance(statement, Receipt | Undelivered) and statement.sender != owner:
             raise InconsistentLogError(
                 "wrong_box", f"box 'notices' holds an entry about messages of {statement.sender}", *evidence
             )
@@ -229,6 +274,31 @@ class Boxes:
                 "recipients_mismatch", "the recipients shown are not those that the sender signed"
             )
 
+    def own_recipient(self, box: Box, position: int, document: bytes) -> Flow[OwnRecipient]:
+        """One's own recipient row of the message at a position, read again from the box.
+
+        Args:
+            box: ``urgent`` or ``routine``.
+            position: of the message, verified before.
+            document: the signed manifest that stands there.
+
+        Raises:
+            ProofError: the broker shows another entry, or a row that the manifest does not commit to.
+        """
+        endpoint = self._session.profile.endpoint
+        path, query = page_target(endpoint, box, position, 1)
+        try:
+            response, _ = yield from self._session.call(
+                "GET", path, query, signer=self._session.profile.keystore.signer(INSTANCE)
+            )
+        except ProblemAnswer as answer:
+            raise problem_error(answer.problem) from None
+        entries = parse_box_page(response.body).entries
+        if len(entries) != 1 or entries[0].document != document or entries[0].recipient is None:
+            raise ProofError("wrong_entry", "the broker shows another entry at the message's position")
+        self._check_recipient(parse_manifest(parse_document(document).claims), entries[0])
+        return entries[0].recipient
+
     # --- reading what is kept ---
 
     def notices_from(self, start: int) -> list[Notice]:
@@ -236,18 +306,27 @@ class Boxes:
         out: list[Notice] = []
         for _, index, time, data in self._store.notices(start):
             claims = parse_document(data).claims
-            statement = (
-                parse_receipt(claims) if kind_of(claims) is Kind.RECEIPT else parse_undelivered(claims)
-            )
+            statement: Receipt | Undelivered | Purge
+            if kind_of(claims) is Kind.PURGE:
+                statement = parse_purge(claims)
+            elif kind_of(claims) is Kind.RECEIPT:
+                statement = parse_receipt(claims)
+            else:
+                statement = parse_undelivered(claims)
             out.append(Notice(index, time, statement))
         return out
 
 
-def _proof(entry: BoxEntry, checkpoint: Checkpoint) -> bytes:
-    return encode_json(
-        {
-            "checkpoint": checkpoint.raw.decode("utf-8"),
-            "inclusion": entry.inclusion.to_json(),
-            "delivery": entry.delivery.to_json(),
-        }
-    )
+def _read(kind: Kind, document: Document) -> BoxStatement:
+    if kind is Kind.MESSAGE:
+        return parse_manifest(document.claims)
+    if kind is Kind.RECEIPT:
+        return parse_receipt(document.claims)
+    if kind is Kind.UNDELIVERED:
+        return parse_undelivered(document.claims)
+    return parse_act(document.claims)
+
+
+def page_target(address: Address, box: Box, start: int, limit: int, wait: int = 0) -> tuple[str, str]:
+    """(path, query) of the call for a page of a box."""
+    return f"/v1/boxes/{address}/{box.value}", f"from={start}&limit={limit}&wait={wait}"

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final, TypeVar
 
 from countermark_client._accounts import Accounts
+from countermark_client._acting import Acts
 from countermark_client._boxes import Boxes
+from countermark_client._bundle_carrier import Carrier
+from countermark_client._bundle_post import Imported, OfflinePost
+from countermark_client._carried import Carried
+from countermark_client._disclosing import Disclosing
+from countermark_client._evidence import Gatherer
 from countermark_client._flows_inbox import Inbox
 from countermark_client._flows_log import Progress, verify_log
+from countermark_client._flows_receipts import Receipts
 from countermark_client._flows_send import Sender
+from countermark_client._flows_webhooks import Webhooks
 from countermark_client._io import Flow
 from countermark_client._log import LogView
-from countermark_client._models import Draft, LogReport, Outcome, Rejected
+from countermark_client._models import Draft, LogReport, Rejected
+from countermark_client._overview import Overview
 from countermark_client._profile import Profile
+from countermark_client._purges import Purges
+from countermark_client._restored import Restored
 from countermark_client._revocations import Revocations
+from countermark_client._self_check import SelfChecker
 from countermark_client._session import Clock, Session, system_clock
 from countermark_client._settings import Settings
 from countermark_client._store import OutboxState
+from countermark_client._witnessing import Witnessed, wait_witnessed
+from countermark_client._workers import Workers
 from countermark_client.statements import Drafts
 from countermark_protocol.boxes import Box
 from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.errors import (
-    CountermarkError,
     InconsistentLogError,
-    TransportError,
     UncheckableError,
 )
 
@@ -45,7 +58,30 @@ class Core:
         self.revocations = Revocations(self.session, self.log)
         self.sender = Sender(self.session, self.log, accounts, self.revocations)
         self.boxes = Boxes(self.session, self.log, accounts, self.sender)
-        self.inbox = Inbox(self.session, self.revocations, accounts, self.sender, self.boxes)
+        self.receipts = Receipts(self.session, self.revocations, self.sender, self.boxes)
+        self.acts = Acts(self.session, self.log, self.sender)
+        self.purges = Purges(self.session, self.log, self.sender, self.acts)
+        self.self_check = SelfChecker(self.session, self.log)
+        self.inbox = Inbox(
+            self.session,
+            self.revocations,
+            accounts,
+            self.sender,
+            self.boxes,
+            self.receipts,
+            self.purges,
+            self.self_check,
+        )
+        self.overview = Overview(self.session, self.boxes)
+        self.disclosing = Disclosing(self.session, self.sender, self.acts)
+        self.gatherer = Gatherer(self.session, self.log, accounts, self.boxes, self.overview)
+        self.workers = Workers(self.session, self.log, accounts, self.sender, self.boxes, self.inbox)
+        self.webhooks = Webhooks(self.session, self.log, accounts)
+        self.carrier = Carrier(self.session, self.log, self.boxes, self.receipts, self.inbox)
+        self.restored = Restored(self.session, self.log, self.sender.settler, self.boxes)
+        self.offline = OfflinePost(
+            self.session, self.log, self.sender.settler, self.boxes, self.inbox, self.restored
+        )
         self.rejected: list[Rejected] = []
 
     def guarded(self, flow: Flow[T]) -> Flow[T]:
@@ -61,17 +97,11 @@ class Core:
                 self.log.halt(error)
             raise
 
-    def send_next(self, draft: Draft) -> Flow[Outcome]:
-        """One step of `send_many`: what is refused does not stop what follows; a broker away does."""
-        try:
-            sent = yield from self.sender.send(draft)
-        except (TransportError, InconsistentLogError):
-            raise
-        except CountermarkError as error:
-            if self.log.halted is not None:
-                raise
-            return Outcome(draft, None, error)
-        return Outcome(draft, sent, None)
+    def import_bundle(self, data: bytes, *, adopt: bool) -> Imported:
+        """Take in a bundle that came back: the usual flows, over its answers in the place of a broker's."""
+        bundle = self.offline.read(data)
+        carried = Carried(bundle.items)
+        return carried.run(self.guarded(self.offline.take_in(bundle, carried, adopt=adopt)))
 
     def sync_sent(self) -> Flow[int]:
         """Read the box ``sent`` to its end and compare it with what this profile knows to have sent."""
@@ -79,6 +109,13 @@ class Core:
         if self.log.halted is None and self.session.store.outbox(OutboxState.WAITING):
             yield from self.sender.flush_waiting()
         return (yield from self.boxes.read_all(Box.SENT))
+
+    def read_boxes(self) -> Flow[dict[Box, int]]:
+        """Read all own boxes to their ends; see `Client.read_boxes`."""
+        yield from self.sync_sent()
+        for box in (Box.NOTICES, Box.URGENT, Box.ROUTINE):
+            yield from self.boxes.read_all(box)
+        return {box: self.session.store.box_state(box).count for box in Box}
 
     def verify_log(self, progress: Progress | None) -> Flow[LogReport]:
         """Recompute the whole log."""
@@ -88,7 +125,12 @@ class Core:
         """Read the directory and a fresh checkpoint; see `Client.sync`."""
         checkpoint = yield from self.log.sync()
         self.revocations.raise_overdue()
+        yield from self.self_check.run_if_due()
         return checkpoint
+
+    def wait_witnessed(self, index: int, seconds: float) -> Flow[Witnessed]:
+        """Wait for a quorum; see `Client.wait_witnessed`."""
+        return (yield from wait_witnessed(self.session, self.log, index, seconds))
 
     def publish(self, data: bytes) -> Flow[int]:
         """Post a directory statement."""
@@ -100,10 +142,12 @@ class Core:
         return Drafts(self.profile.log, self.log.directory, self.log.seen)
 
 
-def as_drafts(items: Iterable[Draft]) -> Iterable[Draft]:
-    """Refuse what is no draft before anything of it is sent."""
-    for item in items:
-        if not isinstance(item, Draft):
-            msg = f"expected a Draft, got {type(item).__name__}"
-            raise TypeError(msg)
-        yield item
+def portions(items: Iterable[Draft], most: int) -> Iterator[list[Draft]]:
+    """Drafts in portions; what is no draft is refused before anything of its portion is sent."""
+    rest = iter(items)
+    while portion := list(islice(rest, most)):
+        for item in portion:
+            if not isinstance(item, Draft):
+                msg = f"expected a Draft, got {type(item).__name__}"
+                raise TypeError(msg)
+        yield portion

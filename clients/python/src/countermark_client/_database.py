@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from countermark_client.errors import StorageError
 
 
 @contextlib.contextmanager
-def _mapped() -> Iterator[None]:
+def _mapped(what: str = "the profile's store") -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
         # SQLite names tables and columns in its texts, never values.
-        raise StorageError("storage_failed", f"the profile's store does not work: {error}") from error
+        raise StorageError("storage_failed", f"{what} does not work: {error}") from error
 
 
 class Rows:
@@ -43,10 +44,12 @@ class Database:
 
     Args:
         path: of the file, or ``:memory:``.
+        what: it is, for people.
     """
 
-    def __init__(self, path: str) -> None:
-        with _mapped():
+    def __init__(self, path: str, what: str = "the profile's store") -> None:
+        self._what = what
+        with _mapped(what):
             self._connection = sqlite3.connect(
                 path,
                 isolation_level=None,
@@ -56,17 +59,17 @@ class Database:
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> Rows:
         """Run one statement."""
-        with _mapped():
+        with _mapped(self._what):
             return Rows(self._connection.execute(sql, values).fetchall())
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run one statement for each row."""
-        with _mapped():
+        with _mapped(self._what):
             self._connection.executemany(sql, rows)
 
     def executescript(self, sql: str) -> None:
         """Run several statements."""
-        with _mapped():
+        with _mapped(self._what):
             self._connection.executescript(sql)
 
     def roll_back(self) -> None:
@@ -77,5 +80,36 @@ class Database:
 
     def close(self) -> None:
         """Close the file."""
-        with _mapped():
+        with _mapped(self._what):
             self._connection.close()
+
+
+def snapshot(source: Path, target: Path) -> None:
+    """Copy a database as it stands at one moment, while others write to it.
+
+    Args:
+        source: of the database.
+        target: a file that is not there yet.
+
+    Raises:
+        StorageError: ``storage_failed``.
+    """
+    with (
+        _mapped(),
+        contextlib.closing(sqlite3.connect(source, timeout=30.0)) as live,
+        contextlib.closing(sqlite3.connect(target)) as copy,
+    ):
+        live.backup(copy)  # in one step: SQLite's backup reads one state
+        copy.execute("PRAGMA journal_mode=DELETE")
+
+
+def check_integrity(path: Path) -> None:
+    """Check that a database is whole.
+
+    Raises:
+        StorageError: ``store_damaged``, ``storage_failed``.
+    """
+    with _mapped(), contextlib.closing(sqlite3.connect(path)) as database:
+        found = database.execute("PRAGMA integrity_check").fetchone()[0]
+    if found != "ok":
+        raise StorageError("store_damaged", f"the store is damaged: {found}")

@@ -12,10 +12,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
+from countermark_client._convicting import fetch_proof
 from countermark_client._io import Flow
 from countermark_client._log import LogView
 from countermark_client._models import LogReport
 from countermark_client._session import ProblemAnswer, Session, problem_error
+from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.encoding import malformed
 from countermark_protocol.errors import InconsistentLogError, ProofError
 from countermark_protocol.leaf import LEAF_BYTES, Leaf, parse_leaf, verify_succession
@@ -46,7 +48,11 @@ def verify_log(session: Session, log: LogView, progress: Progress | None) -> Flo
         for offset, data in enumerate(leaves):
             index = start + offset
             leaf = parse_leaf(data)
-            verify_succession(before, leaf)
+            try:
+                verify_succession(before, leaf)
+            except InconsistentLogError as error:
+                error.evidence += yield from _proofs(session, checkpoint, index)
+                raise
             log.check_leaf(leaf, index)
             if index in own:
                 if own[index] != leaf.statement:
@@ -79,6 +85,13 @@ def verify_log(session: Session, log: LogView, progress: Progress | None) -> Flo
         kinds=dict(kinds),
         own_entries=found,
     )
+
+
+def _proofs(session: Session, checkpoint: Checkpoint, index: int) -> Flow[tuple[bytes, ...]]:
+    """Proofs of the leaf before one and of that leaf; none if the log does not show both."""
+    before = (yield from fetch_proof(session, index - 1, checkpoint)) if index else ()
+    after = yield from fetch_proof(session, index, checkpoint)
+    return (before[1], after[1]) if before and after else ()
 
 
 def _leaves(session: Session, start: int, count: int) -> Flow[list[bytes]]:

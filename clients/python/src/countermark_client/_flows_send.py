@@ -1,7 +1,7 @@
-"""Sending: resolve, seal once, write to disk, send those bytes until they are answered, verify the answer.
+"""Sending: resolve, seal once, write to disk; the outbox does the rest.
 
-The outbox is one queue for messages and receipts: in order, one copy in flight. A statement leaves it when
-the broker has proven it to be in the log, or has signed that it refuses it; nothing less counts.
+Many messages are made and written in portions, each in one transaction with the references they were handed
+in under, so that a crash at any moment leaves of each message one or none.
 
 Source: docs/spec/messages.md §4, §5; docs/spec/log.md §8.
 """
@@ -9,127 +9,230 @@ Source: docs/spec/messages.md §4, §5; docs/spec/log.md §8.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
-from typing import Final
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from countermark_client._accounts import Accounts
-from countermark_client._compose import Composed, Composer
+from countermark_client._compose import Composer
 from countermark_client._io import Flow
 from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
-from countermark_client._models import Draft, FlushReport, Sent
+from countermark_client._models import Draft, FlushReport, Outcome, Sent, message_hash
+from countermark_client._open import manifest_of, open_own
+from countermark_client._originals import Originals
+from countermark_client._outbox import Outbox
+from countermark_client._proving import logged_document
+from countermark_client._references import Known, References, digest_of
 from countermark_client._revocations import Revocations
-from countermark_client._session import ACCOUNTED, ProblemAnswer, Session, problem_error
+from countermark_client._seal import Composed
+from countermark_client._session import ProblemAnswer, Session, problem_error
+from countermark_client._settling import MESSAGE, RECEIPT, Settler, problem_of
 from countermark_client._store import Direction, MessageStage, OutboxItem, OutboxState, StoredMessage
-from countermark_protocol.accounts import Verdict
-from countermark_protocol.answers import Accepted, Release, parse_accepted
-from countermark_protocol.boxes import Box, Row, Tail, verify_tail
+from countermark_protocol.answers import parse_accepted
 from countermark_protocol.claims import Claims, Header, Kind, parse_kind
-from countermark_protocol.decision import box_for, signer_of
-from countermark_protocol.documents import (
-    Document,
-    UnverifiedDocument,
-    parse_document,
-    sign_document,
-    verify_document,
-)
+from countermark_protocol.documents import parse_document, sign_document
 from countermark_protocol.encoding import encode_json, parse_json
 from countermark_protocol.errors import (
+    ConflictError,
     CountermarkError,
     InconsistentLogError,
     NotFoundError,
     PolicyError,
-    ProofError,
     TransportError,
 )
-from countermark_protocol.identifiers import Address, KeyId
-from countermark_protocol.keys import PublicKey
-from countermark_protocol.leaf import Leaf
-from countermark_protocol.manifest import parse_manifest
-from countermark_protocol.proof import (
-    parse_recipient,
-    verify_all_deliveries,
-    verify_leaf,
-    verify_no_deliveries,
-)
-from countermark_protocol.receipts import Receipt, ReceiptItem, ReceiptStage, parse_receipt
-from countermark_protocol.recipients import stanza_hash
+from countermark_protocol.identifiers import Address
+from countermark_protocol.proof import verify_leaf, verify_no_deliveries
+from countermark_protocol.receipts import Receipt, ReceiptItem, ReceiptStage
 from countermark_protocol.statements import verify_statement
 from countermark_protocol.submission import parse_submission
 
-MESSAGE: Final = "message"
-RECEIPT: Final = "receipt"
-_PATHS: Final = {MESSAGE: "/v1/messages", RECEIPT: "/v1/receipts"}
-_STAGES: Final = {
-    ReceiptStage.DELIVERED: MessageStage.DELIVERED,
-    ReceiptStage.ACCEPTED: MessageStage.ACCEPTED,
-    ReceiptStage.REJECTED: MessageStage.REJECTED,
-}
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A draft as it was sealed, to be written.
+
+    Attributes:
+        draft: as given.
+        composed: what was made of it.
+        digest: of the draft, under its reference; None where it has none.
+    """
+
+    draft: Draft
+    composed: Composed
+    digest: bytes | None
 
 
 class Sender:
-    """The outbox of one profile, and what fills it."""
+    """What fills the outbox of one profile."""
 
     def __init__(self, session: Session, log: LogView, accounts: Accounts, revocations: Revocations) -> None:
         self._session = session
         self._store = session.store
         self._log = log
-        self._accounts = accounts
+        self._references = References(session.store)
         self._composer = Composer(session, log, revocations)
+        self.settler = Settler(session, log, accounts)
+        self._originals = Originals(session, accounts, self.settler.prover)
+        self.outbox = Outbox(session, log, revocations, self.settler)
 
     # --- messages ---
 
     def send(self, draft: Draft) -> Flow[Sent]:
         """Send one message; see `Client.send`."""
-        yield from self._log.refresh()
-        composed = yield from self._compose(draft)
-        self._enqueue(composed)
-        yield from self.flush_waiting(until=composed.payload_hash)
-        return self.sent(composed.payload_hash)
+        [outcome], stopped = yield from self.send_portion([draft])
+        error = stopped or outcome.error
+        if error is not None:
+            raise error
+        assert outcome.sent is not None
+        return outcome.sent
 
-    def _compose(self, draft: Draft) -> Flow[Composed]:
+    def send_portion(self, drafts: Sequence[Draft]) -> Flow[tuple[list[Outcome], TransportError | None]]:
+        """Seal, write and send some messages; see `Client.send_bulk`.
+
+        Returns:
+            What became of each draft, in order; and the error if the broker is away.
+
+        Raises:
+            UncheckableError: ``halted`` or ``stale_checkpoint``: nothing was sealed.
+            VerificationError: an answer does not prove what it should; what was sealed waits on.
+        """
+        yield from self._log.refresh()
+        made: dict[int, bytes] = {}
+        failed: dict[int, CountermarkError] = {}
+        portion: list[_Made] = []
+        size = 0
+        for place, draft in enumerate(drafts):
+            try:
+                known = self._known(draft, portion)
+                if known is None:
+                    one = yield from self._make(draft, may_read=not failed)
+                    portion.append(one)
+                    known = one.composed.payload_hash
+                    size += len(one.composed.submission)
+                made[place] = known
+            except (InconsistentLogError, TransportError):
+                raise
+            except CountermarkError as error:
+                if self._log.halted is not None:
+                    raise
+                failed[place] = error
+            if size > self._session.settings.bulk_bytes:
+                self._write(portion)
+                portion, size = [], 0
+        self._write(portion)
+        stopped: TransportError | None = None
+        if made:
+            try:
+                failed_there = yield from self._send_until(list(made.values()))
+            except TransportError as error:
+                failed_there, stopped = {}, error
+            failed |= {place: failed_there[p] for place, p in made.items() if p in failed_there}
+        return [self._outcome(d, made.get(i), failed.get(i), stopped) for i, d in enumerate(drafts)], stopped
+
+    def _send_until(self, payloads: list[bytes]) -> Flow[dict[bytes, CountermarkError]]:
+        """Send what waits up to the last of these statements."""
+        items = [item for item in map(self._store.outbox_item, payloads) if item is not None]
+        waiting = [item for item in items if item.state is OutboxState.WAITING]
+        if not waiting:
+            return {}
+        last = max(waiting, key=lambda item: item.number)
+        return (yield from self.outbox.send_waiting(last.payload, fresh=True))
+
+    def _outcome(
+        self,
+        draft: Draft,
+        payload: bytes | None,
+        error: CountermarkError | None,
+        stopped: TransportError | None,
+    ) -> Outcome:
+        if payload is None:
+            return Outcome(draft, None, error)
+        item = self._store.outbox_item(payload)
+        # One adopted after a restore was logged, and stands in no outbox.
+        if item is None or item.state is OutboxState.LOGGED:
+            return Outcome(draft, self.sent(payload), None, payload)
+        return Outcome(draft, None, error or problem_of(item) or stopped, payload)
+
+    def _known(self, draft: Draft, portion: list[_Made]) -> bytes | None:
+        """The message that was made under the draft's reference before, or None."""
+        here = (m for m in portion if m.digest is not None and m.draft.reference == draft.reference)
+        made = next(here, None)
+        known = (
+            Known(made.composed.payload_hash, made.digest)
+            if made is not None
+            else self._references.find(draft.reference)
+        )
+        if known is None:
+            return None
+        known.check(draft)
+        return known.payload
+
+    def _make(self, draft: Draft, *, may_read: bool) -> Flow[_Made]:
+        digest = digest_of(draft) if draft.reference is not None else None
+        if draft.supersedes is not None:
+            yield from self._originals.learn(message_hash(draft.supersedes))
         try:
-            return self._composer.compose(draft)
+            return _Made(draft, self._composer.compose(draft), digest)
         except (NotFoundError, PolicyError):
             # Who was enrolled a moment ago is not refused for it: the directory is read again, once.
+            if not may_read:
+                raise
             before = self._log.directory.count
             with contextlib.suppress(TransportError):
                 yield from self._log.sync()
             if self._log.directory.count == before:
                 raise
-        return self._composer.compose(draft)
+        return _Made(draft, self._composer.compose(draft), digest)
 
-    def _enqueue(self, composed: Composed) -> None:
+    def _write(self, portion: Sequence[_Made], replaces: bytes | None = None) -> None:
+        """Write messages into the outbox, all or none of them."""
+        if not portion:
+            return
         now = self._session.clock()
         with self._store.transaction():
-            self._store.add_outbox(composed.payload_hash, MESSAGE, composed.submission, now)
-            self._store.add_message(
-                StoredMessage(
-                    payload=composed.payload_hash,
-                    direction=Direction.OUT,
-                    conversation=composed.manifest.conversation or composed.payload_hash,
-                    document=composed.document,
-                    index=None,
-                    time=None,
-                    box=None,
-                    position=None,
-                    recipient=None,
-                    recipients=encode_json(list(composed.recipients)),
-                    stanza=composed.own_stanza,
-                    content=None,
-                    stage=MessageStage.WAITING,
-                    reason=None,
-                )
+            for one in portion:
+                self._enqueue(one.composed, now)
+                if one.draft.reference is not None and one.digest is not None:
+                    self._store.add_reference(one.draft.reference, one.digest, one.composed.payload_hash)
+                if replaces is not None:
+                    self._store.set_renewed(replaces, one.composed.payload_hash)
+
+    def _enqueue(self, composed: Composed, now: int) -> None:
+        self._store.add_outbox(composed.payload_hash, MESSAGE, composed.submission, now)
+        self._store.add_message(
+            StoredMessage(
+                payload=composed.payload_hash,
+                direction=Direction.OUT,
+                conversation=composed.manifest.conversation or composed.payload_hash,
+                document=composed.document,
+                index=None,
+                time=None,
+                box=None,
+                position=None,
+                recipient=None,
+                recipients=encode_json(list(composed.recipients)),
+                stanza=composed.own_stanza,
+                content=None,
+                stage=MessageStage.WAITING,
+                reason=None,
+                supersedes=composed.manifest.supersedes,
             )
-            self._store.add_deliveries(composed.payload_hash, list(composed.recipients))
+        )
+        self._store.add_deliveries(composed.payload_hash, list(composed.recipients))
 
     def sent(self, payload: bytes) -> Sent:
-        """The record of a logged message of this profile."""
+        """The record of a logged message of this profile.
+
+        Raises:
+            NotFoundError: ``not_logged``.
+        """
         stored = self._store.message(payload, Direction.OUT)
-        assert stored is not None
-        assert stored.index is not None
-        assert stored.time is not None
-        manifest = parse_manifest(parse_document(stored.document).claims)
+        if stored is None or stored.index is None or stored.time is None:
+            raise NotFoundError(
+                "not_logged", "this profile has sent no message of that hash that is in the log"
+            )
+        manifest = manifest_of(stored)
         return Sent(
             message=payload,
             id=manifest.id,
@@ -138,6 +241,61 @@ class Sender:
             conversation=stored.conversation,
             index=stored.index,
             time=stored.time,
+        )
+
+    # --- making anew ---
+
+    def renew(self, payload: bytes) -> Flow[Sent]:
+        """Make a message anew that will never be sent as it is; see `Client.renew`."""
+        item, draft = self._to_renew(payload)
+        yield from self._log.refresh()
+        one = yield from self._make(draft, may_read=True)
+        with self._store.transaction():
+            if item.state is OutboxState.FAILED:
+                self.settler.gave_up(item, f"made anew as {one.composed.payload_hash.hex()}")
+            self._write([one], replaces=payload)
+        failed = yield from self._send_until([one.composed.payload_hash])
+        outcome = self._outcome(draft, one.composed.payload_hash, failed.get(one.composed.payload_hash), None)
+        if outcome.error is not None:
+            raise outcome.error
+        assert outcome.sent is not None
+        return outcome.sent
+
+    def _to_renew(self, payload: bytes) -> tuple[OutboxItem, Draft]:
+        item = self._store.outbox_item(payload)
+        stored = self._store.message(payload, Direction.OUT)
+        if item is None or stored is None:
+            raise NotFoundError("unknown_message", "this profile has made no message of that hash")
+        if item.renewed_as is not None:
+            raise ConflictError(
+                "already_renewed", f"this message was made anew before, as {item.renewed_as.hex()}"
+            )
+        held_back = item.state is OutboxState.FAILED and not item.tries
+        if item.state not in {OutboxState.REFUSED, OutboxState.GIVEN_UP} and not held_back:
+            raise ConflictError(
+                "not_given_up",
+                f"this message is '{item.state.value}': only one that will never be sent is made anew; give "
+                "it up first",
+            )
+        content = open_own(self._session, stored, parse_submission(item.body).content)
+        if content is None:
+            raise NotFoundError(
+                "not_opened", "this profile cannot open that message of its own: it had no sealing key then"
+            )
+        manifest = manifest_of(stored)
+        group = [f"group:{manifest.group.name}"] if manifest.group is not None else None
+        return item, Draft(
+            type=manifest.type,
+            content=content,
+            to=group or parse_json(stored.recipients or b"[]"),
+            urgency=manifest.urgency,
+            handling=manifest.handling,
+            in_reply_to=manifest.in_reply_to,
+            reply_by=_moment(manifest.reply_by),
+            expires_in=dt.timedelta(milliseconds=manifest.expires_at - manifest.sent_at),
+            supersedes=manifest.supersedes,
+            exercise=manifest.exercise,
+            visible=manifest.recipients_visible,
         )
 
     # --- receipts ---
@@ -174,205 +332,34 @@ class Sender:
             TransportError: the broker is away; what waits stays.
             CountermarkError: of the statement `until`; what became of those before it is in the outbox.
         """
-        for item in self._store.outbox(OutboxState.WAITING):
-            try:
-                yield from self._post(item)
-            except CountermarkError:
-                after = self._store.outbox_item(item.payload)
-                if item.payload == until or after is None or after.state is OutboxState.WAITING:
-                    raise
-            if item.payload == until:
-                return
+        errors = yield from self.outbox.send_waiting(until)
+        if until is not None and until in errors:
+            raise errors[until]
+
+    def post(self, item: OutboxItem) -> Flow[None]:
+        """Send one waiting statement by itself, wherever it stands in the queue.
+
+        Raises:
+            TransportError: the broker is away.
+            CountermarkError: why it was refused or failed.
+        """
+        errors = yield from self.outbox.send_one(item)
+        if item.payload in errors:
+            raise errors[item.payload]
 
     def flush(self) -> Flow[FlushReport]:
         """Send all that the outbox holds, those that failed before too."""
-        yield from self._log.refresh()
-        tried = self._store.outbox(OutboxState.WAITING, OutboxState.FAILED)
-        for item in tried:
-            try:
-                yield from self._post(item)
-            except CountermarkError:
-                after = self._store.outbox_item(item.payload)
-                if after is None or after.state is OutboxState.WAITING:
-                    raise
-        done = [self._store.outbox_item(item.payload) for item in tried]
-        by_state = {s: tuple(d for d in done if d is not None and d.state is s) for s in OutboxState}
+        done = yield from self.outbox.flush()
+        by_state = {s: tuple(item for item in done if item.state is s) for s in OutboxState}
         return FlushReport(
             by_state[OutboxState.LOGGED], by_state[OutboxState.REFUSED], by_state[OutboxState.FAILED]
         )
 
-    def _post(self, item: OutboxItem) -> Flow[None]:
-        """Send one statement and verify the answer; the bytes are those on disk, every time."""
-        self._log.check_not_halted()
-        signer = self._session.profile.keystore.signer(INSTANCE) if item.kind == RECEIPT else None
-        try:
-            response, _ = yield from self._session.call(
-                "POST", _PATHS[item.kind], body=item.body, signer=signer
-            )
-        except ProblemAnswer as answer:
-            problem = answer.problem
-            if problem.status in ACCOUNTED:
-                error = yield from self._accounts.refusal(problem, item.payload, Verdict.REFUSED)
-                self._refused(item, error, problem.account)
-                raise error from None
-            error = problem_error(problem)
-            self._store.set_outbox_problem(item.payload, OutboxState.FAILED, error.code, error.message)
-            raise error from None
-        accepted = parse_accepted(response.body)
-        if item.kind == MESSAGE:
-            yield from self._message_accepted(item, accepted, response.body)
-        else:
-            yield from self._receipt_accepted(item, accepted, response.body)
-
-    def _refused(self, item: OutboxItem, error: CountermarkError, account: bytes | None) -> None:
-        with self._store.transaction():
-            self._store.set_outbox_problem(
-                item.payload, OutboxState.REFUSED, error.code, error.message, account
-            )
-            if item.kind == MESSAGE:
-                self._store.set_message_stage(item.payload, Direction.OUT, MessageStage.REFUSED, error.code)
-
-    def _message_accepted(self, item: OutboxItem, accepted: Accepted, answer: bytes) -> Flow[None]:
-        submission = parse_submission(item.body)
-        manifest = submission.manifest
-        box = box_for(manifest.urgency)
-        expected = [(row.endpoint, box) for row in submission.rows]
-        document, leaf = yield from self._verify_accepted(
-            submission.document, accepted, Kind.MESSAGE, manifest.header.seen.size
-        )
-        row, tail = self._own_row(accepted, leaf, manifest.sender, expected)
-        with self._store.transaction():
-            self.fold_own_tail(row, tail, accepted.inclusion.index, leaf, document.data)
-            self._store.set_outbox_logged(item.payload, accepted.inclusion.index, leaf.time, answer)
-            self._store.set_message_logged(item.payload, document.data, accepted.inclusion.index, leaf.time)
-
-    def _receipt_accepted(self, item: OutboxItem, accepted: Accepted, answer: bytes) -> Flow[None]:
-        unverified = parse_document(item.body)
-        receipt = parse_receipt(unverified.claims)
-        document, leaf = yield from self._verify_accepted(
-            unverified, accepted, Kind.RECEIPT, receipt.header.seen.size
-        )
-        row, tail = self._own_row(accepted, leaf, receipt.author, [(receipt.sender, Box.NOTICES)])
-        stanzas = self._check_releases(receipt, accepted.releases)
-        with self._store.transaction():
-            self.fold_own_tail(row, tail, accepted.inclusion.index, leaf, document.data)
-            self._store.set_outbox_logged(item.payload, accepted.inclusion.index, leaf.time, answer)
-            for message, stanza in stanzas.items():
-                self._store.set_sealed(message, stanza=stanza)
-            self.apply_receipt(receipt)
-
-    def apply_receipt(self, receipt: Receipt) -> None:
-        """Take note of a logged receipt by this endpoint, whichever of its instances made it."""
-        for one in receipt.items:
-            reason = one.reason.value if one.reason is not None else None
-            stored = self._store.message(one.message, Direction.IN)
-            if stored is None:
-                # Read in ``sent`` before the message was read in its own box.
-                self._store.add_receipt_ahead(one.message, _STAGES[receipt.stage], reason)
-            # A message delivered by another instance's receipt may be further already.
-            if stored is not None and stored.stage in {MessageStage.LISTED, MessageStage.DELIVERED}:
-                self._store.set_message_stage(one.message, Direction.IN, _STAGES[receipt.stage], reason)
-
-    def _check_releases(self, receipt: Receipt, releases: tuple[Release, ...]) -> dict[bytes, bytes]:
-        wanted = {i.message for i in receipt.items} if receipt.stage is ReceiptStage.DELIVERED else set()
-        if {r.message for r in releases} != wanted or len(releases) != len(wanted):
-            raise ProofError(
-                "releases_mismatch", "expected the stanza of every message signed for, and no other"
-            )
-        for release in releases:
-            self.check_stanza(release.message, release.stanza)
-        return {r.message: r.stanza for r in releases}
-
-    def check_stanza(self, message: bytes, stanza: bytes) -> None:
-        """Check that a stanza is the one that this endpoint's recipient row commits to.
-
-        Raises:
-            ProofError: ``stanza_mismatch``.
-        """
-        stored = self._store.message(message, Direction.IN)
-        if stored is None or stored.recipient is None:
-            raise ProofError("stanza_mismatch", "a stanza of a message that this profile has not received")
-        row = parse_recipient(parse_json(stored.recipient))
-        if stanza_hash(stanza) != row.stanza:
-            raise ProofError(
-                "stanza_mismatch",
-                "the stanza released is not the one that the sender sealed for this recipient",
-            )
-
-    # --- verifying answers ---
-
-    def _verify_accepted(
-        self, handed_in: UnverifiedDocument, accepted: Accepted, kind: Kind, seen_size: int
-    ) -> Flow[tuple[Document, Leaf]]:
-        """Verify that a statement is an entry of the log, in full.
-
-        Returns:
-            The logged document (perhaps with other signatures over the same payload), and its leaf.
-        """
-        unverified = handed_in
-        if accepted.document is not None:
-            unverified = parse_document(accepted.document)
-            if unverified.payload != handed_in.payload or unverified.data == handed_in.data:
-                raise ProofError("leaf_mismatch", "the logged document shown is not of the payload handed in")
-        inclusion = accepted.inclusion
-        document = verify_document(unverified, self._resolve)
-        checkpoint = yield from self._log.advance(accepted.checkpoint, inclusion)
-        leaf = verify_leaf(inclusion, checkpoint, int(kind), document.statement_hash)
-        yield from self._log.follow_leaf(leaf, inclusion.index)
-        endpoint = self._session.profile.endpoint
-        if self._log.directory.instance(endpoint, signer_of(document), inclusion.index) is None:
-            raise InconsistentLogError(
-                "signer_did_not_count",
-                f"entry {inclusion.index} is signed by a key that did not count there",
-                leaf.encode(),
-                document.data,
-            )
-        if seen_size > inclusion.index:
-            raise InconsistentLogError(
-                "back_dated",
-                f"entry {inclusion.index} states to have seen a log of size {seen_size}",
-                leaf.encode(),
-                document.data,
-            )
-        return document, leaf
-
-    def _resolve(self, key_id: KeyId) -> PublicKey | None:
-        for signer in self._session.profile.keystore.signers(INSTANCE):
-            if signer.public_key.key_id == key_id:
-                return signer.public_key
-        return self._log.directory.public_key(key_id)
-
-    def _own_row(
-        self, accepted: Accepted, leaf: Leaf, author: Address, expected: list[tuple[Address, Box]]
-    ) -> tuple[Row, Tail]:
-        if accepted.deliveries is None:
-            raise ProofError("deliveries_mismatch", "the answer shows no deliveries")
-        return verify_all_deliveries(accepted.deliveries, leaf, accepted.inclusion.index, author, expected)
-
-    def fold_own_tail(self, row: Row, tail: Tail, index: int, leaf: Leaf, document: bytes) -> None:
-        """Take an own entry into the box ``sent``, as far as it is known without gap.
-
-        Raises:
-            ProofError: the box has another past than the one already verified.
-            InconsistentLogError: ``box_rewritten``: another entry was proven at that position.
-        """
-        state = self._store.box_state(Box.SENT)
-        if tail.position > state.count:
-            # Another instance of this endpoint sent meanwhile; `sync_sent` reads what lies between.
-            self._store.add_sent_ahead(tail.position, index, leaf.statement, tail.previous)
-            return
-        if tail.position < state.count:
-            known = self._store.box_entry(Box.SENT, tail.position)
-            if known is None or known[:2] != (index, leaf.statement) or known[2] != tail.previous:
-                raise InconsistentLogError(
-                    "box_rewritten",
-                    f"position {tail.position} of box 'sent' was proven to be another entry before",
-                    leaf.encode(),
-                    document,
-                )
-            return
-        after = verify_tail(row, tail, index, leaf.statement, state)
-        self._store.add_box_entry(Box.SENT, index, leaf.statement, after)
+    def retry(self, payload: bytes) -> Flow[None]:
+        """Send one statement that waits or failed; see `Client.retry`."""
+        error = yield from self.outbox.retry(payload)
+        if error is not None:
+            raise error
 
     # --- directory statements ---
 
@@ -382,7 +369,7 @@ class Sender:
         Raises:
             CountermarkError: as the broker refuses it; such refusals bear no account.
         """
-        unverified = parse_document(data)
+        handed_in = parse_document(data)
         try:
             response, _ = yield from self._session.call("POST", "/v1/statements", body=data)
         except ProblemAnswer as answer:
@@ -391,13 +378,13 @@ class Sender:
         if not self._log.directory.count:
             # A new principal may read the directory, and so learn the log's key, only once this is logged.
             yield from self._log.sync()
-        if accepted.document is not None:
-            unverified = parse_document(accepted.document)
-            if unverified.payload != parse_document(data).payload:
-                raise ProofError("leaf_mismatch", "the logged document shown is not of the payload handed in")
-        document = verify_statement(self._log.directory, unverified)
+        document = verify_statement(self._log.directory, logged_document(handed_in, accepted))
         kind = Claims(document.claims, "statement").raw("kind")
         checkpoint = yield from self._log.advance(accepted.checkpoint, accepted.inclusion)
         leaf = verify_leaf(accepted.inclusion, checkpoint, int(parse_kind(kind)), document.statement_hash)
         verify_no_deliveries(leaf)
         return accepted.inclusion.index
+
+
+def _moment(time: int | None) -> dt.datetime | None:
+    return dt.datetime.fromtimestamp(time / 1000, dt.UTC) if time is not None else None

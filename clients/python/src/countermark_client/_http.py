@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections.abc import Iterator
 
 import httpx
@@ -31,6 +32,16 @@ def mapped_errors() -> Iterator[None]:
         ) from error
 
 
+def tls(verify: bool | str) -> bool | ssl.SSLContext:
+    """What httpx takes: True, or a context that trusts one authority's certificate."""
+    if verify is False:
+        msg = "certificates are always verified: give the path of the authority's certificate"
+        raise ValueError(msg)
+    if isinstance(verify, str):
+        return ssl.create_default_context(cafile=verify)
+    return verify
+
+
 def build(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
     """The httpx form of a request: exactly the target that was signed."""
     return client.build_request(
@@ -45,6 +56,36 @@ def build(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.R
 def result(response: httpx.Response, body: bytes) -> Response:
     """The core's form of an answer."""
     return Response(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+
+
+class Lines:
+    """Takes a streamed answer apart into lines of at most `MAX_ANSWER_BYTES`."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._searched = 0
+
+    def add(self, chunk: bytes) -> None:
+        """Take in the next chunk."""
+        self._held += chunk
+
+    def take(self) -> Response | None:
+        """The next line, if it is there in full."""
+        end = self._held.find(b"\n", self._searched)
+        if end < 0:
+            self._searched = len(self._held)
+            if len(self._held) > MAX_ANSWER_BYTES:
+                raise TransportError("unusable_answer", f"a line is larger than {MAX_ANSWER_BYTES} bytes")
+            return None
+        line = bytes(self._held[:end])
+        del self._held[: end + 1]
+        self._searched = 0
+        return Response(200, {}, line)
+
+    def end(self) -> None:
+        """Check that the answer did not end within a line."""
+        if self._held:
+            raise TransportError("unusable_answer", "the answer was cut off within a line")
 
 
 class Gatherer:

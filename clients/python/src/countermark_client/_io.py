@@ -24,7 +24,8 @@ class Request:
         query: without ``?``; empty if there is none.
         body: exact bytes, or None.
         headers: to add, the request's signature among them.
-        timeout: seconds to wait for the answer.
+        timeout: seconds to wait for the answer, or for the next bytes of one that is streamed.
+        stream: whether a successful answer is read line by line, by `NextLine`; its body is then empty here.
     """
 
     method: str
@@ -33,6 +34,7 @@ class Request:
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 30.0
+    stream: bool = False
 
     @property
     def target(self) -> str:
@@ -66,5 +68,14 @@ class Sleep:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class NextLine:
+    """Read the next line of the answer that was last asked for with `Request.stream`.
+
+    The outcome is a `Response` whose body is the line without its line feed, or None once the answer has ended.
+    A line that was cut off is a `TransportError`.
+    """
+
+
 #: A conversation between core and driver that ends in a `T`.
-Flow = Generator[Request | Sleep, Response | None, T]
+Flow = Generator[Request | Sleep | NextLine, Response | None, T]

@@ -10,19 +10,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from countermark_client._flows_send import MESSAGE, Sender
+from countermark_client._flows_send import Sender
 from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._open import manifest_of
+from countermark_client._purge_rules import check_purge_rules
 from countermark_client._rules import check_received
 from countermark_client._session import Session
+from countermark_client._settling import MESSAGE
 from countermark_client._store import (
     Direction,
     MessageStage,
+    OutboxItem,
     OutboxState,
     StoredDelivery,
     StoredMessage,
+    StoredPurge,
 )
+from countermark_protocol.acts import Disclosure, LookUp, Purge
 from countermark_protocol.answers import BoxEntry
 from countermark_protocol.boxes import Box, BoxState
 from countermark_protocol.decision import signer_of
@@ -35,6 +40,9 @@ from countermark_protocol.manifest import Manifest
 from countermark_protocol.proof import recipient_to_json
 from countermark_protocol.receipts import Receipt, ReceiptStage, Undelivered
 from countermark_protocol.recipients import RecipientRow
+
+#: What the boxes of an endpoint may hold.
+BoxStatement = Manifest | Receipt | Undelivered | LookUp | Disclosure | Purge
 
 _STAGE_OF = {
     ReceiptStage.DELIVERED: "delivered",
@@ -61,7 +69,7 @@ class ProvenEntry:
     index: int
     leaf: Leaf
     document: Document
-    statement: Manifest | Receipt | Undelivered
+    statement: BoxStatement
     entry: BoxEntry
     position: int
     after: BoxState
@@ -76,6 +84,10 @@ class Keeper:
         self._store = session.store
         self._log = log
         self._sender = sender
+        #: While a restored profile is compared with ``sent``: the size of the log that its backup had seen.
+        self.adopting: int | None = None
+        #: Entries by its own key that were made after the backup.
+        self.adopted: list[ProvenEntry] = []
 
     def keep(self, box: Box, entry: ProvenEntry) -> None:
         """Keep the next entry of a box.
@@ -106,6 +118,8 @@ class Keeper:
                 f"entry {entry.index} should have been refused ({error.code}): {error.message}",
                 entry.leaf.encode(),
                 entry.document.data,
+                entry.proof,
+                encode_json(own.to_json()),
                 rule=error.code,
             ) from None
         stage, reason = self._store.take_receipt_ahead(payload) or (MessageStage.LISTED, None)
@@ -126,6 +140,7 @@ class Keeper:
                 stage=stage,
                 proof=entry.proof,
                 reason=reason,
+                supersedes=manifest.supersedes,
             )
         )
 
@@ -142,6 +157,7 @@ class Keeper:
                 f"position {entry.position} of box 'sent' was proven to be another entry before",
                 entry.leaf.encode(),
                 entry.document.data,
+                entry.proof,
             )
         if item is not None and item.state is OutboxState.REFUSED:
             raise InconsistentLogError(
@@ -150,8 +166,17 @@ class Keeper:
                 item.account or b"",
                 entry.document.data,
                 entry.leaf.encode(),
+                entry.proof,
             )
-        if item is None and key_id in own:
+        given_up = item is not None and item.state is OutboxState.GIVEN_UP
+        # What was given up and never handed in is no more known to have been sent than what was never made.
+        unknown = item is None or (given_up and not item.tries)
+        if item is not None and given_up and item.tries:
+            # It was handed in before it was given up, and its answer was lost: it is logged after all.
+            self._logged_after_all(item)
+        elif item is None and key_id in own and self.adopting is not None and entry.index >= self.adopting:
+            self.adopted.append(entry)
+        elif unknown and key_id in own:
             raise InconsistentLogError(
                 "unknown_sent_entry",
                 f"entry {entry.index} is signed by this instance's own key, and this profile did not make it: "
@@ -160,7 +185,9 @@ class Keeper:
                 entry.leaf.encode(),
             )
         if isinstance(entry.statement, Receipt):
-            self._sender.apply_receipt(entry.statement)
+            self._sender.settler.apply_receipt(entry.statement)
+        elif isinstance(entry.statement, Purge):
+            self._purge(entry.statement, entry)
         elif isinstance(entry.statement, Manifest) and (item is None or item.kind != MESSAGE):
             manifest = entry.statement
             self._store.add_message(
@@ -180,6 +207,7 @@ class Keeper:
                     stage=MessageStage.LOGGED,
                     proof=entry.proof,
                     reason=None,
+                    supersedes=manifest.supersedes,
                 )
             )
             for known in self._store.deliveries(payload):
@@ -187,19 +215,52 @@ class Keeper:
                 if notice is not None and known.undelivered is not None:
                     self._check_due(known.undelivered, *notice, manifest, entry.document.data)
 
+    def _logged_after_all(self, item: OutboxItem) -> None:
+        """What was given up is in the log: it is sent once more, which changes nothing, for the proof of it."""
+        self._store.set_outbox_problem(
+            item.payload, OutboxState.WAITING, "logged_after_all", "it was logged before it was given up"
+        )
+        if item.kind == MESSAGE:
+            self._store.set_message_stage(item.payload, Direction.OUT, MessageStage.WAITING)
+
     def _keep_notice(self, entry: ProvenEntry) -> None:
         self._store.add_notice(entry.position, entry.index, entry.leaf.time, entry.document.data, entry.proof)
         if isinstance(entry.statement, Undelivered):
             self._undelivered(entry.statement, entry)
         elif isinstance(entry.statement, Receipt):
             self._receipt(entry.statement, entry)
+        elif isinstance(entry.statement, Purge):
+            self._purge(entry.statement, entry)
+
+    def _purge(self, purge: Purge, entry: ProvenEntry) -> None:
+        """Keep that the content of an own message is gone, once that was right."""
+        sent = self._store.message(purge.message, Direction.OUT)
+        manifest, documents = (manifest_of(sent), [sent.document]) if sent is not None else (None, [])
+        evidence = (entry.document.data, entry.proof, *documents)
+        check_purge_rules(self._log.directory, purge, manifest, entry.index, entry.leaf, *evidence)
+        self._store.add_purge(
+            StoredPurge(
+                purge.message,
+                entry.index,
+                entry.leaf.time,
+                purge.author,
+                purge.ground.value,
+                entry.document.data,
+                entry.proof,
+            )
+        )
 
     def _undelivered(self, notice: Undelivered, entry: ProvenEntry) -> None:
         known = self._delivery(notice.message, notice.recipient, entry)
         sent = self._store.message(notice.message, Direction.OUT)
         if sent is not None:
             self._check_due(
-                entry.index, entry.leaf.time, entry.document.data, manifest_of(sent), sent.document
+                entry.index,
+                entry.leaf.time,
+                entry.document.data,
+                entry.proof,
+                manifest_of(sent),
+                sent.document,
             )
         # The box is read in the order of the log: what is known here was decided before this notice.
         earlier = known.index if known.index is not None else known.undelivered
@@ -212,6 +273,8 @@ class Keeper:
                 kept[1] if kept is not None else b"",
                 entry.document.data,
                 entry.leaf.encode(),
+                entry.proof,
+                kept[2] if kept is not None else b"",
             )
         self._store.set_delivery(
             StoredDelivery(
@@ -223,10 +286,13 @@ class Keeper:
                 known.reason,
                 known.details,
                 entry.index,
+                known.delivered,
             )
         )
 
-    def _check_due(self, index: int, time: int, notice: bytes, manifest: Manifest, document: bytes) -> None:
+    def _check_due(
+        self, index: int, time: int, notice: bytes, proof: bytes, manifest: Manifest, document: bytes
+    ) -> None:
         """Check that an undelivered notice did not come before expiry and grace had passed."""
         due = manifest.expires_at + self._log.directory.log(index).undelivered_grace
         if time < due:
@@ -235,6 +301,7 @@ class Keeper:
                 f"entry {index} states {due - time} ms too early that a message was not collected",
                 document,
                 notice,
+                proof,
             )
 
     def _receipt(self, receipt: Receipt, entry: ProvenEntry) -> None:
@@ -248,6 +315,7 @@ class Keeper:
                     "receipt that moves all its messages may be logged",
                     entry.leaf.encode(),
                     entry.document.data,
+                    entry.proof,
                 )
             self._store.set_delivery(
                 StoredDelivery(
@@ -259,6 +327,7 @@ class Keeper:
                     item.reason.value if item.reason is not None else None,
                     item.details or None,
                     known.undelivered,
+                    entry.leaf.time if receipt.stage is ReceiptStage.DELIVERED else known.delivered,
                 )
             )
 
@@ -272,6 +341,7 @@ class Keeper:
                 f"entry {entry.index} is by {recipient}, to whom this message was never sent",
                 entry.leaf.encode(),
                 entry.document.data,
+                entry.proof,
             )
         # Sent by another instance of this endpoint: followed from its first receipt on.
         return StoredDelivery(message, recipient, "open", None, None, None, None, None)

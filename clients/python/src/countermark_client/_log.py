@@ -13,20 +13,26 @@ from __future__ import annotations
 
 import contextlib
 from bisect import bisect_right
+from collections.abc import Iterator
 from typing import Final, NoReturn
 
+from countermark_client._convicting import fetch_proof
 from countermark_client._io import Flow
 from countermark_client._session import ProblemAnswer, Session, problem_error
-from countermark_protocol.answers import DirectoryPage, parse_directory_page
+from countermark_client._witnessing import Witnessed, judge_witnessed, read_own_policy, read_witnessed
+from countermark_protocol.answers import DirectoryPage, LoggedStatement, parse_directory_page
 from countermark_protocol.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
 from countermark_protocol.claims import DIRECTORY_KINDS, Claims, Seen
 from countermark_protocol.directory import Directory
-from countermark_protocol.documents import parse_document
-from countermark_protocol.encoding import parse_digest, parse_object
+from countermark_protocol.documents import parse_document, statement_hash
+from countermark_protocol.encoding import encode_json, parse_digest, parse_object
 from countermark_protocol.errors import (
+    ConflictError,
     CountermarkError,
     InconsistentLogError,
+    MalformedError,
     NotFoundError,
+    PolicyError,
     ProofError,
     SignatureError,
     TransportError,
@@ -39,6 +45,7 @@ from countermark_protocol.leaf import Leaf, parse_leaf
 from countermark_protocol.merkle import EMPTY_ROOT, Frontier, leaf_hash, verify_consistency, verify_inclusion
 from countermark_protocol.proof import Inclusion
 from countermark_protocol.statements import verify_statement
+from countermark_protocol.witnesses import check_not_back_dated
 
 _CHECKPOINT: Final = "checkpoint"
 #: When the broker last stood to the checkpoint: a directory read, or an account that names it.
@@ -46,6 +53,10 @@ _CHECKED_AT: Final = "checked_at"
 #: When the directory was last read.
 _SYNCED_AT: Final = "synced_at"
 _HALTED: Final = "halted"
+#: The newest checkpoint known with a quorum's cosignatures.
+_WITNESSED: Final = "witnessed"
+#: Set where a backup was restored, until the profile was compared with ``sent``.
+RESTORED: Final = "restored"
 
 
 class LogView:
@@ -56,11 +67,21 @@ class LogView:
         self._store = session.store
         self._origin = session.profile.log
         self._stopped: CountermarkError | None = None
-        self._load()
+        self.load()
 
     # --- state ---
 
-    def _load(self) -> None:
+    @contextlib.contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """One transaction of the store; if it fails, what was half done in memory is dropped with it."""
+        try:
+            with self._store.transaction():
+                yield
+        except BaseException:
+            self.load()
+            raise
+
+    def load(self) -> None:
         """Read the state back; what was half done in memory is dropped."""
         self.directory = Directory()
         # After each directory statement: its index, and the trie's head.
@@ -70,6 +91,20 @@ class LogView:
             self._fold_logged(index, leaf, document)
         raw = self._store.meta(_CHECKPOINT)
         self.checkpoint: Checkpoint | None = self._verify_checkpoint(raw) if raw is not None else None
+        self.witnessed: Witnessed | None = None
+        cosigned = self._store.meta(_WITNESSED)
+        if cosigned is not None:
+            # Governors may have named others since: then it has to be asked for again.
+            with contextlib.suppress(SignatureError):
+                self.witnessed = self._judge_witnessed(self._verify_checkpoint(cosigned))
+
+    def _judge_witnessed(self, checkpoint: Checkpoint) -> Witnessed:
+        return judge_witnessed(self.directory, read_own_policy(self._session.profile.folder), checkpoint)
+
+    @property
+    def has_witnesses(self) -> bool:
+        """Whether the log's record, as read, names witnesses."""
+        return self.directory.count > 0 and bool(self.directory.log().witnesses)
 
     @property
     def seen(self) -> Seen:
@@ -80,12 +115,14 @@ class LogView:
 
     @property
     def age(self) -> int | None:
-        """Age of the checkpoint in ms: since the broker last stood to it; None if there is none.
+        """Age of the checkpoint in ms: since a quorum of witnesses last cosigned; None if there is none.
 
-        NOTE: without witnesses this is the broker's word alone.
+        NOTE: while a log has no witnesses it is since the broker last stood to it: the broker's word alone.
         """
         if self.checkpoint is None:
             return None
+        if self.has_witnesses:
+            return max(0, self._session.clock() - self.witnessed.at) if self.witnessed is not None else None
         return max(0, self._session.clock() - self._store.meta_number(_CHECKED_AT))
 
     @property
@@ -110,16 +147,35 @@ class LogView:
         self._store.set_meta(_HALTED, None)
 
     def check_not_halted(self) -> None:
-        """Refuse to go on while halted.
+        """Refuse to go on while halted, or restored from a backup and not compared with the log yet.
 
         Raises:
-            UncheckableError: ``halted``.
+            UncheckableError: ``halted``, ``restored_unchecked``.
         """
+        self.check_compared()
         reason = self.halted
         if reason is not None:
             raise UncheckableError(
                 "halted",
                 f"nothing is sent since this was found: {reason}. Look at the evidence, then clear it",
+            )
+
+    @property
+    def restored(self) -> bytes | None:
+        """What is known of the backup that this profile was restored from, until it was compared with the log."""
+        return self._store.meta(RESTORED)
+
+    def check_compared(self) -> None:
+        """Refuse to go on while restored from a backup and not compared with the box ``sent`` yet.
+
+        Raises:
+            UncheckableError: ``restored_unchecked``.
+        """
+        if self.restored is not None:
+            raise UncheckableError(
+                "restored_unchecked",
+                "this profile was restored from a backup: nothing is sent before it has been compared with what the "
+                "log holds of its key",
             )
 
     # --- directory ---
@@ -161,7 +217,7 @@ class LogView:
         """Check that a proven leaf carries the directory head that the fold had at its index.
 
         Raises:
-            InconsistentLogError: ``directory_head_mismatch``.
+            InconsistentLogError: ``directory_head_mismatch``; ``back_dated_leaf``.
             UncheckableError: ``directory_behind``: the leaf knows more statements than this fold.
         """
         if leaf.dir_count > self.directory.count:
@@ -169,12 +225,20 @@ class LogView:
         count = bisect_right(self._indexes, index)
         if leaf.dir_count != count or leaf.dir_head != self._heads[count - 1]:
             self._contradicts_fold(leaf, index)
+        if self.witnessed is not None:
+            check_not_back_dated(leaf, index, self.witnessed.checkpoint, self.witnessed.at // 1000)
 
     def follow_leaf(self, leaf: Leaf, index: int) -> Flow[None]:
         """As `check_leaf`, after reading what the directory is behind by."""
         if leaf.dir_count > self.directory.count:
             yield from self.sync()
-        self.check_leaf(leaf, index)
+        try:
+            self.check_leaf(leaf, index)
+        except InconsistentLogError as error:
+            if error.code == "back_dated_leaf" and self.checkpoint is not None:
+                shown = yield from fetch_proof(self._session, index, self.checkpoint)
+                error.evidence += shown[1:]
+            raise
 
     def sync(self) -> Flow[Checkpoint]:
         """Read all new directory statements and a fresh checkpoint, and verify both.
@@ -190,7 +254,7 @@ class LogView:
         try:
             checkpoint = yield from self._sync()
         except BaseException:
-            self._load()
+            self.load()
             raise
         return checkpoint
 
@@ -200,7 +264,13 @@ class LogView:
         while True:
             page = yield from self._directory_page(self.directory.count)
             for s in page.statements:
-                self._fold_logged(s.index, s.leaf, s.document)
+                try:
+                    self._fold_logged(s.index, s.leaf, s.document)
+                except InconsistentLogError:
+                    raise
+                except (VerificationError, PolicyError, ConflictError, NotFoundError) as error:
+                    yield from self._convict(error, s, page.checkpoint, new)
+                    raise
                 new.append((s.index, s.leaf, s.document))
             if page.complete:
                 break
@@ -219,9 +289,53 @@ class LogView:
             self._store.add_directory(first, new)
             self._keep(checkpoint)
             now = str(self._session.clock()).encode()
-            self._store.set_meta(_CHECKED_AT, now)
-            self._store.set_meta(_SYNCED_AT, now)
+            if not self._session.carried:  # how old a bundle's answers are, its accounts tell
+                self._store.set_meta(_CHECKED_AT, now)
+                self._store.set_meta(_SYNCED_AT, now)
+        if self.has_witnesses and not self._session.carried:
+            yield from read_witnessed(self._session, self)
         return checkpoint
+
+    def take_witnessed(self, raw: bytes) -> Flow[Witnessed]:
+        """Verify a cosigned checkpoint, and keep it if its quorum is the newest known; the newest one.
+
+        Raises:
+            InconsistentLogError: ``checkpoint_fork``: witnesses saw another history than this client.
+            SignatureError: it is not cosigned by a quorum.
+        """
+        checkpoint = yield from self.advance(raw)
+        witnessed = self._judge_witnessed(checkpoint)
+        if self.witnessed is None or witnessed.at > self.witnessed.at:
+            self._store.set_meta(_WITNESSED, checkpoint.raw)
+            self.witnessed = witnessed
+        return self.witnessed
+
+    def _convict(
+        self, error: CountermarkError, s: LoggedStatement, raw: bytes, new: list[tuple[int, bytes, bytes]]
+    ) -> Flow[None]:
+        """Show that a directory statement that should have been refused is in the log, if it is.
+
+        Raises:
+            InconsistentLogError: ``decision_against_rules``: with leaf, document, its proof, that of the leaf before,
+                whose directory head says by which records it had to be judged, and those of them not kept yet.
+        """
+        if not s.index or parse_leaf(s.leaf).statement != statement_hash(s.document):
+            return  # not the log's doing: the document was changed on its way
+        with contextlib.suppress(SignatureError):
+            checkpoint = self._verify_checkpoint(raw)
+            shown = yield from fetch_proof(self._session, s.index, checkpoint)
+            before = yield from fetch_proof(self._session, s.index - 1, checkpoint)
+            if before and shown[:1] == (s.leaf,):
+                raise InconsistentLogError(
+                    "decision_against_rules",
+                    f"directory statement {s.index} should have been refused ({error.code}): {error.message}",
+                    s.leaf,
+                    s.document,
+                    shown[1],
+                    before[1],
+                    encode_json({"statements": [LoggedStatement(*one).to_json() for one in new]}),
+                    rule=error.code,
+                ) from None
 
     def _directory_page(self, start: int) -> Flow[DirectoryPage]:
         signers = self._session.directory_signers()
@@ -272,6 +386,8 @@ class LogView:
             SignatureError: the log's key has not signed it.
             InconsistentLogError: ``checkpoint_fork``.
         """
+        if self.checkpoint is not None and raw == self.checkpoint.raw:
+            return self.checkpoint  # many verdicts of a bulk answer stand under one
         try:
             checkpoint = self._verify_checkpoint(raw)
         except SignatureError:
@@ -296,13 +412,19 @@ class LogView:
             return
         if checkpoint.size == known.size:
             if checkpoint.root != known.root:
-                self._fork(known, checkpoint)
+                yield from self._fork(known, checkpoint)
             return
         old, new = sorted((known, checkpoint), key=lambda c: c.size)
         if newest is not None and _shows_growth(newest, old, new):
             return
-        if not (yield from self.continues(Seen(old.size, old.root), new)):
-            self._fork(known, checkpoint)
+        try:
+            shown = yield from self.continues(Seen(old.size, old.root), new)
+        except (MalformedError, NotFoundError):
+            if new is not known:
+                raise
+            shown = False  # it does not know the larger tree any more that it signed before
+        if not shown:
+            yield from self._fork(known, checkpoint)
 
     def continues(self, seen: Seen, checkpoint: Checkpoint) -> Flow[bool]:
         """Whether the log can show that a checkpoint continues a smaller tree, which is not empty."""
@@ -327,12 +449,17 @@ class LogView:
         claims.done()
         return path
 
-    def _fork(self, known: Checkpoint, other: Checkpoint) -> NoReturn:
+    def _fork(self, known: Checkpoint, other: Checkpoint) -> Flow[NoReturn]:
+        old, new = sorted((known, other), key=lambda c: c.size)
+        # Two notes of different sizes convince nobody. The last leaf below the smaller size, in the larger tree,
+        # does: its path gives the root that the larger tree had at that size.
+        shown = (yield from fetch_proof(self._session, old.size - 1, new)) if old.size < new.size else ()
         raise InconsistentLogError(
             "checkpoint_fork",
             f"the log signed size {known.size} and size {other.size}, and cannot show that one continues the other",
             known.raw,
             other.raw,
+            *shown[1:],
         )
 
     @property
@@ -348,20 +475,31 @@ class LogView:
             VerificationError: as `sync`.
         """
         self.check_not_halted()
-        age = self.age
         since_sync = self._session.clock() - self.synced_at
-        if age is not None and since_sync <= self._session.settings.sync_interval:
+        if since_sync <= self._session.settings.sync_interval and self._is_fresh():
             return
         try:
             yield from self.sync()
         except TransportError as error:
-            if age is None or age > self._session.settings.max_checkpoint_age:
-                known = "none" if age is None else f"{age // 60_000} minutes old"
-                raise UncheckableError(
-                    "stale_checkpoint",
-                    f"expected a checkpoint at most {self._session.settings.max_checkpoint_age // 60_000} minutes "
-                    f"old, got {known}: nothing is sent on an old directory",
-                ) from error
+            if not self._is_fresh():
+                raise self._stale() from error
+        # The broker answers, and witnesses may have stopped believing it.
+        if not self._is_fresh():
+            raise self._stale()
+
+    def _is_fresh(self) -> bool:
+        age = self.age
+        return age is not None and age <= self._session.settings.max_checkpoint_age
+
+    def _stale(self) -> UncheckableError:
+        age, most = self.age, self._session.settings.max_checkpoint_age // 60_000
+        known = "none" if age is None else f"one {age // 60_000} minutes old"
+        whose = " that a quorum of witnesses has cosigned" if self.has_witnesses else ""
+        return UncheckableError(
+            "stale_checkpoint",
+            f"expected a checkpoint{whose} at most {most} minutes old, got {known}: nothing is sent on an old "
+            "directory",
+        )
 
     def stood_to(self, at: int) -> None:
         """Take note that the broker stood to the checkpoint at a time, ms since 1970; never in the future."""

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
+from countermark_client import _contents
+from countermark_protocol.acts import Purge, PurgeGround
 from countermark_protocol.encoding import JsonObject, parse_digest
 from countermark_protocol.errors import CountermarkError
 from countermark_protocol.handling import Handling
 from countermark_protocol.identifiers import Address
 from countermark_protocol.manifest import Manifest, Urgency
-from countermark_protocol.messages.base import Message
 from countermark_protocol.receipts import Receipt, RejectionReason, Undelivered
 
 if TYPE_CHECKING:
@@ -59,10 +60,13 @@ class Draft:
         supersedes: an own logged message that it replaces.
         exercise: drill traffic; replies carry on what they reply to.
         visible: whether recipients see each other; by its type if not said.
+        reference: a name of your own for this message, 1 to 200 characters: what is sent again under the same
+            reference is the message that was made first, so that a program which crashed can begin again. Said in
+            another way (all but `reply_by` and the retention) it is refused.
     """
 
     type: str
-    content: Message | JsonObject = field(repr=False)
+    content: _contents.Message | JsonObject = field(repr=False)
     to: Sequence[str]
     urgency: Urgency | str = Urgency.ROUTINE
     handling: Handling | None = None
@@ -72,6 +76,7 @@ class Draft:
     supersedes: MessageRef | None = None
     exercise: bool = False
     visible: bool | None = None
+    reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +109,19 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one draft of `Client.send_many`.
+    """What became of one draft of `Client.send_bulk`.
 
     Attributes:
         draft: as given.
         sent: if it was logged.
-        error: if it was not.
+        error: if it was not; a `TransportError` if it waits in the outbox.
+        message: payload hash, 32 bytes, once it was sealed.
     """
 
     draft: Draft
     sent: Sent | None
     error: CountermarkError | None
+    message: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,24 @@ class FlushReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Successor:
+    """A later message of the same sender that takes the place of an earlier one.
+
+    Attributes:
+        message: its payload hash, 32 bytes.
+        index: of its log entry.
+        time: of its leaf, ms since 1970.
+        withdraws: whether it cancels the record that the earlier one made, so that nothing stands in its place; None
+            while it was not opened here.
+    """
+
+    message: bytes
+    index: int
+    time: int
+    withdraws: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class OpenedMessage:
     """A message with all that was proven of it, opened and validated.
 
@@ -148,11 +173,12 @@ class OpenedMessage:
         document: the signed manifest in its exact bytes.
         doubtful: it was logged after a revocation of its signer's key had come to this profile by another path
             (`Client.import_revocation`); it cannot be accepted.
+        successor: the newest message known here that takes its place, or None.
     """
 
     message: bytes
     manifest: Manifest
-    content: Message = field(repr=False)
+    content: _contents.Message = field(repr=False)
     index: int
     time: int
     box: str
@@ -160,6 +186,7 @@ class OpenedMessage:
     recipients: tuple[Address, ...] | None
     document: bytes = field(repr=False)
     doubtful: bool
+    successor: Successor | None
 
     @property
     def hash(self) -> str:
@@ -202,8 +229,52 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenPosition:
+    """A position of ``urgent`` or ``routine`` that no instance of the endpoint has answered for.
+
+    Attributes:
+        box: which.
+        position: in that box.
+        message: payload hash, 32 bytes.
+        manifest: the visible half.
+        index: of its log entry.
+        time: of its leaf, ms since 1970.
+        stage: ``listed``, or ``delivered`` if an instance has signed for it.
+        holder: the instance that holds a lease on it, or None.
+        until: when that lease ends, ms since 1970 by the broker's clock.
+    """
+
+    box: str
+    position: int
+    message: bytes
+    manifest: Manifest
+    index: int
+    time: int
+    stage: str
+    holder: str | None
+    until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """That a message's stanzas and content are deleted at the broker. Manifest, receipts and proofs stay.
+
+    Attributes:
+        index: of the purge's log entry.
+        time: of its leaf, ms since 1970.
+        author: the broker, or the message's sender.
+        ground: why.
+    """
+
+    index: int
+    time: int
+    author: str
+    ground: PurgeGround
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
-    """A receipt about one's own messages, or the broker's word that one was not collected.
+    """A receipt about one's own messages, the broker's word that one was not collected, or that it is purged.
 
     Attributes:
         index: of its log entry.
@@ -213,7 +284,7 @@ class Notice:
 
     index: int
     time: int
-    statement: Receipt | Undelivered
+    statement: Receipt | Undelivered | Purge
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +298,9 @@ class RecipientStatus:
         reason: of a rejection.
         details: of a rejection, opened; None if there are none or they do not open.
         undelivered: the broker logged that it was not collected in time.
-        late: the first receipt came after ``expires_at``.
+        late: it was signed for after ``expires_at``.
+        delivered_at: when it was signed for, ms since 1970; None while open.
+        undelivered_at: when the broker logged that it was not collected, ms since 1970, or None.
     """
 
     recipient: Address
@@ -237,6 +310,8 @@ class RecipientStatus:
     details: Any = field(repr=False)
     undelivered: bool
     late: bool
+    delivered_at: int | None
+    undelivered_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,11 +320,13 @@ class MessageStatus:
 
     Attributes:
         message: payload hash, 32 bytes.
-        stage: ``waiting`` (in the outbox), ``logged`` or ``refused``.
+        stage: ``waiting`` (in the outbox), ``logged``, ``refused`` or ``given_up``.
         index: of its log entry, once logged.
         time: of its leaf, ms since 1970.
         recipients: one by one.
-        error: why it was refused, or what the last try gave.
+        error: why it was refused or given up, or what the last try gave.
+        successor: the newest own message that takes its place, or None.
+        purged: on what ground its content is gone at the broker, or None.
     """
 
     message: bytes
@@ -258,6 +335,8 @@ class MessageStatus:
     time: int | None
     recipients: tuple[RecipientStatus, ...]
     error: str | None
+    successor: Successor | None
+    purged: Purged | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,16 +352,24 @@ class ConversationItem:
         time: of its leaf, ms since 1970.
         stage: how far it is.
         reason: of a rejection.
+        successor: the newest message known here that takes its place, or None.
+        undelivered: of a sent one, how many recipients the broker stated not to have collected it.
+        late: of a sent one, how many recipients signed for it after ``expires_at``.
+        purged: on what ground its content is gone at the broker, as far as known here, or None.
     """
 
     message: bytes
     direction: str
     manifest: Manifest
-    content: Message | None = field(repr=False)
+    content: _contents.Message | None = field(repr=False)
     index: int | None
     time: int | None
     stage: str
     reason: str | None
+    successor: Successor | None
+    undelivered: int
+    late: int
+    purged: Purged | None = None
 
 
 @dataclass(frozen=True, slots=True)

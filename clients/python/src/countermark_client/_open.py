@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 
+from countermark_client import _contents
 from countermark_client._session import Session
 from countermark_client._store import StoredMessage
 from countermark_protocol.documents import parse_document
@@ -20,12 +21,9 @@ from countermark_protocol.errors import (
     UncheckableError,
 )
 from countermark_protocol.manifest import Manifest, parse_manifest
-from countermark_protocol.messages.base import Message
-from countermark_protocol.messages.facts import check_manifest_facts
 from countermark_protocol.parts import Part, join_parts
 from countermark_protocol.proof import parse_recipient
 from countermark_protocol.receipts import RejectionReason
-from countermark_protocol.registry import validate_content
 from countermark_protocol.sealing import ContentSecrets, MessageBinding, open_content, unwrap_secrets
 
 
@@ -60,7 +58,7 @@ def _binding(manifest: Manifest) -> MessageBinding:
     )
 
 
-def open_received(session: Session, stored: StoredMessage) -> Message:
+def open_received(session: Session, stored: StoredMessage) -> _contents.Message:
     """Open and validate a received message.
 
     Raises:
@@ -100,9 +98,9 @@ def _open(ciphertext: bytes, secrets: ContentSecrets, manifest: Manifest) -> tup
     return open_content(ciphertext, secrets, manifest.content)
 
 
-def _validate(parts: tuple[Part, ...], manifest: Manifest) -> Message:
+def _validate(parts: tuple[Part, ...], manifest: Manifest) -> _contents.Message:
     try:
-        message = validate_content(manifest.type, manifest.version, join_parts(parts))
+        message = _contents.validate_content(manifest.type, manifest.version, join_parts(parts))
     except UncheckableError as error:
         raise UnacceptableError(
             RejectionReason.UNKNOWN_VERSION, _details(error), commitment_checked=True
@@ -112,7 +110,7 @@ def _validate(parts: tuple[Part, ...], manifest: Manifest) -> Message:
             RejectionReason.INVALID_CONTENT, _details(error), commitment_checked=True
         ) from None
     try:
-        check_manifest_facts(message, manifest.stage, manifest.outcome)
+        _contents.check_manifest_facts(message, manifest.stage, manifest.outcome)
     except MalformedError as error:
         raise UnacceptableError(
             RejectionReason.MANIFEST_MISMATCH, _details(error), commitment_checked=True
@@ -128,7 +126,7 @@ def _details(error: CountermarkError) -> JsonObject:
     return out
 
 
-def open_own(session: Session, stored: StoredMessage, ciphertext: bytes) -> Message | None:
+def open_own(session: Session, stored: StoredMessage, ciphertext: bytes) -> _contents.Message | None:
     """Open a message that this profile sent itself; None where it keeps no stanza that opens."""
     if stored.stanza is None:
         return None
@@ -137,7 +135,7 @@ def open_own(session: Session, stored: StoredMessage, ciphertext: bytes) -> Mess
         info = _binding(manifest).info(manifest.sender, key.public_key.key_id)
         with contextlib.suppress(SealError):
             secrets = unwrap_secrets(key, info, stored.stanza)
-            return validate_content(
+            return _contents.validate_content(
                 manifest.type, manifest.version, join_parts(_open(ciphertext, secrets, manifest))
             )
     return None

@@ -12,13 +12,13 @@ from __future__ import annotations
 from countermark_client._open import manifest_of
 from countermark_client._session import Session
 from countermark_client._store import StoredMessage
-from countermark_protocol.decision import check_group, check_recipient, check_times, check_type
+from countermark_protocol.decision import check_group, check_recipient, check_times, check_type, facts_of
 from countermark_protocol.directory import Directory
 from countermark_protocol.encoding import parse_json
 from countermark_protocol.errors import ConflictError, NotFoundError, PolicyError
 from countermark_protocol.identifiers import Address
 from countermark_protocol.manifest import Manifest
-from countermark_protocol.policy import PolicyFacts, allowing_rule
+from countermark_protocol.policy import allowing_rule
 from countermark_protocol.recipients import RecipientRow
 
 #: Not against the rules: the endpoint may have declared a type that another of its instances reads.
@@ -59,16 +59,9 @@ def check_received(
     check_group(directory, manifest, (row,), index)
     check_recipient(directory, manifest, row, time, index)
     replies = manifest.in_reply_to is not None
-    facts = PolicyFacts(
-        sender=manifest.sender,
-        type=manifest.type,
-        recipients=manifest.recipient_count,
-        classification=manifest.handling.classification,
-        exercise=manifest.exercise,
-        # Of what is not held here, the best is assumed.
-        replied_to=(manifest_of(target).sender if target is not None else row.endpoint) if replies else None,
-        parties=frozenset({row.endpoint}) if replies else frozenset(),
-    )
+    # Of what is not held here, the best is assumed.
+    replied_to = (manifest_of(target).sender if target is not None else row.endpoint) if replies else None
+    facts = facts_of(manifest, replied_to, frozenset({row.endpoint}) if replies else frozenset())
     allowing_rule(directory.policy(index), facts, row.endpoint)
 
 

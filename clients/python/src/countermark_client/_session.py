@@ -10,6 +10,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -41,7 +42,8 @@ from countermark_protocol.keys import Signer
 #: ms since 1970.
 Clock = Callable[[], int]
 
-_RETRIED: Final = frozenset({429, 500, 502, 503, 504})
+#: Answers of a side that is overloaded or broken: the same bytes are sent again later.
+RETRIED: Final = frozenset({429, 500, 502, 503, 504})
 _CLASSES: Final[dict[int, type[CountermarkError]]] = {
     400: MalformedError,
     401: SignatureError,
@@ -55,11 +57,40 @@ _CLASSES: Final[dict[int, type[CountermarkError]]] = {
 ACCOUNTED: Final = frozenset({403, 404, 409})
 #: A broker that asks for more patience than this is treated as away.
 _MAX_RETRY_AFTER: Final = 120.0
+#: Until when the broker asked to be left alone, ms since 1970.
+_REST_UNTIL: Final = "rest_until"
 
 
 def system_clock() -> int:
     """The machine's clock, ms since 1970."""
     return time.time_ns() // 1_000_000
+
+
+@dataclass
+class Watch:
+    """What a program hears while a call runs; to be set by it. Called in the middle of the call: be short.
+
+    Attributes:
+        waiting: told (seconds, why) before waiting for a broker that takes nothing at present.
+        settled: told how many statements of the outbox were answered for good, as the answers come.
+    """
+
+    waiting: Callable[[float, str], None] = lambda _seconds, _why: None
+    settled: Callable[[int], None] = lambda _count: None
+
+
+def _retry_after(response: Response) -> float:
+    """Seconds that an answer asks to wait; 0 if it does not say."""
+    asked = response.headers.get("retry-after", "")
+    if asked.isascii() and asked.isdecimal() and len(asked) < 6:
+        return min(float(asked), _MAX_RETRY_AFTER)
+    return 0.0
+
+
+def patience_of(problem: Problem) -> float:
+    """Seconds that a problem asks to wait, which has no header of its own; 0 if it does not say."""
+    asked = (problem.facts or {}).get("retry_after")
+    return min(float(asked), _MAX_RETRY_AFTER) if isinstance(asked, int) and asked > 0 else 0.0
 
 
 class ProblemAnswer(Exception):  # noqa: N818  not an error yet: flows turn it into one
@@ -95,6 +126,9 @@ class Session:
         self.store = profile.store
         self.settings = settings
         self.clock = clock
+        self.watch = Watch()
+        #: Whether requests are answered out of a bundle, at once or never.
+        self.carried = False
         parts = urlsplit(profile.broker_url)
         self._authority = parts.netloc.rpartition("@")[2]
 
@@ -108,6 +142,8 @@ class Session:
         signer: Signer | None = None,
         wait: float = 0.0,
         retry_problems: bool = True,
+        attempts: int | None = None,
+        stream: bool = False,
     ) -> Flow[tuple[Response, bytes]]:
         """Perform a request until it is answered, with backoff.
 
@@ -119,6 +155,8 @@ class Session:
             signer: who signs the request, or None.
             wait: seconds that the broker may take on purpose (long-poll).
             retry_problems: whether overload and defects of the other side are tried again.
+            attempts: how often it is tried; as in the settings if None.
+            stream: whether the successful answer is read by `NextLine`.
 
         Returns:
             The successful answer, and the digest of the signed request (empty if it was not signed).
@@ -128,8 +166,15 @@ class Session:
             ProblemAnswer: answered with a problem document.
         """
         settings = self.settings
-        for attempt in range(settings.attempts):
-            last = attempt == settings.attempts - 1
+        if self.carried:
+            attempts = 1
+        elif settings.cut_off:
+            raise TransportError("cut_off", "this post has no line: what it signs waits for the next bundle")
+        else:
+            yield from self._rest()
+        most = settings.attempts if attempts is None else attempts
+        for attempt in range(most):
+            last = attempt == most - 1
             headers: dict[str, str] = {}
             base = digest = b""
             if signer is not None:
@@ -137,20 +182,25 @@ class Session:
                 digest = request_digest(base)
             if body is not None:
                 headers["Content-Type"] = "application/octet-stream"
-            request = Request(method, path, query, body, headers, settings.timeout_seconds + wait)
+            timeout = settings.timeout_seconds + wait
+            request = Request(method, path, query, body, headers, timeout, stream)
             try:
                 response = yield request
             except TransportError:
                 if last:
                     raise
-                yield Sleep(self._backoff(attempt))
+                yield Sleep(self.backoff(attempt))
                 continue
             assert response is not None
             if 200 <= response.status < 300:
                 return response, digest
-            if response.status in _RETRIED and retry_problems and not last:
-                yield Sleep(self._patience(response, attempt))
+            if response.status in RETRIED and retry_problems and not last:
+                patience = max(_retry_after(response), self.backoff(attempt))
+                self.watch.waiting(patience, f"the broker answers {response.status}")
+                yield Sleep(patience)
                 continue
+            if response.status in RETRIED:
+                self.rest_later(_retry_after(response))
             raise self._problem(response, digest, base)
         raise AssertionError  # the last attempt always returns or raises
 
@@ -165,7 +215,7 @@ class Session:
             return TransportError(
                 "unusable_answer", "the problem document states another status than the answer"
             )
-        if response.status in _RETRIED:
+        if response.status in RETRIED:
             return TransportError(
                 "broker_unavailable", f"the broker answers {response.status} {problem.code}: {problem.detail}"
             )
@@ -180,15 +230,23 @@ class Session:
         headers = sign_request(facts, key_id, signer.sign, created, nonce)
         return headers, signature_base(facts, SignatureParams(created, key_id, nonce))
 
-    def _backoff(self, attempt: int) -> float:
+    def backoff(self, attempt: int) -> float:
+        """Seconds to wait after the failed try of this number, from 0."""
         wait = min(self.settings.backoff_seconds * 2.0**attempt, self.settings.backoff_limit_seconds)
         return wait * (1.0 + random.random() / 2.0)  # noqa: S311  spreads clients out, hides nothing
 
-    def _patience(self, response: Response, attempt: int) -> float:
-        asked = response.headers.get("retry-after", "")
-        if asked.isascii() and asked.isdecimal() and len(asked) < 6:
-            return max(min(float(asked), _MAX_RETRY_AFTER), self._backoff(attempt))
-        return self._backoff(attempt)
+    def rest_later(self, seconds: float) -> None:
+        """Remember what patience the broker asked for, so that the next call has it, in whichever process."""
+        if seconds:
+            self.store.set_meta(_REST_UNTIL, str(self.clock() + round(seconds * 1000)).encode())
+
+    def _rest(self) -> Flow[None]:
+        """Wait as long as the broker last asked for."""
+        left = (self.store.meta_number(_REST_UNTIL) - self.clock()) / 1000
+        if left > 0:
+            left = min(left, _MAX_RETRY_AFTER)
+            self.watch.waiting(left, "the broker asked for it")
+            yield Sleep(left)
 
     def directory_signers(self) -> tuple[Signer, ...]:
         """Keys of this profile that may stand in the directory, the likeliest first."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from countermark_protocol.bulk import MAX_BULK_SUBMISSIONS
+
 MINUTE_MS: Final = 60_000
 DAY_MS: Final = 24 * 60 * MINUTE_MS
 
@@ -22,7 +24,14 @@ class Settings:
         backoff_seconds: wait before the second try; doubled each time, with up to half of it added at random.
         backoff_limit_seconds: longest wait between two tries.
         timeout_seconds: for an answer, beyond the time that a long-poll asks for.
+        bulk_count: messages in one request, at most; more wait for its answer. Bounds what a cut connection makes to
+            be sent again.
+        bulk_bytes: bytes of messages in one request, at most, unless a single one is larger; bounds memory.
+        outbox_kept_for: ms that signed bytes and stanzas are kept once a published checkpoint covers them: 30 days
+            (design section 4, lost tail).
         page_size: entries asked for in one page of a box.
+        cut_off: this post has no line: nothing is asked of the broker, what is signed waits in the outbox for a
+            bundle, and the inbox gives what bundles brought.
     """
 
     max_checkpoint_age: int = 15 * MINUTE_MS
@@ -32,11 +41,25 @@ class Settings:
     backoff_limit_seconds: float = 30.0
     timeout_seconds: float = 30.0
     page_size: int = 100
+    bulk_count: int = 256
+    bulk_bytes: int = 16 * 1024 * 1024
+    outbox_kept_for: int = 30 * DAY_MS
+    cut_off: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what would be unsafe or never end (ValueError)."""
         if not 0 < self.max_checkpoint_age <= DAY_MS:
             msg = "max_checkpoint_age must be from 1 ms to 24 hours"
+            raise ValueError(msg)
+        if (
+            not 1 <= self.bulk_count <= MAX_BULK_SUBMISSIONS
+            or self.bulk_bytes < 1
+            or self.outbox_kept_for < 0
+        ):
+            msg = (
+                f"bulk_count must be from 1 to {MAX_BULK_SUBMISSIONS}, bulk_bytes at least 1, outbox_kept_for not "
+                "negative"
+            )
             raise ValueError(msg)
         if self.attempts < 1 or not 1 <= self.page_size <= 500 or self.sync_interval < 0:
             msg = "attempts must be at least 1, page_size from 1 to 500, sync_interval not negative"

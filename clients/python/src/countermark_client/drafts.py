@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from countermark_client.statements import Drafts
+from countermark_protocol.appointing import change_auditors, change_witnesses
 from countermark_protocol.claims import Kind
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import Document, UnverifiedDocument, verify_document
@@ -23,6 +24,7 @@ from countermark_protocol.errors import NotFoundError
 from countermark_protocol.identifiers import KeyId, Role
 from countermark_protocol.judging import judge_statement, resolve_signer
 from countermark_protocol.keys import PublicKey
+from countermark_protocol.mandates import Oversight, Term, Witness
 from countermark_protocol.records import (
     AuthorityRecord,
     DirectoryStatement,
@@ -144,10 +146,25 @@ def change_endpoint(
     remove_keys: Iterable[bytes] = (),
     threshold: int | None = None,
     state: State | None = None,
+    audits: Term | None = None,
+    withdraw_audits: bool = False,
 ) -> bytes:
     """Enrol an endpoint, or change its record: its administrator's keys, its name, whether it is in force.
 
-    Arguments and errors as in `change_authority`.
+    Args:
+        drafts: of the log.
+        directory: as verified.
+        address: of the endpoint.
+        name: for people.
+        add_keys: further keys of its administrator; each must prove possession.
+        remove_keys: ids of keys that no longer count.
+        threshold: how many of its keys must sign.
+        state: in force, or suspended.
+        audits: the term in which it audits all endpoints of its authority; its role must be ``auditor``.
+        withdraw_audits: whether it audits them no more.
+
+    Raises:
+        NotFoundError, MalformedError: as `change_authority`.
     """
     subject = subject_of(Kind.ENDPOINT, address)
     before = _held(directory, Kind.ENDPOINT, address, EndpointRecord)
@@ -162,6 +179,7 @@ def change_endpoint(
         administrator=keys.keys,
         threshold=keys.threshold,
         state=state or (before.state if before else State.ACTIVE),
+        audits=None if withdraw_audits else audits or (before.audits if before else None),
     )
 
 
@@ -268,12 +286,21 @@ def change_governance(
     remove_administrators: Iterable[bytes] = (),
     undelivered_grace: int | None = None,
     reset_delay: int | None = None,
+    add_witnesses: Iterable[Witness] = (),
+    remove_witnesses: Iterable[str] = (),
+    witness_quorum: int | None = None,
+    add_auditors: Iterable[Oversight] = (),
+    remove_auditors: Iterable[str] = (),
 ) -> bytes:
-    """Change the log's own record: its governors, its key, the broker's administrator, its two periods (ms).
+    """Change the log's own record: governors, log key, the broker's administrator, periods (ms), appointments.
 
-    The broker's address never changes. Arguments and errors otherwise as in `change_authority`.
+    The broker's address never changes. Arguments and errors otherwise as in `change_authority`, and of witnesses
+    and auditors as in `countermark_protocol.appointing`.
     """
     before = directory.log()
+    witnesses, needed = change_witnesses(
+        before.witnesses, before.witness_quorum, add_witnesses, remove_witnesses, witness_quorum
+    )
     governors = _changed_keys(before.governors, add_governors, remove_governors, quorum)
     administrator = _changed_keys(
         before.broker_administrator, add_administrators, remove_administrators, None
@@ -288,6 +315,9 @@ def change_governance(
             log_key=log_key or before.log_key,
             undelivered_grace=before.undelivered_grace if undelivered_grace is None else undelivered_grace,
             reset_delay=before.reset_delay if reset_delay is None else reset_delay,
+            witnesses=witnesses,
+            witness_quorum=needed,
+            auditors=change_auditors(before.auditors, add_auditors, remove_auditors),
         )
     )
 

@@ -31,6 +31,7 @@ from countermark_protocol.identifiers import (
     parse_origin,
 )
 from countermark_protocol.keys import PublicKey, Signer
+from countermark_protocol.mandates import Oversight, Term, Witness
 from countermark_protocol.merkle import EMPTY_ROOT
 from countermark_protocol.policy import Policy
 from countermark_protocol.records import (
@@ -49,7 +50,7 @@ from countermark_protocol.records import (
     parse_directory_statement,
     subject_of,
 )
-from countermark_protocol.registry import known_types
+from countermark_protocol.types import known_types
 
 __all__ = [
     "NOTHING_SEEN",
@@ -129,6 +130,9 @@ class Drafts:
         broker_administrator: Sequence[PublicKey],
         undelivered_grace: int = 15 * 60_000,
         reset_delay: int = _DAY_MS,
+        witnesses: Sequence[Witness] = (),
+        witness_quorum: int = 0,
+        auditors: Sequence[Oversight] = (),
     ) -> bytes:
         """The founding: signed by every governor; possession by log key and broker's administrator."""
         record = LogRecord(
@@ -138,6 +142,9 @@ class Drafts:
             broker_administrator=make_key_set(list(broker_administrator)),
             undelivered_grace=undelivered_grace,
             reset_delay=reset_delay,
+            witnesses=tuple(witnesses),
+            witness_quorum=witness_quorum,
+            auditors=tuple(auditors),
         )
         return self._draft(Kind.FOUNDING, "", record)
 
@@ -177,13 +184,18 @@ class Drafts:
         administrator: Sequence[PublicKey],
         threshold: int = 1,
         state: State = State.ACTIVE,
+        audits: Term | None = None,
     ) -> bytes:
-        """An endpoint's record: signed by its authority; possession by the new administrator keys."""
+        """An endpoint's record: signed by its authority; possession by the new administrator keys.
+
+        An auditor's may state the term in which it audits all endpoints of its authority.
+        """
         record = EndpointRecord(
             address=parse_address(address),
             name=name,
             administrator=make_key_set(list(administrator), threshold),
             state=state,
+            audits=audits,
         )
         return self._draft(Kind.ENDPOINT, address, record)
 

@@ -6,39 +6,45 @@ outbox), 4 evidence of misbehaviour found.
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from typing import Any
 
 import click
 
-from countermark_client.cli.documents import document
-from countermark_client.cli.drafting import draft
-from countermark_client.cli.enrolment import enrol, init, principal
-from countermark_client.cli.exporting import export
-from countermark_client.cli.keys import key
-from countermark_client.cli.looking import directory, group, type_, types, whoami
+from countermark_client.cli.listed import SECTIONS
 from countermark_client.cli.output import EXIT_CODES, REFUSED, USAGE, print_line, safe
-from countermark_client.cli.receiving import (
-    accept,
-    conversation,
-    inbox,
-    list_messages,
-    notices,
-    reject,
-    show_message,
-    status,
-)
-from countermark_client.cli.sending import answer, flush, outbox, send
-from countermark_client.cli.verifying import evidence, verify
 
-_SECTIONS: Final[tuple[tuple[str, tuple[click.Command, ...]], ...]] = (
-    ("Begin", (init, enrol, whoami)),
-    ("Send", (send, answer, status, notices, flush, outbox)),
-    ("Receive", (inbox, show_message, accept, reject, list_messages, conversation)),
-    ("Look", (directory, group, types, type_, verify, evidence, export)),
-    ("Govern", (key, principal, draft, document)),
-)
+
+class _Commands(MutableMapping[str, click.Command]):
+    """The commands by name; the module of one is loaded when it is looked up.
+
+    Help and most commands need little of what others need.
+    """
+
+    def __init__(self, homes: Mapping[str, str]) -> None:
+        self._found: dict[str, str | click.Command] = dict(homes)
+
+    def __getitem__(self, name: str) -> click.Command:
+        found = self._found[name]
+        if isinstance(found, str):
+            module, _, attribute = found.partition(":")
+            found = self._found[name] = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+        assert isinstance(found, click.Command)
+        return found
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._found[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 class _Sectioned(click.Group):
@@ -46,9 +52,9 @@ class _Sectioned(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the sections."""
-        for title, commands in _SECTIONS:
+        for title, listed in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(c.name or "", c.get_short_help_str(200)) for c in commands])
+                formatter.write_dl([(each.name, each.purpose) for each in listed])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the exit codes as they stand."""
@@ -93,6 +99,7 @@ def _tell_usage(error: click.ClickException, *, in_json: bool) -> None:
 @click.group(
     "countermark",
     cls=_Sectioned,
+    commands=_Commands({each.name: each.home for listed in SECTIONS.values() for each in listed}),
     epilog=EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
@@ -104,8 +111,3 @@ def main() -> None:
     it has verified. Passphrases come from COUNTERMARK_PASSPHRASE, --passphrase-file, or a prompt; never
     from an argument.
     """
-
-
-for _, _commands in _SECTIONS:
-    for _command in _commands:
-        main.add_command(_command)

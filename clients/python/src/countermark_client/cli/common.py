@@ -7,28 +7,38 @@ import functools
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
-import httpx
 
+import countermark_client
 from countermark_client._keystore import MemoryKeystore, load_key_file, write_private
-from countermark_client._profile import Profile
 from countermark_client._session import Clock, system_clock
 from countermark_client._settings import Settings
-from countermark_client._sync import Client
+from countermark_client.cli.output import say
 from countermark_protocol.encoding import malformed, parse_digest, parse_object
 from countermark_protocol.errors import NotFoundError
 from countermark_protocol.identifiers import KeyId
 from countermark_protocol.keys import PublicKey, parse_key_json
 
+if TYPE_CHECKING:
+    import httpx
+
+    # Here and in the commands: loaded by those that open a client.
+    from countermark_client import Client, Profile
+
 HOME_VARIABLE: Final = "COUNTERMARK_HOME"
 PASSPHRASE_VARIABLE: Final = "COUNTERMARK_PASSPHRASE"  # noqa: S105  the variable's name
 CA_VARIABLE: Final = "COUNTERMARK_CA"
+#: This post has no line; how many hours, 1 to 24, it sends on what a bundle brought.
+CUT_OFF_VARIABLE: Final = "COUNTERMARK_CUT_OFF"
+HOUR_MS: Final = 3_600_000
 _LEAST_PREFIX: Final = 8
+#: Seconds of waiting for a broker from which on people are told.
+_WORTH_TELLING: Final = 1.0
 
 FILE: Any = click.Path(path_type=Path, exists=True, dir_okay=False)
 NEW_FILE: Any = click.Path(path_type=Path, dir_okay=False)
@@ -74,13 +84,16 @@ def pause(seconds: float) -> None:
 # --- passphrases ---------------------------------------------------------------------------------------
 
 
-def passphrase_for(what: str, file: Path | None, *, new: bool = False) -> str:
+def passphrase_for(
+    what: str, file: Path | None, *, new: bool = False, variable: str = PASSPHRASE_VARIABLE
+) -> str:
     """The passphrase of a key file: from a file, the environment, or a prompt; never an argument.
 
     Args:
         what: it opens, for the prompt.
         file: that holds it, or None.
         new: whether it is being chosen: then a prompt asks twice.
+        variable: of the environment, that may hold it.
 
     Raises:
         MalformedError: ``no_passphrase``: it is empty.
@@ -88,8 +101,8 @@ def passphrase_for(what: str, file: Path | None, *, new: bool = False) -> str:
     """
     if file is not None:
         text = file.read_text(encoding="utf-8").rstrip("\r\n")
-    elif PASSPHRASE_VARIABLE in os.environ:
-        text = os.environ[PASSPHRASE_VARIABLE]
+    elif variable in os.environ:
+        text = os.environ[variable]
     else:
         try:
             text = click.prompt(
@@ -100,7 +113,7 @@ def passphrase_for(what: str, file: Path | None, *, new: bool = False) -> str:
             )
         except click.Abort:
             raise click.UsageError(
-                f"a passphrase is needed: type it, set {PASSPHRASE_VARIABLE}, or give --passphrase-file"
+                f"a passphrase is needed: type it, set {variable}, or give its file"
             ) from None
     if not text:
         malformed("no_passphrase", "the passphrase is empty")
@@ -116,6 +129,25 @@ passphrase_option = click.option(
 
 
 # --- the profile ---------------------------------------------------------------------------------------
+
+
+def client_settings(base: Settings | None) -> Settings | None:
+    """Settings of a client: those given, and those of a post without a line where the environment says so.
+
+    Raises:
+        click.UsageError: the variable holds no number of hours from 1 to 24.
+    """
+    text = os.environ.get(CUT_OFF_VARIABLE)
+    if text is None:
+        return base
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:3]) <= 24:
+        raise click.UsageError(f"{CUT_OFF_VARIABLE}: expected a number of hours from 1 to 24")
+    return replace(base or Settings(), cut_off=True, max_checkpoint_age=int(text) * HOUR_MS)
+
+
+def _tell_of_waiting(seconds: float, why: str) -> None:
+    if seconds >= _WORTH_TELLING:
+        say(f"waiting {seconds:.0f} s: {why}")
 
 
 @dataclass
@@ -144,7 +176,7 @@ class Access:
         """The opened profile."""
         if not (self.home / "profile.json").exists():
             raise NotFoundError("no_profile", f"there is no profile in {self.home}")
-        profile = Profile.open(self.home, self.passphrase())
+        profile = countermark_client.Profile.open(self.home, self.passphrase())
         try:
             yield profile
         finally:
@@ -152,19 +184,20 @@ class Access:
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Client]:
-        """A client over the profile."""
+        """A client over the profile; what it waits for is told."""
         env = environment()
         with (
             self.profile() as profile,
-            Client(
+            countermark_client.Client(
                 profile,
                 transport=env.transport,
-                settings=env.settings,
+                settings=client_settings(env.settings),
                 clock=env.clock,
                 sleep=env.sleep,
                 verify=str(self.ca) if self.ca is not None else True,
             ) as client,
         ):
+            client.watch.waiting = _tell_of_waiting
             yield client
 
 

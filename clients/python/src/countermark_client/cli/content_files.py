@@ -18,19 +18,18 @@ Source: docs/howto/send-and-receive.md.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from countermark_client import _contents
+from countermark_client.cli.csv_rows import CsvRow, plain_text, read_csv
 from countermark_protocol.claims import Claims
 from countermark_protocol.encoding import JsonObject, malformed, parse_json, parse_object
-from countermark_protocol.errors import CountermarkError, UncheckableError
-from countermark_protocol.messages.json_schema import json_schema
-from countermark_protocol.registry import find_model, known_types, validate_content
+from countermark_protocol.errors import CountermarkError
+from countermark_protocol.types import known_types
 
 FORMATS: Final = ("json", "jsonl", "csv")
 _INTEGER: Final = re.compile(r"-?[0-9]{1,16}\Z")
@@ -44,11 +43,13 @@ class Row:
 
     Attributes:
         number: from 1, as the user counts: documents, lines, or rows below the header.
+        line: of the file, from 1, on which it begins.
         content: its document; None where it is not one.
         error: why it cannot be sent, or None.
     """
 
     number: int
+    line: int
     content: JsonObject | None
     error: CountermarkError | None
 
@@ -123,9 +124,10 @@ def read_rows(data: bytes, file_format: str, message_type: str, mapping: Columns
         UncheckableError: ``unknown_type``.
         MalformedError: the file as a whole is not of its format. What is wrong with one row stands in it.
     """
+    data = plain_text(data)
     versions = [v for name, v in known_types() if name == message_type]
     if not versions:
-        find_model(message_type, 1)  # raises, naming the types that there are
+        _contents.find_model(message_type, 1)  # raises, naming the types that there are
     if file_format == "csv":
         rows = _table_rows(data, message_type, max(versions), mapping or Columns({}, {}, {}, frozenset()))
     elif mapping is not None:
@@ -145,9 +147,9 @@ def _parsed(number: int, data: bytes) -> Row:
         value = parse_json(data, "content")
         if isinstance(value, list):
             malformed("not_an_object", "a JSON file holds one content; write several as lines (.jsonl)")
-        return Row(number, parse_object(data, "content"), None)
+        return Row(number, number, parse_object(data, "content"), None)
     except CountermarkError as error:
-        return Row(number, None, error)
+        return Row(number, number, None, error)
 
 
 def _validated(row: Row, message_type: str, versions: list[int]) -> Row:
@@ -156,42 +158,32 @@ def _validated(row: Row, message_type: str, versions: list[int]) -> Row:
     refused: CountermarkError | None = None
     for version in sorted(versions, reverse=True):
         try:
-            validate_content(message_type, version, row.content)
-        except (CountermarkError, UncheckableError) as error:
+            _contents.validate_content(message_type, version, row.content)
+        except CountermarkError as error:
             # What the newest version says of it is what helps.
             refused = refused or error
         else:
             return row
-    return Row(row.number, row.content, refused)
+    return Row(row.number, row.line, row.content, refused)
 
 
 # --- tables --------------------------------------------------------------------------------------------
 
 
 def _table_rows(data: bytes, message_type: str, version: int, mapping: Columns) -> list[Row]:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        malformed("not_utf8", f"the table is not UTF-8 at byte {error.start}: save it as 'CSV UTF-8'")
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        lines = [line for line in reader if any(cell.strip() for cell in line)]
-    except csv.Error as error:
-        malformed("not_csv", f"the table is not CSV: {error}")
-    if not lines:
-        malformed("no_messages", "the table is empty: expected a line of column names first")
-    header = [name.strip() for name in lines[0]]
+    header, rows = read_csv(data)
     paths = _paths(header, mapping)
-    schema = json_schema(find_model(message_type, version))
+    schema = _contents.json_schema(_contents.find_model(message_type, version))
     for path in [*(p for p in paths if p is not None), *mapping.constants, *mapping.values]:
         _type_of(schema, path)
-    return [_table_row(i, line, header, paths, schema, mapping) for i, line in enumerate(lines[1:], 1)]
+    return [_table_row(i, row, paths, schema, mapping) for i, row in enumerate(rows, 1)]
 
 
 def _paths(header: list[str], mapping: Columns) -> list[str | None]:
     """The path of every column; None for those not sent."""
-    if len(set(header)) != len(header):
-        malformed("bad_columns", "two columns of the table have the same name")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        malformed("bad_columns", f"expected a name for each column, got twice: {', '.join(map(repr, twice))}")
     absent = (set(mapping.columns) | mapping.ignore) - set(header)
     if absent:
         malformed(
@@ -212,20 +204,15 @@ def _paths(header: list[str], mapping: Columns) -> list[str | None]:
 
 
 def _table_row(
-    number: int,
-    line: list[str],
-    header: list[str],
-    paths: list[str | None],
-    schema: JsonObject,
-    mapping: Columns,
+    number: int, row: CsvRow, paths: list[str | None], schema: JsonObject, mapping: Columns
 ) -> Row:
     try:
-        if len(line) != len(header):
-            malformed("bad_row", f"expected {len(header)} cells, got {len(line)}")
+        if row.error is not None:
+            raise row.error
         content: JsonObject = {}
         for constant, value in mapping.constants.items():
             _put(content, constant, value)
-        for path, cell in zip(paths, line, strict=True):
+        for path, cell in zip(paths, row.cells, strict=True):
             if path is None:
                 continue
             table = mapping.values.get(path)
@@ -234,19 +221,19 @@ def _table_row(
             elif cell.strip():
                 _put(content, path, _cell(cell.strip(), path, schema))
     except CountermarkError as error:
-        return Row(number, None, error)
-    return Row(number, _without_gaps(content), None)
+        return Row(number, row.line, None, error)
+    return Row(number, row.line, _without_gaps(content), None)
 
 
 def _cell(cell: str, path: str, schema: JsonObject) -> Any:
     kind = _type_of(schema, path)
     if kind == "integer":
         if not _INTEGER.match(cell):
-            malformed("bad_cell", f"column '{path}': expected a whole number")
+            malformed("bad_cell", f"column '{path}': expected a whole number, got {cell[:40]!r}")
         return int(cell)
     if kind == "boolean":
         if cell.lower() not in {"true", "false"}:
-            malformed("bad_cell", f"column '{path}': expected true or false")
+            malformed("bad_cell", f"column '{path}': expected true or false, got {cell[:40]!r}")
         return cell.lower() == "true"
     return cell
 

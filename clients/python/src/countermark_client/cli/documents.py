@@ -12,6 +12,8 @@ import click
 from countermark_client._keystore import SIGNING_USES, Keystore, write_private
 from countermark_client._profile import Profile
 from countermark_client._trust import read_trust_file
+from countermark_client.cli import _late
+from countermark_client.cli.appointed import appointments
 from countermark_client.cli.common import (
     FILE,
     NEW_FILE,
@@ -21,7 +23,6 @@ from countermark_client.cli.common import (
     with_home,
 )
 from countermark_client.cli.output import Result, command, safe, say
-from countermark_client.cli.publishing import publish_with_trust
 from countermark_client.drafts import check_complete, principal_of
 from countermark_protocol.claims import DIRECTORY_KINDS, Claims, Kind, read_header
 from countermark_protocol.directory import Directory
@@ -132,7 +133,7 @@ def describe(unverified: UnverifiedDocument, directory: Directory) -> Described:
             members |= told.members
         else:
             lines.append("complete     not checked: without a profile the directory is not known")
-    lines.append("payload")
+    lines += [*(appointments(statement.record) if statement is not None else ()), "payload"]
     text = json.dumps(unverified.claims, indent=2, ensure_ascii=False)
     lines += [f"  {safe(line)}" for line in text.splitlines()]
     return Described(lines, members)
@@ -360,7 +361,7 @@ def publish(file: Path, broker: str | None, trust: Path | None, access: Access) 
     if (broker is None) != (trust is None):
         raise click.UsageError("--broker and --trust go together; without both the profile's are used")
     if broker is not None and trust is not None:
-        index = publish_with_trust(broker, read_trust_file(trust.read_bytes()), data, access.ca)
+        index = _late.publish_with_trust(broker, read_trust_file(trust.read_bytes()), data, access.ca)
     else:
         with access.client() as client:
             client.sync()

@@ -5,45 +5,39 @@ Every command reads the directory first, so that the draft follows what stands.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from countermark_client._sync import Client
 from countermark_client.cli.common import (
     FILE,
-    NEW_FILE,
     Access,
     key_id_of,
     load_public_key,
     now,
     parse_time,
     with_home,
-    write_new,
 )
-from countermark_client.cli.documents import describe
+from countermark_client.cli.drafted import out_option, synced, written
+from countermark_client.cli.governing import governance
 from countermark_client.cli.output import Result, command
 from countermark_client.drafts import (
     change_authority,
     change_endpoint,
-    change_governance,
     change_group,
     change_keys,
 )
+from countermark_protocol.appointing import parse_term_of
 from countermark_protocol.claims import Claims
 from countermark_protocol.default_policy import DEFAULT_POLICY
 from countermark_protocol.encoding import parse_object
-from countermark_protocol.gathering import read_gathering
 from countermark_protocol.identifiers import Role
 from countermark_protocol.policy import parse_policy
 from countermark_protocol.records import Ground, State
 
 _DAY_MS: Final = 86_400_000
 _ROLES = click.Choice([r.value for r in Role if r is not Role.BROKER])
-_out = click.option("-o", "--out", type=NEW_FILE, required=True, help="File to write.")
 
 
 @click.group("draft")
@@ -54,23 +48,6 @@ def draft() -> None:
     authority; keys the endpoint's administrator; revocation the key itself, its administrator, its authority
     or the governors. Every new signing key also proves possession (`document sign --possession`).
     """
-
-
-@contextlib.contextmanager
-def _synced(access: Access) -> Iterator[Client]:
-    with access.client() as client:
-        client.sync()
-        yield client
-
-
-def _written(data: bytes, out: Path, client: Client) -> Result:
-    write_new(out, data)
-    described = describe(read_gathering(data).document, client.directory)
-    return Result(
-        [*described.lines, f"written: {out}", "next: `countermark document sign` by all who must sign it"],
-        file=str(out),
-        **described.members,
-    )
 
 
 def _state(suspend: bool, resume: bool) -> State | None:
@@ -87,7 +64,7 @@ def _state_options(function: Any) -> Any:
 @draft.command("policy")
 @click.option("--default", "use_default", is_flag=True, help="The table of docs/spec/policy.md §4.")
 @click.option("--file", type=FILE, help='A table of your own: {"semantics": 1, "rules": […]}.')
-@_out
+@out_option
 @with_home
 @command
 def policy(use_default: bool, file: Path | None, out: Path, access: Access) -> Result:
@@ -104,8 +81,8 @@ def policy(use_default: bool, file: Path | None, out: Path, access: Access) -> R
         claims = Claims(parse_object(file.read_bytes(), file.name), "policy")
         table = parse_policy(claims)
         claims.done()
-    with _synced(access) as client:
-        return _written(client.drafts.policy(table), out, client)
+    with synced(access) as client:
+        return written(client.drafts.policy(table), out, client)
 
 
 @draft.command("authority")
@@ -118,7 +95,7 @@ def policy(use_default: bool, file: Path | None, out: Path, access: Access) -> R
     "--role", "roles", type=_ROLES, multiple=True, help="It may enrol; may be repeated; all of them."
 )
 @_state_options
-@_out
+@out_option
 @with_home
 @command
 def authority(
@@ -139,7 +116,7 @@ def authority(
       countermark draft authority ke --name 'Kenya' --key ke.key.pub --role police --role customs -o ke.draft
       countermark draft authority ke --suspend -o ke.draft
     """
-    with _synced(access) as client:
+    with synced(access) as client:
         data = change_authority(
             client.drafts,
             client.directory,
@@ -151,7 +128,7 @@ def authority(
             roles=roles or None,
             state=_state(suspend, resume),
         )
-        return _written(data, out, client)
+        return written(data, out, client)
 
 
 @draft.command("endpoint")
@@ -160,8 +137,13 @@ def authority(
 @click.option("--key", "keys", type=FILE, multiple=True, help=".pub file of an administrator's key to add.")
 @click.option("--remove-key", "removed", multiple=True, help="Key id or .pub file of a key to remove.")
 @click.option("--threshold", type=click.IntRange(1, 32), help="How many of them must sign. [default: 1]")
+@click.option(
+    "--audits-since", metavar="TIME", help="An auditor: it audits its authority's endpoints from then on."
+)
+@click.option("--audits-until", metavar="TIME", help="… and before then, e.g. 2027-12-31.")
+@click.option("--withdraw-audits", is_flag=True, help="It audits them no more.")
 @_state_options
-@_out
+@out_option
 @with_home
 @command
 def endpoint(
@@ -170,6 +152,9 @@ def endpoint(
     keys: tuple[Path, ...],
     removed: tuple[str, ...],
     threshold: int | None,
+    audits_since: str | None,
+    audits_until: str | None,
+    withdraw_audits: bool,
     suspend: bool,
     resume: bool,
     out: Path,
@@ -179,10 +164,16 @@ def endpoint(
 
     A new endpoint is enrolled more easily by `countermark init` there and `countermark enrol approve` here.
 
-    Example:
+    Examples:
       countermark draft endpoint ke.police.nairobi --suspend -o nairobi.draft
+      countermark draft endpoint ke.auditor.office --audits-since 2026-12-01 --audits-until 2027-12-01 -o office.draft
     """
-    with _synced(access) as client:
+    if (audits_since is None) != (audits_until is None):
+        raise click.UsageError("--audits-since and --audits-until go together")
+    if withdraw_audits and audits_since is not None:
+        raise click.UsageError("--withdraw-audits and a term exclude each other")
+    audits = parse_term_of(audits_since, audits_until) if audits_since and audits_until else None
+    with synced(access) as client:
         data = change_endpoint(
             client.drafts,
             client.directory,
@@ -192,8 +183,10 @@ def endpoint(
             remove_keys=[key_id_of(k) for k in removed],
             threshold=threshold,
             state=_state(suspend, resume),
+            audits=audits,
+            withdraw_audits=withdraw_audits,
         )
-        return _written(data, out, client)
+        return written(data, out, client)
 
 
 @draft.command("keys")
@@ -207,7 +200,7 @@ def endpoint(
     type=click.IntRange(0, 92),
     help="Days for which messages to the sealing key before it are still accepted; 0 if that key is lost.",
 )
-@_out
+@out_option
 @with_home
 @command
 def keys(
@@ -230,7 +223,7 @@ def keys(
         raise click.UsageError("nothing to change: say --add-instance, --remove-instance or --sealing")
     if (sealing is None) != (overlap_days is None):
         raise click.UsageError("--sealing and --overlap-days go together")
-    with _synced(access) as client:
+    with synced(access) as client:
         data = change_keys(
             client.drafts,
             client.directory,
@@ -240,7 +233,7 @@ def keys(
             sealing=load_public_key(sealing) if sealing else None,
             overlap_until=now() + overlap_days * _DAY_MS if overlap_days else 0,
         )
-        return _written(data, out, client)
+        return written(data, out, client)
 
 
 @draft.command("group")
@@ -249,7 +242,7 @@ def keys(
 @click.option("--add", multiple=True, help="Address of a new member; may be repeated.")
 @click.option("--remove", multiple=True, help="Address of a member to remove; may be repeated.")
 @_state_options
-@_out
+@out_option
 @with_home
 @command
 def group(
@@ -267,7 +260,7 @@ def group(
     Example:
       countermark draft group xo-eac/customs --title 'Customs of the EAC' --add ke.customs.mombasa -o group.draft
     """
-    with _synced(access) as client:
+    with synced(access) as client:
         data = change_group(
             client.drafts,
             client.directory,
@@ -277,7 +270,7 @@ def group(
             remove=remove,
             state=_state(suspend, resume),
         )
-        return _written(data, out, client)
+        return written(data, out, client)
 
 
 @draft.command("revocation")
@@ -286,7 +279,7 @@ def group(
 @click.option(
     "--compromised-at", help="Since when its signatures are not to be trusted, e.g. 2026-12-01T09:00Z."
 )
-@_out
+@out_option
 @with_home
 @command
 def revocation(key: str, ground: str, compromised_at: str | None, out: Path, access: Access) -> Result:
@@ -296,51 +289,9 @@ def revocation(key: str, ground: str, compromised_at: str | None, out: Path, acc
       countermark draft revocation desk-2.key.pub --ground loss -o revocation.draft
     """
     since = int(parse_time(compromised_at, "--compromised-at").timestamp() * 1000) if compromised_at else None
-    with _synced(access) as client:
+    with synced(access) as client:
         data = client.drafts.revocation(key_id_of(key), ground=ground, compromised_at=since)
-        return _written(data, out, client)
+        return written(data, out, client)
 
 
-@draft.command("governance")
-@click.option("--add-governor", "add", type=FILE, multiple=True, help=".pub file; may be repeated.")
-@click.option("--remove-governor", "remove", multiple=True, help="Key id or .pub file; may be repeated.")
-@click.option("--quorum", type=click.IntRange(1, 32), help="How many governors must sign.")
-@click.option("--log-key", type=FILE, help=".pub file of a new log key (Ed25519).")
-@click.option("--add-administrator", "add_admin", type=FILE, multiple=True, help="Of the broker: .pub file.")
-@click.option("--remove-administrator", "remove_admin", multiple=True, help="Key id or .pub file.")
-@click.option("--grace-minutes", type=click.IntRange(0, 10_080), help="Until an undelivered notice.")
-@click.option("--reset-hours", type=click.IntRange(0, 720), help="Until a reset sealing key is used.")
-@_out
-@with_home
-@command
-def governance(
-    add: tuple[Path, ...],
-    remove: tuple[str, ...],
-    quorum: int | None,
-    log_key: Path | None,
-    add_admin: tuple[Path, ...],
-    remove_admin: tuple[str, ...],
-    grace_minutes: int | None,
-    reset_hours: int | None,
-    out: Path,
-    access: Access,
-) -> Result:
-    """Change the log's own record: governors and quorum, log key, the broker's administrator, periods.
-
-    Example:
-      countermark draft governance --add-governor tz.key.pub --quorum 3 -o governance.draft
-    """
-    with _synced(access) as client:
-        data = change_governance(
-            client.drafts,
-            client.directory,
-            add_governors=[load_public_key(k) for k in add],
-            remove_governors=[key_id_of(k) for k in remove],
-            quorum=quorum,
-            log_key=load_public_key(log_key) if log_key else None,
-            add_administrators=[load_public_key(k) for k in add_admin],
-            remove_administrators=[key_id_of(k) for k in remove_admin],
-            undelivered_grace=grace_minutes * 60_000 if grace_minutes is not None else None,
-            reset_delay=reset_hours * 3_600_000 if reset_hours is not None else None,
-        )
-        return _written(data, out, client)
+draft.add_command(governance)

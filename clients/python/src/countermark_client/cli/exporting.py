@@ -11,8 +11,9 @@ that open this one message. Bytes are unpadded base64url, digests and salts lowe
     message     {document, content, inclusion}; of a sent message also {deliveries, recipients}
     secrets     {content_key, opener}: what the stanza holds
     recipient   of a received message: {address, stanza, row, at, delivery, box}
-    directory   [{subject, index, time, document, siblings}]: the log, the sender's authority, endpoint and keys,
-                the broker's keys, each proven under the directory head of the message's own leaf
+    directory   [{subject, index, time, document, siblings}]: the log (with before [document]), the sender's
+                authority, endpoint and keys, the broker's keys, each proven under the directory head of the
+                message's own leaf
     absent      [{subject, siblings, record}]: that the sender's signing key is not revoked there
     expected    the content
 
@@ -23,25 +24,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from countermark_client._io import Flow
-from countermark_client._keystore import INSTANCE
 from countermark_client._open import manifest_of
-from countermark_client._session import ProblemAnswer, Session, problem_error
 from countermark_client._store import Direction, StoredMessage
-from countermark_client._sync import Client
+from countermark_client._succession import sent_ciphertext
 from countermark_client.cli.common import NEW_FILE, Access, message_of, with_home, write_new
 from countermark_client.cli.output import Result, command
-from countermark_protocol.answers import OwnRecipient, parse_box_page
 from countermark_protocol.boxes import Box
 from countermark_protocol.checkpoint import parse_checkpoint, verify_checkpoint
 from countermark_protocol.claims import Kind
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document, statement_hash
-from countermark_protocol.encoding import JsonObject, encode_base64url, parse_object
+from countermark_protocol.encoding import JsonObject, encode_base64url, parse_json, parse_object
 from countermark_protocol.errors import NotFoundError, ProofError, SealError
 from countermark_protocol.identifiers import authority_of
 from countermark_protocol.judging import judge_statement
@@ -49,10 +46,12 @@ from countermark_protocol.leaf import Leaf, parse_leaf
 from countermark_protocol.manifest import Manifest
 from countermark_protocol.parts import join_parts
 from countermark_protocol.proof import parse_inclusion, path_to_json, recipient_to_json, verify_leaf
-from countermark_protocol.recipients import verify_recipient
 from countermark_protocol.sealing import ContentSecrets, MessageBinding, open_content, unwrap_secrets
 from countermark_protocol.statements import verify_statement
 from countermark_protocol.submission import parse_submission
+
+if TYPE_CHECKING:
+    from countermark_client import Client
 
 FORMAT: Final = "countermark-bundle-1"
 
@@ -67,9 +66,9 @@ def _ciphertext(client: Client, stored: StoredMessage) -> bytes:
         NotFoundError: ``not_opened``: it was never read here.
     """
     if stored.direction is Direction.OUT:
-        item = client.profile.store.outbox_item(stored.payload)
-        if item is not None:
-            return parse_submission(item.body).content
+        ciphertext = sent_ciphertext(client.profile.store, stored.payload)
+        if ciphertext is not None:
+            return ciphertext
     if stored.content is None or stored.stanza is None:
         raise NotFoundError("not_opened", "this profile holds no opened message of that hash")
     return stored.content
@@ -140,6 +139,7 @@ def _directory_proofs(
                     "time": held.time,
                     "document": encode_base64url(documents[held.statement]),
                     "siblings": [s.hex() for s in directory.prove(subject).siblings],
+                    **_before(directory, documents, subject),
                 }
             )
     absent: list[JsonObject] = []
@@ -164,37 +164,17 @@ def _directory_proofs(
     return {"directory": shown, "absent": absent}
 
 
+def _before(directory: Directory, documents: dict[bytes, bytes], subject: str) -> JsonObject:
+    """Of a log whose governance changed: its founding, and what changed it before the record that is shown."""
+    earlier = directory.history(subject)[:-1] if subject == "log" else ()
+    return {"before": [encode_base64url(documents[h.statement]) for h in earlier]} if earlier else {}
+
+
 # --- one's own place among the recipients ---------------------------------------------------------------
 
 
-def _own_recipient(session: Session, stored: StoredMessage, manifest: Manifest) -> Flow[OwnRecipient]:
-    """One's own recipient row with its path, read again from the box.
-
-    Raises:
-        ProofError: the broker shows another entry, or a row that the manifest does not commit to.
-    """
-    endpoint = session.profile.endpoint
-    try:
-        response, _ = yield from session.call(
-            "GET",
-            f"/v1/boxes/{endpoint}/{stored.box}",
-            f"from={stored.position}&limit=1&wait=0",
-            signer=session.profile.keystore.signer(INSTANCE),
-        )
-    except ProblemAnswer as answer:
-        raise problem_error(answer.problem) from None
-    entries = parse_box_page(response.body).entries
-    if len(entries) != 1 or entries[0].document != stored.document or entries[0].recipient is None:
-        raise ProofError("wrong_entry", "the broker shows another entry at the message's position")
-    own = entries[0].recipient
-    if own.row.endpoint != endpoint:
-        raise ProofError("recipient_not_listed", "the answer lacks this endpoint's own recipient row")
-    verify_recipient(own.row, own.at, manifest.recipient_count, manifest.recipient_root)
-    return own
-
-
-def _received(client: Client, stored: StoredMessage, manifest: Manifest, proof: JsonObject) -> JsonObject:
-    own = client._run(_own_recipient(client._core.session, stored, manifest))  # noqa: SLF001  the same package
+def _received(client: Client, stored: StoredMessage, proof: JsonObject) -> JsonObject:
+    own = client.own_recipient(stored.payload)
     assert stored.box is not None
     assert stored.position is not None
     entry = client.profile.store.box_entry(Box(stored.box), stored.position)
@@ -208,6 +188,16 @@ def _received(client: Client, stored: StoredMessage, manifest: Manifest, proof: 
         "delivery": proof["delivery"],
         "box": {"count": stored.position, "head": head_before.hex()},
     }
+
+
+def _recipient_rows(client: Client, payload: bytes) -> list[JsonObject]:
+    """The recipient rows of a sent message, from its submission or, once that is pruned, from beside it."""
+    item = client.profile.store.outbox_item(payload)
+    assert item is not None
+    if item.body:
+        return [recipient_to_json(row) for row in parse_submission(item.body).rows]
+    rows: list[JsonObject] = parse_json(item.rows or b"[]")
+    return rows
 
 
 # --- the bundle ----------------------------------------------------------------------------------------
@@ -251,12 +241,10 @@ def make_bundle(client: Client, stored: StoredMessage) -> JsonObject:
         },
     }
     if stored.direction is Direction.IN:
-        bundle["recipient"] = _received(client, stored, manifest, proof)
+        bundle["recipient"] = _received(client, stored, proof)
     else:
-        item = client.profile.store.outbox_item(stored.payload)
-        assert item is not None
         message["deliveries"] = proof["deliveries"]
-        message["recipients"] = [recipient_to_json(r) for r in parse_submission(item.body).rows]
+        message["recipients"] = _recipient_rows(client, stored.payload)
     bundle |= _directory_proofs(client, manifest, stored.document, leaf, stored.index)
     return {**bundle, "expected": content}
 

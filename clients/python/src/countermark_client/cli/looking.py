@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
+from countermark_client import _contents
 from countermark_client._keystore import INSTANCE, SEALING, MemoryKeystore
-from countermark_client._store import OutboxState
-from countermark_client._sync import Client
+from countermark_client.cli import _late
 from countermark_client.cli.common import Access, with_home
 from countermark_client.cli.keys import key_json
 from countermark_client.cli.output import Result, command, say, table, utc
@@ -19,7 +18,6 @@ from countermark_protocol.encoding import JsonObject
 from countermark_protocol.errors import NotFoundError, TransportError
 from countermark_protocol.identifiers import authority_of, parse_address, parse_group_name
 from countermark_protocol.keys import PublicKey
-from countermark_protocol.messages.json_schema import json_schema
 from countermark_protocol.records import (
     AuthorityRecord,
     EndpointRecord,
@@ -29,8 +27,10 @@ from countermark_protocol.records import (
     Record,
     RevocationRecord,
 )
-from countermark_protocol.registry import find_model, known_types
-from countermark_protocol.types import TYPES
+from countermark_protocol.types import TYPES, known_types
+
+if TYPE_CHECKING:
+    from countermark_client import Client
 
 
 def _sync(client: Client, *, offline: bool) -> None:
@@ -99,9 +99,9 @@ def whoami(offline: bool, access: Access) -> Result:
             {**key_json(use, key), "standing": _standing(directory, client, use, key)} for use, key in pairs
         ]
         enrolled = any(k["use"] == INSTANCE and k["standing"] == "in force" for k in keys)
-        counts = {s.value: len(profile.store.outbox(s)) for s in OutboxState}
+        counts = {s.value: n for s, n in profile.store.outbox_counts().items()}
         checkpoint = client.checkpoint
-        lines: list[str | Table] = [
+        lines: list[str | _late.Table] = [
             f"endpoint    {profile.address or 'none: a governor or an authority'}",
             f"log         {profile.log}",
             f"trust file  {profile.trust.fingerprint}",
@@ -251,7 +251,7 @@ def types() -> Result:
     """List the message types and versions that this software reads and writes."""
     rows: list[tuple[str, int, str, str]] = []
     for name, version in known_types():
-        text = (find_model(name, version).__doc__ or "").strip().splitlines()[0]
+        text = (_contents.find_model(name, version).__doc__ or "").strip().splitlines()[0]
         rows.append((name, version, "answer" if TYPES[name].is_answer else "", text))
     return Result(
         [table(("TYPE", "VERSION", "", "WHAT"), rows)],
@@ -300,8 +300,8 @@ def type_(name: str, version: int | None, want_schema: bool) -> Result:
       countermark type tracing-request --schema > tracing-request.schema.json
     """
     newest = max((v for n, v in known_types() if n == name), default=1)
-    model = find_model(name, version or newest)
-    schema = json_schema(model)
+    model = _contents.find_model(name, version or newest)
+    schema = _contents.json_schema(model)
     if want_schema:
         return Result([json.dumps(schema, indent=2)], **schema)
     members = _members(schema, schema, "", True)
@@ -310,7 +310,7 @@ def type_(name: str, version: int | None, want_schema: bool) -> Result:
         for node in (schema, *schema.get("$defs", {}).values())
         for r, t in node.get("x-rules", {}).items()
     }
-    shown: list[str | Table] = [
+    shown: list[str | _late.Table] = [
         f"{name} version {model.VERSION}: {(model.__doc__ or '').strip().splitlines()[0]}",
         table(("MEMBER", "TYPE", "NEEDED", "MEANING"), members),
     ]

@@ -21,11 +21,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
+from countermark_client.cli import _late
 from countermark_protocol.errors import CountermarkError, InconsistentLogError, TransportError
 
 REFUSED: Final = 1
@@ -43,7 +40,11 @@ Exit codes:
 
 #: Hints for the command line, where the error's own is for programmers.
 _HINTS: Final = {
+    "already_logged": "`countermark status HASH` tells how far it is; a message is corrected by `send --supersedes`",
     "ambiguous_hash": "`countermark list --json` gives hashes in full",
+    "ambiguous_in_mirror": "`countermark audit search --json` gives hashes in full",
+    "audit_extra_missing": "text, CSV and JSON need nothing more",
+    "bad_audience": "give --for auditor, --for public, or the code of who will read it",
     "bad_cell": "`countermark type NAME` tells which values a member takes",
     "bad_columns": "see docs/howto/send-and-receive.md on tables and mappings",
     "bad_mapping": "see docs/howto/send-and-receive.md on tables and mappings",
@@ -52,15 +53,33 @@ _HINTS: Final = {
     "interrupted": "`countermark outbox` and `countermark list --sent` tell what was sealed and sent",
     "invalid_content": "`countermark type NAME` tells what a content holds",
     "keys_stand": "make this profile anew with `countermark init --further-instance` if it is to be one more",
+    "look_up_over": "`countermark audit look-up --scope … --ground …` states a new one; then run this again",
+    "no_witnesses": "leave out --wait witnessed; governors name witnesses in the log's record",
+    "not_witnessed_yet": "nothing is lost; ask again later, or tell the broker's operator",
+    "no_look_up": "`countermark audit look-up --scope … --ground …` states one; then run this again",
+    "no_mirror": "`countermark audit look-up` makes it, and `countermark audit sync` fills it",
     "not_a_request": "`countermark document show FILE` tells what it is",
     "not_enrolled": "give the request to your authority; once it has run `countermark enrol approve`, try again",
+    "not_in_mirror": "`countermark audit search` lists what it holds; `countermark audit sync` brings it up to date",
+    "not_given_up": "`countermark outbox give-up HASH --reason …` first, if it shall never be sent",
+    "not_in_outbox": "`countermark outbox --all` lists every statement that this profile has made",
     "not_logged": "send it with `countermark flush`, then try again",
     "other_fingerprint": "ask again, by voice; if it stays so, somebody has put another file in its place",
+    "unknown_webhook": "`countermark webhook show` lists the webhooks of this endpoint",
+    "webhook_not_answered": "see docs/howto/webhooks.md on what each error means; the broker goes on trying",
     "unknown_type": "`countermark types` lists the types and versions known here",
     "already_signed": "pass the file on to who has not signed yet: `countermark document show FILE`",
     "broker_unreachable": "check the broker's URL and state; what waits is sent by `countermark flush`",
+    "bundle_not_awaited": "run `countermark bundle export` again and have that carried",
+    "bundle_replayed": "`countermark bundle carry --again` makes what was lost on its way back once more",
+    "cut_off": "what is sealed waits, and what is asked for comes back, with `countermark bundle export`",
+    "entries_to_adopt": "if all of them are yours, the same command with --adopt; else revoke the key",
+    "period_not_covered": "`countermark audit look-up` and `countermark audit sync` first; or give --partial",
+    "restored_unchecked": "`countermark backup compare` first, or without a line `countermark bundle export`",
+    "given_up": "`countermark outbox renew HASH` makes it anew, under a new id",
     "halted": "look at it with `countermark evidence`, show it to the governors, then `evidence --resume`",
     "missing_possession": "let the holder of that key run `countermark document sign FILE --key … --possession`",
+    "never_sent_again": "`countermark outbox renew HASH` makes it anew, under a new id",
     "no_such_key": "see which keys there are with `countermark whoami`",
     "no_such_record": "give what is missing as an option; `countermark directory` lists what there is",
     "no_key_file": "make one with `countermark key new`",
@@ -70,6 +89,8 @@ _HINTS: Final = {
     "profile_in_use": "wait until it ends, or make a profile of its own with `countermark init --further-instance`",
     "profile_exists": "choose another folder with --home",
     "review_refused": "mend the content: these rules bind senders, whatever the policy table allows",
+    "sealing_key_changed": "`countermark outbox renew HASH` seals the same content to the new key, under a new id",
+    "small_threshold": "give --threshold 3 or more",
     "stale_checkpoint": "nothing was sealed; try again once the broker answers",
     "stale_statement": "draft it again: `countermark draft …` takes what stands now as its base",
     "too_few_signatures": "pass the file on to who must sign too: `countermark document sign FILE`",
@@ -114,11 +135,11 @@ def short(digest: bytes) -> str:
     return digest.hex()[:16]
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> _late.Table:
     """A plain table; cells are made safe."""
-    out = Table(*headers, box=None, pad_edge=False, header_style="bold", show_edge=False)
+    out = _late.Table(*headers, box=None, pad_edge=False, header_style="bold", show_edge=False)
     for row in rows:
-        out.add_row(*(Text(safe(cell)) for cell in row))
+        out.add_row(*(_late.Text(safe(cell)) for cell in row))
     return out
 
 
@@ -134,7 +155,7 @@ class Result(dict[str, Any]):
         members: for ``--json``.
     """
 
-    def __init__(self, shown: Sequence[str | Table], exit_code: int = 0, **members: Any) -> None:
+    def __init__(self, shown: Sequence[str | _late.Table], exit_code: int = 0, **members: Any) -> None:
         super().__init__(members)
         self.shown = shown
         self.exit_code = exit_code
@@ -231,17 +252,16 @@ def _print(result: Result, *, json_wanted: bool) -> None:
         show(one)
 
 
-def show(one: str | Table) -> None:
+def show(one: str | _late.Table) -> None:
     """Print a line or table for people."""
-    if isinstance(one, Table):
-        # Where nobody looks at it, nothing is cut to a width.
-        console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 400)
-        with console.capture() as captured:
-            console.print(one)
-        text = captured.get()
-        click.echo("\n".join(line.rstrip() for line in text.splitlines()))
-    else:
+    if isinstance(one, str):
         click.echo(safe(one, lines=True))
+        return
+    # Where nobody looks at it, nothing is cut to a width.
+    console = _late.Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 400)
+    with console.capture() as captured:
+        console.print(one)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _fail(error: CountermarkError, hint: str | None = None) -> None:
@@ -268,12 +288,12 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
+    bar = _late.Progress(
+        _late.TextColumn("{task.description}"),
+        _late.BarColumn(),
+        _late.MofNCompleteColumn(),
+        _late.TimeRemainingColumn(),
+        console=_late.Console(stderr=True),
         transient=True,
     )
     with bar:

@@ -8,15 +8,15 @@ import httpx
 
 from countermark_client import _http
 from countermark_client._profile import check_broker_url
+from countermark_client._proving import logged_document
 from countermark_client._session import problem_error
-from countermark_client._sync import tls
 from countermark_client._trust import TrustFile
 from countermark_client.cli.common import environment
 from countermark_protocol.answers import parse_accepted, parse_problem
 from countermark_protocol.checkpoint import parse_checkpoint, verify_checkpoint
 from countermark_protocol.claims import Claims, read_header
 from countermark_protocol.documents import parse_document, statement_hash
-from countermark_protocol.errors import MalformedError, ProofError, TransportError
+from countermark_protocol.errors import MalformedError, TransportError
 from countermark_protocol.proof import verify_leaf, verify_no_deliveries
 
 
@@ -42,7 +42,7 @@ def publish_with_trust(url: str, trust: TrustFile, data: bytes, ca: Path | None)
         httpx.Client(
             base_url=check_broker_url(url),
             transport=environment().transport,
-            verify=tls(str(ca) if ca is not None else True),
+            verify=_http.tls(str(ca) if ca is not None else True),
             timeout=30.0,
         ) as client,
     ):
@@ -59,13 +59,10 @@ def publish_with_trust(url: str, trust: TrustFile, data: bytes, ca: Path | None)
             ) from None
         raise problem_error(problem)
     accepted = parse_accepted(response.content)
-    logged = accepted.document or data
-    unverified = parse_document(logged)
-    if unverified.payload != parse_document(data).payload:
-        raise ProofError("leaf_mismatch", "the logged document shown is not of the payload handed in")
+    logged = logged_document(parse_document(data), accepted)
     checkpoint = verify_checkpoint(
         parse_checkpoint(accepted.checkpoint), trust.origin, trust.record.log_key.raw
     )
-    kind = read_header(Claims(unverified.claims, "payload")).kind
-    verify_no_deliveries(verify_leaf(accepted.inclusion, checkpoint, int(kind), statement_hash(logged)))
+    kind = read_header(Claims(logged.claims, "payload")).kind
+    verify_no_deliveries(verify_leaf(accepted.inclusion, checkpoint, int(kind), statement_hash(logged.data)))
     return accepted.inclusion.index

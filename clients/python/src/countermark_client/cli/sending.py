@@ -1,46 +1,36 @@
-"""`countermark send`, `answer`, `flush`, `outbox`."""
+"""`countermark send` and `answer`."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from countermark_client._compose import default_handling
-from countermark_client._models import ConversationItem, Draft, Outcome
-from countermark_client._store import OutboxItem, OutboxState
-from countermark_client._sync import Client
+from countermark_client._models import ConversationItem, Draft
 from countermark_client.cli.common import Access, message_of, now, parse_time, with_home
 from countermark_client.cli.content_files import FORMATS, Row, format_of, parse_mapping, read_rows
-from countermark_client.cli.output import (
-    REFUSED,
-    Result,
-    as_json,
-    command,
-    details_of,
-    error_json,
-    exit_code_of,
-    hint_of,
-    progress,
-    say,
-    short,
-    table,
-    utc,
-)
-from countermark_protocol.documents import parse_document
+from countermark_client.cli.delivering import deliver, refuse_invalid, remark, with_references
+from countermark_client.cli.output import Result, command, error_json, exit_code_of, hint_of
 from countermark_protocol.errors import CountermarkError, NotFoundError
 from countermark_protocol.handling import Classification, Handling, HandlingCode, Tlp, UsePurpose
 from countermark_protocol.identifiers import parse_authority_code
-from countermark_protocol.manifest import Urgency, parse_manifest
-from countermark_protocol.submission import parse_submission
+from countermark_protocol.manifest import Urgency
 
-#: Rows that are told one by one; the rest is counted, and stands in full in the JSON form.
-_MOST_ROWS: Final = 20
+if TYPE_CHECKING:
+    from countermark_client import Client
+
+#: Options that become part of each message; rows sent with others are others.
+_PART_OF_THE_MESSAGE: Final = (
+    "urgency", "tlp", "classification", "codes", "purpose", "originator_control", "releasable_to",
+    "retention_until", "reply_by", "expires_in", "exercise", "visible",
+)  # fmt: skip
 _CONTENT_FILE: Any = click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True)
 
 _MESSAGE_OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
@@ -92,8 +82,38 @@ _MESSAGE_OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
         default=None,
         help="Whether recipients see each other. [default: by the type]",
     ),
-    click.option("--skip", type=click.IntRange(0), default=0, help="Do not send the first N of the file."),
+    click.option(
+        "--bulk",
+        is_flag=True,
+        help="Rows that are not valid do not stop the others.",
+    ),
+    click.option(
+        "--run",
+        default="",
+        metavar="NAME",
+        help="The same rows under another name are sent once more.",
+    ),
+    click.option(
+        "--report",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Write what became of each row to this file, one JSON object a line.",
+    ),
     click.option("--check", is_flag=True, help="Check the file only; send nothing."),
+    click.option(
+        "--wait",
+        type=click.Choice(["logged", "witnessed"]),
+        default="logged",
+        show_default=True,
+        help="Until when: a quorum of witnesses cosigns within seconds.",
+    ),
+    click.option(
+        "--within",
+        type=click.IntRange(1, 3_600),
+        default=60,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait for witnesses.",
+    ),
 )
 
 
@@ -181,123 +201,16 @@ def find_item(client: Client, text: str) -> ConversationItem:
 # --- sending -------------------------------------------------------------------------------------------
 
 
-def _invalid(rows: Sequence[Row]) -> Result | None:
-    """The refusal of a file with rows that are not valid; None if all are."""
-    bad = [row for row in rows if row.error is not None]
-    if not bad:
-        return None
-    lines = [f"error: nothing was sent: {len(bad)} of {len(rows)} contents are not valid [invalid_content]"]
-    for row in bad[:_MOST_ROWS]:
-        assert row.error is not None
-        lines.append(f"row {row.number}: {row.error.message}")
-        if len(bad) <= 3:
-            lines += details_of(row.error)
-    if len(bad) > _MOST_ROWS:
-        lines.append(f"(and {len(bad) - _MOST_ROWS} more)")
-    lines.append("hint: mend these rows; `countermark type NAME` tells what a content holds")
-    _remark(*lines)
-    return Result(
-        [],
-        REFUSED,
-        error={
-            "code": "invalid_content",
-            "message": f"nothing was sent: {len(bad)} of {len(rows)} contents are not valid",
-            "hint": "mend these rows",
-            "facts": {"rows": [{"row": r.number, **error_json(r.error)} for r in bad if r.error]},
-        },
-    )
-
-
-def _outcome_json(row: Row, outcome: Outcome) -> dict[str, Any]:
-    out: dict[str, Any] = {"row": row.number}
-    if outcome.sent is not None:
-        sent = outcome.sent
-        out |= {
-            "message": sent.hash,
-            "id": sent.id,
-            "recipients": list(sent.recipients),
-            "conversation": sent.conversation.hex(),
-            "index": sent.index,
-            "time": sent.time,
-        }
-    if outcome.error is not None:
-        out["error"] = error_json(outcome.error)
-    return out
-
-
-def _outcome_line(row: Row, outcome: Outcome, many: bool) -> str:
-    which = f"row {row.number}: " if many else ""
-    if outcome.sent is not None:
-        to = outcome.sent.recipients
-        whom = to[0] if len(to) == 1 else f"{len(to)} recipients"
-        return f"{which}logged as entry {outcome.sent.index}, to {whom}: {outcome.sent.hash}"
-    assert outcome.error is not None
-    return f"{which}error: {outcome.error.message} [{outcome.error.code}]"
-
-
-def _remark(*lines: str) -> None:
-    """Remarks on standard error; the JSON form holds the same."""
-    if not as_json():
-        for line in lines:
-            say(line)
-
-
-def _waiting(client: Client) -> set[bytes]:
-    return {i.payload for i in client.profile.store.outbox(OutboxState.WAITING)}
-
-
-def _deliver(client: Client, rows: Sequence[Row], drafts: Sequence[Draft], message_type: str) -> Result:
-    told: list[tuple[Row, Outcome]] = []
-    stopped: CountermarkError | None = None
-    before = _waiting(client)
-    with progress(f"sending {message_type}") as advance:
-        try:
-            for row, outcome in zip(rows, client.send_many(drafts), strict=True):
-                if outcome.error is not None and outcome.error.code == "stale_checkpoint":
-                    # Nothing can be sealed while the broker is away: the rest would only wait in vain.
-                    stopped = outcome.error
-                    break
-                told.append((row, outcome))
-                advance(len(told), len(rows))
-        except CountermarkError as error:
-            stopped = error
-        except KeyboardInterrupt:
-            stopped = CountermarkError("interrupted", "interrupted while sending")
-    failed = [(row, o) for row, o in told if o.error is not None]
-    many = len(rows) > 1
-    lines = [_outcome_line(row, o, many) for row, o in told if o.error is None][:_MOST_ROWS]
-    for row, outcome in failed[:_MOST_ROWS]:
-        assert outcome.error is not None
-        _remark(_outcome_line(row, outcome, many), *details_of(outcome.error))
-        if not many:
-            _remark(f"hint: {hint_of(outcome.error)}")
-    logged = len(told) - len(failed)
-    if many:
-        if logged > _MOST_ROWS:
-            lines.append(f"(and {logged - _MOST_ROWS} more; --json names all)")
-        lines.append(f"{logged} of {len(rows)} logged, {len(failed)} refused")
-    members: dict[str, Any] = {
-        "type": message_type,
-        "logged": logged,
-        "refused": len(failed),
-        "messages": [_outcome_json(row, o) for row, o in told],
-    }
-    if stopped is None:
-        return Result(lines, REFUSED if failed else 0, **members)
-    kept = sorted(m.hex() for m in _waiting(client) - before)
-    done = len(told) + len(kept)
-    _remark(f"error: {stopped.message} [{stopped.code}]")
-    if kept:
-        _remark(f"hint: sealed and kept in the outbox: {', '.join(kept)}; `countermark flush` sends it")
-    else:
-        _remark(f"hint: {hint_of(stopped)}")
-    next_row = rows[done].number if done < len(rows) else None
-    if next_row is not None and many:
-        _remark(
-            f"hint: from row {next_row} on nothing is sealed yet: send the rest with --skip {rows[0].number - 1 + done}"
-        )
-    members |= {"error": error_json(stopped), "kept_in_outbox": kept, "next_row": next_row}
-    return Result(lines, exit_code_of(stopped), **members)
+def _check_report(options: dict[str, Any]) -> None:
+    report = options["report"]
+    if report is None or not report.exists():
+        return
+    for name in ("file", "mapping"):
+        path = options[name]
+        if path is not None and path.exists() and report.samefile(path):
+            raise click.UsageError(
+                f"--report would write over {path}, the --{name} of this run: choose another"
+            )
 
 
 def _send(
@@ -308,25 +221,54 @@ def _send(
     supersedes: str | None,
     options: dict[str, Any],
 ) -> Result:
+    _check_report(options)
     rows = _rows(message_type, options["file"], options["file_format"], options["mapping"])
-    refused = _invalid(rows)
-    if refused is not None:
-        return refused
+    if options["check"] or not options["bulk"]:
+        refused = refuse_invalid(rows)
+        if refused is not None:
+            return refused
     if options["check"]:
         return Result([f"valid: {len(rows)} of type {message_type}"], type=message_type, valid=len(rows))
-    skipped = options["skip"]
-    if skipped >= len(rows):
-        raise click.UsageError(f"--skip {skipped} leaves nothing of {len(rows)} to send")
-    chosen = rows[skipped:]
     with access.client() as client:
         target = find_item(client, reply_to) if reply_to is not None else None
         if to is None:
             assert target is not None
             to = [target.manifest.sender]
         replaced = message_of(client, supersedes) if supersedes is not None else None
-        return _deliver(
-            client, chosen, _drafts(message_type, to, chosen, target, replaced, options), message_type
-        )
+        valid = [row for row in rows if row.error is None]
+        drafts = _drafts(message_type, to, valid, target, replaced, options)
+        # Rows of a file are known again by their content; one message by itself is sent as often as it is said.
+        if options["bulk"] or options["run"] or len(rows) > 1:
+            refs = [m.hex() if m is not None else "" for m in (target.message if target else None, replaced)]
+            sent_as = json.dumps(
+                [message_type, sorted(to), refs, *(options[n] for n in _PART_OF_THE_MESSAGE)]
+            )
+            drafts = with_references(drafts, f"named:{options['run']}", sent_as)
+        result = deliver(client, rows, drafts, message_type, options["report"])
+        if options["wait"] == "witnessed":
+            result = _wait_witnessed(client, result, timedelta(seconds=options["within"]))
+        return result
+
+
+def _wait_witnessed(client: Client, result: Result, within: timedelta) -> Result:
+    """Wait for the newest of what was logged: whoever saw that one saw all before it."""
+    indexes = [row["index"] for row in result["messages"] if "index" in row]
+    if not indexes:
+        return result
+    try:
+        witnessed = client.wait_witnessed(max(indexes), within)
+    except CountermarkError as error:
+        remark(f"error: {error.message} [{error.code}]", f"hint: {hint_of(error)}")
+        members = {**result, "witnessed": None, "error": error_json(error)}
+        return Result(result.shown, result.exit_code or exit_code_of(error), **members)
+    told = {
+        "size": witnessed.checkpoint.size,
+        "at": witnessed.at,
+        "existed_by": witnessed.existed_by,
+        "witnesses": list(witnessed.witnesses),
+    }
+    line = f"witnessed by {', '.join(witnessed.witnesses)}: a log of {witnessed.checkpoint.size} entries"
+    return Result([*result.shown, line], result.exit_code, **{**result, "witnessed": told})
 
 
 @click.command("send")
@@ -354,11 +296,13 @@ def send(
 ) -> Result:
     """Send messages of TYPE: checked, sealed, signed, proven to be in the log.
 
-    All contents of a file are validated before the first is sent. `countermark types` lists the types.
+    All contents of a file are validated before the first is sent, unless --bulk says otherwise. A file of many can be
+    sent again after it broke off: what was sealed is not sent twice. `countermark types` lists the types.
 
     Examples:
       countermark send tracing-request --to be.contact.federal --file request.json
       countermark send lost-or-stolen-notice --to group:xo-eac/police --file stolen.csv --mapping columns.json
+      countermark send lost-or-stolen-notice --to be.ncb.brussels --file register.csv --bulk --report done.jsonl
       cat notices.jsonl | countermark send confiscation-notice --to be.ncb.brussels --file - --format jsonl
     """
     return _send(access, message_type, to, reply_to, supersedes, options)
@@ -379,77 +323,3 @@ def answer(message_hash: str, message_type: str, access: Access, **options: Any)
       countermark answer 4be1c0ffee tracing-response --file response.json
     """
     return _send(access, message_type, None, message_hash, None, options)
-
-
-# --- the outbox ----------------------------------------------------------------------------------------
-
-
-def _item_json(item: OutboxItem) -> dict[str, Any]:
-    out: dict[str, Any] = {
-        "statement": item.payload.hex(),
-        "kind": item.kind,
-        "state": item.state.value,
-        "created": item.created,
-        "index": item.index,
-        "time": item.time,
-    }
-    if item.code is not None:
-        out["error"] = {"code": item.code, "message": item.error}
-    return out
-
-
-def _what(item: OutboxItem) -> str:
-    if item.kind != "message":
-        stage = parse_document(item.body).claims.get("stage")
-        return f"receipt {stage}"
-    return parse_manifest(parse_submission(item.body).document.claims).type
-
-
-@click.command("outbox")
-@click.option("--all", "show_all", is_flag=True, help="Those that are in the log too.")
-@with_home
-@command
-def outbox(show_all: bool, access: Access) -> Result:
-    """List what waits to be sent, and what was refused."""
-    with access.profile() as profile:
-        items = profile.store.outbox()
-    chosen = [i for i in items if show_all or i.state is not OutboxState.LOGGED]
-    counts = {state.value: sum(1 for i in items if i.state is state) for state in OutboxState}
-    shown: list[Any] = [", ".join(f"{count} {state}" for state, count in counts.items())]
-    if chosen:
-        shown.append(
-            table(
-                ("STATEMENT", "WHAT", "STATE", "MADE", "ENTRY", "PROBLEM"),
-                (
-                    (
-                        short(i.payload),
-                        _what(i),
-                        i.state.value,
-                        utc(i.created),
-                        "-" if i.index is None else i.index,
-                        f"{i.error} [{i.code}]" if i.code else "",
-                    )
-                    for i in chosen
-                ),
-            )
-        )
-    return Result(shown, counts=counts, items=[_item_json(i) for i in chosen])
-
-
-@click.command("flush")
-@with_home
-@command
-def flush(access: Access) -> Result:
-    """Send what the outbox holds: the same bytes again, after a crash or when the broker is back."""
-    with access.client() as client:
-        report = client.flush()
-    refused, failed = report.refused, report.failed
-    lines = [f"{len(report.logged)} logged, {len(refused)} refused, {len(failed)} failed"]
-    lines += [f"{short(i.payload)}: {i.error} [{i.code}]" for i in (*refused, *failed)[:_MOST_ROWS]]
-    return Result(
-        lines,
-        REFUSED if refused or failed else 0,
-        logged=[_item_json(i) for i in report.logged],
-        refused=[_item_json(i) for i in refused],
-        failed=[_item_json(i) for i in failed],
-    )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from countermark_client._models import LogReport
-from countermark_client._sync import Client
 from countermark_client.cli.common import Access, with_home
 from countermark_client.cli.documents import confirm
 from countermark_client.cli.output import MISBEHAVIOUR, Result, command, progress, say, utc
-from countermark_protocol.boxes import Box
 from countermark_protocol.claims import KIND_NAMES, Kind
+
+if TYPE_CHECKING:
+    from countermark_client import Client
 
 
 def _kind_name(number: int) -> str:
@@ -21,17 +24,10 @@ def _kind_name(number: int) -> str:
 
 
 def _boxes(client: Client) -> dict[str, int]:
-    """Read every own box to its end, proven position by position; how many entries each holds.
-
-    Nothing is signed for: that is what `inbox` does.
-    """
+    """How many entries every own box holds, read to its end."""
     if client.profile.address is None:
         return {}
-    client.sync_sent()
-    client.notices()
-    for box in (Box.URGENT, Box.ROUTINE):
-        client._run(client._core.boxes.read_all(box))  # noqa: SLF001  the same package
-    return {box.value: client.profile.store.box_state(box).count for box in Box}
+    return {box.value: count for box, count in client.read_boxes().items()}
 
 
 def _report_json(report: LogReport) -> dict[str, object]:
@@ -86,18 +82,27 @@ def verify(access: Access) -> Result:
     )
 
 
-@click.command("evidence")
+@click.group("evidence", invoke_without_command=True)
 @click.option(
     "--resume", is_flag=True, help="Send again, after people have looked at it; the evidence stays."
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_home
 @command
-def evidence(resume: bool, yes: bool, access: Access) -> Result:
-    """List evidence of misbehaviour that this profile has kept: signed bytes that contradict each other.
+@click.pass_context
+def evidence(context: click.Context, resume: bool, yes: bool, access: Access) -> Result | None:
+    """List evidence of misbehaviour that this profile has kept; `export` and `verify` make and check a message's.
 
-    While it is not cleared with --resume, nothing is sent. Show the files to governors and auditors first.
+    What is kept are signed bytes that contradict each other. While it is not cleared with --resume, nothing is sent.
+    Show the files to governors and auditors first.
+
+    Examples:
+      countermark evidence --resume
+      countermark evidence export 4be1c0ff -o exhibit-7.evidence.json
+      countermark evidence verify exhibit-7.evidence.json
     """
+    if context.invoked_subcommand is not None:
+        return None
     with access.client() as client:
         found = client.profile.evidence
         if resume and client.halted is not None:

@@ -14,8 +14,9 @@ Nothing here is for production: keys stand in memory, and time moves only when t
 
 from __future__ import annotations
 
-from countermark_client.testing._broker import Exchange, TestBroker
+from countermark_client.testing._broker import TestBroker
 from countermark_client.testing._clock import MovableClock
+from countermark_client.testing._desk import Exchange
 from countermark_client.testing._transport import TestTransport
 from countermark_client.testing._world import (
     PASSPHRASE,

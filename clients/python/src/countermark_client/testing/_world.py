@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ from countermark_client.statements import Drafts, sign_gathering
 from countermark_client.testing._broker import TestBroker
 from countermark_client.testing._clock import MovableClock
 from countermark_client.testing._transport import TestTransport
+from countermark_client.testing._witnesses import cosign, describe, make_cosigner
 from countermark_protocol.claims import Seen
 from countermark_protocol.default_policy import DEFAULT_POLICY
 from countermark_protocol.encoding import JsonObject
@@ -100,6 +101,32 @@ class World:
         self.broker.post_statement(sign_gathering(draft, [self._governor], [signer]))
         self._authorities[AuthorityCode(code)] = signer
         return signer
+
+    def appoint_witnesses(self, *names: str, quorum: int) -> None:
+        """Let the governors name witnesses; `cosign` lets them cosign."""
+        cosigners = {name: make_cosigner(name) for name in names}
+        record = replace(
+            self.broker.state.directory.log(),
+            witnesses=tuple(describe(name, one) for name, one in cosigners.items()),
+            witness_quorum=quorum,
+        )
+        self.broker.post_statement(sign_gathering(self.drafts.governance(record), [self._governor]))
+
+    def cosign(self, *names: str, at: int | None = None) -> bytes:
+        """Let witnesses cosign the newest checkpoint, and the broker serve it.
+
+        Args:
+            names: of the witnesses.
+            at: ms since 1970 that they state; now if None.
+        """
+        self.broker.cosigned = cosign(
+            self.broker.checkpoint,
+            self.broker.state.origin,
+            self._log_key.public_key.raw,
+            [make_cosigner(name) for name in names],
+            self.clock() if at is None else at,
+        )
+        return self.broker.cosigned
 
     # --- authorities ---
 

@@ -1,0 +1,55 @@
+"""What makes evidence of a contradiction: proof that it is the log's, for somebody who was not there.
+
+A leaf and a document say what was logged only together with a path to a root that the log signed. Where that path
+did not come with the answer, the log is asked for it, as anybody may; one that does not show it any more leaves an
+alarm and no evidence.
+
+Source: docs/spec/log.md §8, §9.6.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from countermark_client._io import Flow
+from countermark_client._session import ProblemAnswer, Session
+from countermark_protocol.checkpoint import Checkpoint
+from countermark_protocol.claims import Claims
+from countermark_protocol.encoding import encode_json, parse_object
+from countermark_protocol.errors import CountermarkError
+from countermark_protocol.merkle import leaf_hash, verify_inclusion
+from countermark_protocol.proof import Inclusion, OwnDelivery, parse_inclusion
+
+
+def encode_proof(checkpoint: bytes, inclusion: Inclusion, delivery: OwnDelivery | None = None) -> bytes:
+    """A leaf in a signed tree, with what is opened of its deliveries, as it is kept.
+
+    Args:
+        checkpoint: the signed note, verified.
+        inclusion: of the leaf, verified under it.
+        delivery: opened, verified in the leaf.
+    """
+    out = {"checkpoint": checkpoint.decode("utf-8"), "inclusion": inclusion.to_json()}
+    if delivery is not None:
+        out["delivery"] = delivery.to_json()
+    return encode_json(out)
+
+
+def fetch_proof(session: Session, index: int, checkpoint: Checkpoint) -> Flow[tuple[bytes, ...]]:
+    """Ask the log for the leaf at an index and its path under a checkpoint.
+
+    Returns:
+        Leaf and proof (`encode_proof`), both verified; nothing if the log does not show them.
+    """
+    with contextlib.suppress(CountermarkError, ProblemAnswer):
+        response, _ = yield from session.call(
+            "GET", "/v1/log/inclusion", f"index={index}&size={checkpoint.size}", attempts=1
+        )
+        members = parse_object(response.body, "inclusion")
+        members.pop("size", None)
+        inclusion = Claims({"inclusion": members}, "answer").parsed("inclusion", parse_inclusion)
+        hashed = leaf_hash(inclusion.leaf)
+        verify_inclusion(hashed, index, checkpoint.size, list(inclusion.path), checkpoint.root)
+        if inclusion.index == index:
+            return inclusion.leaf, encode_proof(checkpoint.raw, inclusion)
+    return ()

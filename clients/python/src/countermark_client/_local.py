@@ -1,0 +1,175 @@
+"""What both clients tell and do without their broker: nothing here waits or connects."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from countermark_client._bundle_post import Exported, Imported
+from countermark_client._core import Core
+from countermark_client._models import (
+    ConversationItem,
+    MessageRef,
+    MessageStatus,
+    Notice,
+    Rejected,
+    Sent,
+    message_hash,
+)
+from countermark_client._profile import Profile
+from countermark_client._self_check import SelfCheck
+from countermark_client._session import Watch
+from countermark_client._store import Direction, OutboxItem
+from countermark_client.statements import Drafts
+from countermark_protocol.checkpoint import Checkpoint
+from countermark_protocol.directory import Directory
+
+
+class LocalCalls:
+    """The part of `Client` and `AsyncClient` that is the same in both."""
+
+    _core: Core
+
+    def _undisturbed(self) -> AbstractContextManager[object]:
+        """While it is entered, no other call of this client runs."""
+        raise NotImplementedError
+
+    @property
+    def watch(self) -> Watch:
+        """What this program hears while a call runs."""
+        return self._core.session.watch
+
+    def outbox(self) -> list[OutboxItem]:
+        """All statements of this profile, in the order of sending."""
+        return self._core.session.store.outbox()
+
+    @property
+    def rejected(self) -> tuple[Rejected, ...]:
+        """Messages that this client rejected by itself since it was made."""
+        return tuple(self._core.rejected)
+
+    @property
+    def purged(self) -> tuple[bytes, ...]:
+        """Received messages whose content turned out to be deleted before it was opened, since this client was made.
+
+        Payload hashes. They are done: no receipt is stated of them any more. `messages` tells on what ground.
+        """
+        return tuple(self._core.purges.met)
+
+    @property
+    def self_check(self) -> SelfCheck | None:
+        """The last comparison of the broker's accounts with what was proven since, or None; see `check_accounts`."""
+        return self._core.self_check.last
+
+    def kept_notices(self) -> list[Notice]:
+        """All receipts and undelivered notices that were read so far, oldest first."""
+        return self._core.boxes.notices_from(0)
+
+    def sent(self, message: MessageRef) -> Sent:
+        """The record of a message of this profile that is in the log, as `send` gave it.
+
+        Raises:
+            NotFoundError: ``not_logged``: this profile has sent no such message, or it is not in the log.
+        """
+        with self._undisturbed():
+            return self._core.sender.sent(message_hash(message))
+
+    def status(self, message: MessageRef) -> MessageStatus:
+        """How far a sent message is, as far as notices were read."""
+        with self._undisturbed():
+            return self._core.overview.status(message)
+
+    def proof(self, message: MessageRef) -> bytes:
+        """The proof kept of a logged message, as JSON: checkpoint, inclusion and deliveries (docs/spec/api.md §4).
+
+        Raises:
+            NotFoundError: ``no_proof``.
+        """
+        with self._undisturbed():
+            return self._core.overview.proof(message)
+
+    def conversation(self, message: MessageRef) -> list[ConversationItem]:
+        """All messages of a message's conversation that this profile holds, in log order."""
+        with self._undisturbed():
+            return self._core.overview.conversation(message)
+
+    def messages(self, direction: Direction | str | None = None) -> list[ConversationItem]:
+        """All messages that this profile holds, in log order."""
+        with self._undisturbed():
+            return self._core.overview.messages(Direction(direction) if direction is not None else None)
+
+    @property
+    def directory(self) -> Directory:
+        """The directory as last verified."""
+        return self._core.log.directory
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The checkpoint last verified."""
+        return self._core.log.checkpoint
+
+    @property
+    def checkpoint_age(self) -> int | None:
+        """Age of that checkpoint, ms."""
+        return self._core.log.age
+
+    @property
+    def halted(self) -> str | None:
+        """Why this client sends nothing any more, or None."""
+        return self._core.log.halted
+
+    def clear_halt(self) -> None:
+        """Send again, after people have looked at `Profile.evidence`."""
+        with self._undisturbed():
+            self._core.log.clear_halt()
+
+    def export_bundle(self) -> Exported:
+        """Make a bundle of what waits in the outbox, for a connected post of the same endpoint to carry.
+
+        It also tells up to where this profile knows the log, so that what comes back begins there; it may carry
+        nothing else. What it carries stays in the outbox until the answer is imported.
+
+        Raises:
+            UncheckableError: ``halted``, ``restored_unchecked``.
+        """
+        with self._undisturbed():
+            return self._core.offline.export()
+
+    def import_bundle(self, data: bytes, *, adopt: bool = False) -> Imported:
+        """Take in a bundle that came back: proven like a broker's answers, wholly or not at all.
+
+        Args:
+            data: its bytes.
+            adopt: as in `compare_restored`, which this does for a restored profile without a line.
+
+        Raises:
+            VerificationError: something in it is not proven.
+            ConflictError: ``bundle_replayed``, ``bundle_not_awaited``, or it is not for this endpoint;
+                ``entries_to_adopt``.
+            TransportError: ``not_carried``: it lacks what proves it.
+        """
+        with self._undisturbed():
+            return self._core.import_bundle(data, adopt=adopt)
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """Revocations imported that the log does not show though it was read a minute later or more.
+
+        Not proof of anything: perhaps nobody has posted them yet (`publish_statement`). The first call that finds
+        one raises ``revocation_not_logged``, once.
+        """
+        return self._core.revocations.alarms
+
+    @property
+    def webhook_keys(self) -> tuple[str, ...]:
+        """The keys that sign the calls (``whpk_…``), from the directory as last verified (`sync` first)."""
+        return self._core.webhooks.keys()
+
+    @property
+    def drafts(self) -> Drafts:
+        """Drafts of directory statements, from the directory as read (`sync` first)."""
+        return self._core.drafts
+
+    @property
+    def profile(self) -> Profile:
+        """The profile."""
+        return self._core.profile

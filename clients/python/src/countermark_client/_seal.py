@@ -1,0 +1,186 @@
+"""Sealing: from checked content to the exact bytes of a submission, once.
+
+What is sealed once is never sealed again: the bytes made here are those that the outbox sends.
+
+Source: docs/spec/messages.md §2 to §4; docs/spec/sealing.md.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from countermark_client import _contents
+from countermark_client._keystore import INSTANCE
+from countermark_client._log import LogView
+from countermark_client._models import Draft, message_hash
+from countermark_client._references import References
+from countermark_client._revocations import Revocations
+from countermark_client._session import Session
+from countermark_protocol.claims import Header, Kind
+from countermark_protocol.documents import parse_document, sign_document
+from countermark_protocol.encoding import encode_json, malformed
+from countermark_protocol.errors import NotFoundError
+from countermark_protocol.handling import Handling
+from countermark_protocol.identifiers import Address, make_message_id
+from countermark_protocol.keys import PublicKey
+from countermark_protocol.manifest import (
+    DEFAULT_VALIDITY_MS,
+    Manifest,
+    ResolvedGroup,
+    Urgency,
+    parse_manifest,
+)
+from countermark_protocol.parts import split_content
+from countermark_protocol.recipients import RecipientRow, order_rows, recipients_root, stanza_hash
+from countermark_protocol.sealing import ContentSecrets, MessageBinding, seal_content, wrap_secrets
+from countermark_protocol.submission import encode_submission
+from countermark_protocol.types import TYPES
+
+_CHUNK_SALT_BYTES: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A message ready for the outbox.
+
+    Attributes:
+        payload_hash: names it, 32 bytes.
+        manifest: its visible half.
+        document: the signed manifest.
+        recipients: to whom, in order of address.
+        submission: the exact bytes to send.
+        own_stanza: that opens it for its sender; never sent. None without a sealing key.
+    """
+
+    payload_hash: bytes
+    manifest: Manifest
+    document: bytes
+    recipients: tuple[Address, ...]
+    submission: bytes
+    own_stanza: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The message that a reply answers.
+
+    Attributes:
+        message: payload hash, 32 bytes.
+        manifest: its visible half.
+        conversation: payload hash of its conversation's first message, 32 bytes.
+    """
+
+    message: bytes
+    manifest: Manifest
+    conversation: bytes
+
+
+class Sealer:
+    """Seals messages of one profile."""
+
+    def __init__(self, session: Session, log: LogView, revocations: Revocations) -> None:
+        self._session = session
+        self._log = log
+        self._revocations = revocations
+        self._references = References(session.store)
+
+    def key_of(self, recipient: Address) -> PublicKey | None:
+        """The sealing key of a recipient, if it may be sealed to now."""
+        directory = self._revocations.directory
+        keys = directory.keys(recipient)
+        if keys is None or keys.sealing is None:
+            return None
+        usable = directory.accepts_sealing_key(recipient, keys.sealing.key_id, self._session.clock())
+        return keys.sealing if usable else None
+
+    def seal(
+        self,
+        draft: Draft,
+        message: _contents.Message,
+        recipients: tuple[Address, ...],
+        group: ResolvedGroup | None,
+        handling: Handling,
+        exercise: bool,
+        target: Target | None,
+        now: int,
+    ) -> Composed:
+        """Seal and sign a message whose every part was checked (`Composer.compose`)."""
+        profile = self._session.profile
+        keys = ContentSecrets(secrets.token_bytes(32), secrets.token_bytes(32))
+        ciphertext, sealed = seal_content(
+            split_content(_contents.content_document(message)), keys, secrets.token_bytes(_CHUNK_SALT_BYTES)
+        )
+        binding = MessageBinding(
+            log=profile.log,
+            message_id=make_message_id(now, self._references.random_part(draft.reference)),
+            type=message.TYPE,
+            sender=profile.endpoint,
+            ciphertexts=(sealed.digest,),
+        )
+        stanzas: dict[Address, bytes] = {}
+        rows: list[RecipientRow] = []
+        for recipient in recipients:
+            key = self.key_of(recipient)
+            assert key is not None  # its absence was named as a problem
+            stanzas[recipient] = wrap_secrets(key, binding.info(recipient, key.key_id), keys)
+            rows.append(
+                RecipientRow(secrets.token_bytes(32), recipient, key.key_id, stanza_hash(stanzas[recipient]))
+            )
+        ordered = order_rows(rows)
+        facts = _contents.manifest_facts(message)
+        visible = draft.visible if draft.visible is not None else TYPES[message.TYPE].visible_recipients
+        validity = (
+            draft.expires_in // dt.timedelta(milliseconds=1) if draft.expires_in else DEFAULT_VALIDITY_MS
+        )
+        manifest = Manifest(
+            header=Header(Kind.MESSAGE, profile.log, self._log.seen),
+            id=binding.message_id,
+            type=message.TYPE,
+            version=message.VERSION,
+            sender=profile.endpoint,
+            recipient_count=len(ordered),
+            recipient_root=recipients_root(ordered),
+            recipients_visible=visible,
+            sent_at=now,
+            expires_at=now + validity,
+            urgency=Urgency(draft.urgency),
+            handling=handling,
+            exercise=exercise,
+            content=sealed,
+            group=group,
+            reply_by=_ms(draft.reply_by) if draft.reply_by is not None else None,
+            conversation=target.conversation if target is not None else None,
+            in_reply_to=target.message if target is not None else None,
+            supersedes=message_hash(draft.supersedes) if draft.supersedes is not None else None,
+            stage=facts.stage if facts is not None else None,
+            outcome=facts.outcome if facts is not None else None,
+        )
+        document = sign_document(encode_json(manifest.to_json()), [profile.keystore.signer(INSTANCE)])
+        unverified = parse_document(document)
+        parse_manifest(unverified.claims)  # what a reader would refuse is refused here, before it is kept
+        return Composed(
+            payload_hash=unverified.payload_hash,
+            manifest=manifest,
+            document=document,
+            recipients=recipients,
+            submission=encode_submission(
+                document, ordered, [stanzas[row.endpoint] for row in ordered], ciphertext
+            ),
+            own_stanza=self._own_stanza(binding, keys),
+        )
+
+    def _own_stanza(self, binding: MessageBinding, keys: ContentSecrets) -> bytes | None:
+        try:
+            key = self._session.profile.keystore.sealing_key().public_key
+        except NotFoundError:
+            return None
+        return wrap_secrets(key, binding.info(binding.sender, key.key_id), keys)
+
+
+def _ms(moment: dt.datetime) -> int:
+    if moment.utcoffset() is None:
+        malformed("naive_time", "expected a time with its time zone, got one without")
+    return (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(milliseconds=1)

@@ -1,0 +1,38 @@
+"""What few commands need and what loads slowly: rich, for tables and progress bars, and posting without a profile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from countermark_client._later import importer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Table
+    from rich.text import Text
+
+    from countermark_client.cli.publishing import publish_with_trust
+else:
+    __getattr__ = importer(
+        __name__,
+        {
+            "rich.console": "Console",
+            "rich.progress": "BarColumn MofNCompleteColumn Progress TextColumn TimeRemainingColumn",
+            "rich.table": "Table",
+            "rich.text": "Text",
+            "countermark_client.cli.publishing": "publish_with_trust",
+        },
+    )
+
+__all__ = [
+    "BarColumn",
+    "Console",
+    "MofNCompleteColumn",
+    "Progress",
+    "Table",
+    "Text",
+    "TextColumn",
+    "TimeRemainingColumn",
+    "publish_with_trust",
+]

@@ -1,0 +1,39 @@
+"""What the commands that draft have in common: the directory is read first, and the draft is written and shown."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from countermark_client.cli.common import NEW_FILE, Access, write_new
+from countermark_client.cli.documents import describe
+from countermark_client.cli.output import Result
+from countermark_protocol.gathering import read_gathering
+
+if TYPE_CHECKING:
+    from countermark_client import Client
+
+out_option = click.option("-o", "--out", type=NEW_FILE, required=True, help="File to write.")
+
+
+@contextlib.contextmanager
+def synced(access: Access) -> Iterator[Client]:
+    """A client that has read the directory."""
+    with access.client() as client:
+        client.sync()
+        yield client
+
+
+def written(data: bytes, out: Path, client: Client) -> Result:
+    """Write a draft, and show it."""
+    write_new(out, data)
+    described = describe(read_gathering(data).document, client.directory)
+    return Result(
+        [*described.lines, f"written: {out}", "next: `countermark document sign` by all who must sign it"],
+        file=str(out),
+        **described.members,
+    )

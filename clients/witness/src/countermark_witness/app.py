@@ -1,0 +1,61 @@
+"""The witness over HTTP: `add-checkpoint`, and the newest checkpoint for monitors.
+
+Source: C2SP tlog-witness, "HTTP Interface"; docs/spec/witness.md §4, §5.6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from countermark_protocol.tlog_witness import ADD_CHECKPOINT_PATH, MAX_REQUEST_BYTES
+from countermark_witness.service import Answer, Witness
+
+#: s within which a request's body must have come.
+BODY_TIMEOUT_S: Final = 10
+
+
+def build_app(witness: Witness) -> Starlette:
+    """The ASGI application of a witness."""
+
+    async def add_checkpoint(request: Request) -> Response:
+        body = await _read_body(request)
+        if isinstance(body, Response):
+            return body
+        return _response(await run_in_threadpool(witness.add_checkpoint, body))
+
+    async def newest(request: Request) -> Response:
+        return _response(await run_in_threadpool(witness.newest, request.path_params["hashed"]))
+
+    return Starlette(
+        routes=[
+            Route(ADD_CHECKPOINT_PATH, add_checkpoint, methods=["POST"]),
+            Route("/{hashed}/checkpoint", newest, methods=["GET"]),
+        ]
+    )
+
+
+def _response(answer: Answer) -> Response:
+    # As a header, since Starlette would put a charset behind every other text type.
+    return Response(answer.body, answer.status, headers={"Content-Type": answer.media_type})
+
+
+async def _read_body(request: Request) -> bytes | Response:
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for block in request.stream():
+                body += block
+                if len(body) > MAX_REQUEST_BYTES:
+                    return Response("the request is too large\n", 413, headers={"Connection": "close"})
+    except TimeoutError:
+        return Response("the request took too long\n", 408, headers={"Connection": "close"})
+    except ClientDisconnect:
+        return Response(status_code=400)  # to nobody
+    return bytes(body)
