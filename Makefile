@@ -5,9 +5,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := schemas clients/python broker
+PACKAGES := schemas clients/python clients/witness broker
+# Tests start some hundred processes: where this is set, each would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help dev demo test test-long check fmt lint types generate drift audit lock build clean
+.PHONY: help dev demo test test-long bench bench-quick check fmt lint types generate drift audit lock build clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -15,7 +17,8 @@ help:  ## show this list
 $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(PACKAGES))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed (PYTHON=... chooses one)" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	# The lock is complete: nothing is resolved anew, so no later release of anything can break or change it.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES))
 	@touch $@
 
@@ -24,11 +27,22 @@ dev: $(STAMP)  ## set up .venv from the locked requirements
 demo: $(STAMP)  ## run the main job on real records, on SQLite
 	$(BIN)/python -m demo
 
-test: $(STAMP)  ## run all tests (under ten minutes)
-	$(BIN)/python -m pytest -n 2 -m "not long" $(PYTEST_ARGS)
+# A third process, since many tests wait for clocks and other processes.
+test: $(STAMP)  ## run all tests (under ten minutes); as root it installs Debian packages that some need
+	tools/debian_packages.sh
+	$(BIN)/python -m pytest -n 3 -m "not long" $(PYTEST_ARGS)
 
 test-long: $(STAMP)  ## what takes up to an hour: many fault rounds, large sizes
-	$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
+	tools/debian_packages.sh
+	$(BIN)/python -m pytest -n 2 -m long $(PYTEST_ARGS)
+
+bench-quick: $(STAMP)  ## ratios to what the machine can do at most, in under two minutes
+	$(BIN)/python -m bench.quick
+
+bench: bench-quick  ## all measurements: some ten minutes on a machine that does nothing else
+	out=$$(mktemp) && trap "rm -f $$out" EXIT && for name in flood listeners disk audit; do \
+	  $(BIN)/python bench/$$name.py > $$out && cat $$out > bench/results/$$name.json || exit 1; \
+	done
 
 check: lint types drift build  ## everything that is checked without running the product
 
@@ -64,7 +78,13 @@ audit: $(STAMP)  ## known vulnerabilities in the locked requirements
 lock:  ## lock the requirements anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-emit-package countermark-protocol --no-emit-package countermark-client --no-emit-package countermark-broker \
+	  --no-emit-package countermark-witness \
 	  requirements.in -o requirements.lock
+	for part in requirements build; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	    --no-emit-package countermark-protocol --no-emit-package countermark-broker \
+	    --constraint requirements.lock docker/$$part.in -o docker/$$part.lock; \
+	done
 
 clean:
 	rm -rf $(VENV) .demo dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

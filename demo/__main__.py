@@ -1,4 +1,4 @@
-"""`make demo`: found a log, enrol five authorities and seventeen endpoints, run the main job on real records.
+"""`make demo`: found a log, enrol five authorities and eighteen endpoints, run the main job on real records.
 
 Everything lies in the folder ``.demo`` of the checkout and is made anew at each run. The broker runs in a
 process of its own on loopback and is stopped at the end.
@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -23,12 +24,16 @@ from countermark_protocol.errors import CountermarkError
 from countermark_protocol.keys import fingerprint
 from countermark_protocol.messages.tracing_request import TracingAcknowledgement
 from countermark_protocol.messages.tracing_response import TracingResponse
+from demo.auditing import mirror_log, report_on_the_year, show_to_a_court
 from demo.exchange import Exchange
 from demo.inventions import Inventions
-from demo.world import CAST, World, found, govern, run_broker, serving
+from demo.watching import QUORUM, WITNESSES, watched
+from demo.world import AUDITOR, CAST, World, found, govern, run_broker, serving
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".demo"
+#: Whose traces are shown.
+REQUESTER = "us.police.delaware"
 
 
 def main() -> int:
@@ -50,11 +55,16 @@ def _run(console: Console) -> int:
     console.rule("1  A log is founded")
     world = found(FOLDER)
     console.print(run_broker("fingerprint", str(world.broker_home / "founding.trust")).strip())
-    with serving(world):
+    with serving(world), ExitStack() as stack:
         try:
             console.rule("2  Governors admit authorities, authorities enrol endpoints")
             govern(world)
             _show_cast(console, world)
+            stack.enter_context(watched(world))
+            console.print(
+                f"{len(WITNESSES)} witnesses cosign every checkpoint, {QUORUM} of them make it witnessed; "
+                f"the governors have appointed {AUDITOR} as oversight auditor"
+            )
             console.rule("3  The main job, on 955 real records (all sent as exercise)")
             exchange = _play(console, world, inventions)
             console.rule("4  The log, verified from outside")
@@ -64,6 +74,13 @@ def _run(console: Console) -> int:
             _show_traces(console, exchange)
             console.rule("6  One message, checked by a script that shares no code with this software")
             _check_independently(console, world, exchange)
+            console.rule("7  An auditor mirrors the log, and verifies every signature and decision in it")
+            console.print(mirror_log(world), highlight=False, soft_wrap=True)
+            console.rule("8  What the auditor reports, from manifests and receipts alone")
+            console.print(report_on_the_year(world), highlight=False, soft_wrap=True)
+            console.rule("9  What a court gets: one file, checked without network or account")
+            shown = show_to_a_court(world, REQUESTER, exchange.requests[1])
+            console.print(shown, highlight=False, soft_wrap=True)
         finally:
             world.close()
     _show_inventions(console, inventions)
@@ -180,7 +197,7 @@ def _show_inventions(console: Console, inventions: Inventions) -> None:
 
 def _check_independently(console: Console, world: World, exchange: Exchange) -> None:
     message = exchange.requests[1]
-    (reader,) = world.clients["us.police.delaware"].status(message).recipients
+    (reader,) = world.clients[REQUESTER].status(message).recipients
     recipient = world.clients.pop(reader.recipient)
     home = recipient.profile.folder
     recipient.close()
@@ -213,6 +230,7 @@ def _say_how_to_go_on(console: Console, world: World) -> None:
         "  countermark-broker serve --home .demo/broker &",
         "  countermark list; countermark show HASH; countermark conversation HASH; countermark verify",
         "  countermark-broker doctor --home .demo/broker; kill %1",
+        "  countermark audit timeline HASH --home .demo/agencies/xo-interpol.auditor.panel; ls .demo/reports/*",
     ]
     console.print("\n".join(lines), highlight=False, soft_wrap=True)
 

@@ -98,7 +98,7 @@ class Exchange:
         """Send drafts in order; whatever is refused ends the demo, for nothing here may be."""
         client = self._world.clients[sender]
         began = time.monotonic()
-        for outcome in client.send_many(self._track(drafts, label, len(drafts))):
+        for outcome in client.send_bulk(self._track(drafts, label, len(drafts))):
             if outcome.sent is None:
                 raise outcome.error or RuntimeError("neither sent nor refused")
             self._note(sender, outcome.sent)

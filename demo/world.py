@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,9 +25,13 @@ from countermark_protocol.encoding import encode_json
 from countermark_protocol.keyfile import StoredKey
 from countermark_protocol.keys import Signer
 from countermark_protocol.signers import load_signer
+from demo.ports import free_port
 
 ORIGIN = "log.example.org/countermark/demo"
 GROUP = "xo-interpol/firearms-desks"
+
+#: Sees every statement of the log, and no content.
+AUDITOR = "xo-interpol.auditor.panel"
 
 #: Authority → (name, endpoint → name for people). One endpoint of every role at least; who plays what is made up.
 CAST = {
@@ -72,6 +75,7 @@ CAST = {
         {
             "xo-interpol.organisation.firearms": "Firearms registry",
             "xo-interpol.secretariat.general": "General secretariat",
+            AUDITOR: "Oversight panel",
         },
     ),
 }
@@ -124,14 +128,6 @@ class World:
             client.profile.close()
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def run_broker(*arguments: str) -> str:
     """Run one `countermark-broker` command to its end; what it printed.
 
@@ -146,8 +142,8 @@ def run_broker(*arguments: str) -> str:
     return done.stdout
 
 
-def found(root: Path) -> World:
-    """Make keys, gather the governors' signatures, and found the log."""
+def found(root: Path, database_url: str = "") -> World:
+    """Make keys, gather the governors' signatures, and found the log; on SQLite unless told otherwise."""
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(mode=0o700)
     port = free_port()
@@ -171,6 +167,8 @@ def found(root: Path) -> World:
     )
     with (world.broker_home / "broker.toml").open("a", encoding="utf-8") as settings:
         settings.write(f"port = {port}\n")
+        if database_url:
+            settings.write(f'database_url = "{database_url}"\n')
     draft = world.broker_home / "founding.draft"
     draft.write_bytes(sign_gathering(draft.read_bytes(), world.governors))
     run_broker("found", "--home", home, "--founding", str(draft))

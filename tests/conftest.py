@@ -1,3 +1,9 @@
 """Fixtures that tests share; each concern's own file in tests/support holds them."""
 
-pytest_plugins = ["support.broker_fixtures"]
+pytest_plugins = [
+    "support.memory",
+    "support.derivation",
+    "support.tls",
+    "support.broker_fixtures",
+    "support.templates",
+]

@@ -1,4 +1,4 @@
-"""Build the three wheels and check that each holds its own package and nothing else.
+"""Build the wheels and check that each holds its own package and nothing else.
 
 An integrator who installs the client must not get broker code, tests or migrations.
 """
@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {
     "schemas": "countermark_protocol",
     "clients/python": "countermark_client",
+    "clients/witness": "countermark_witness",
     "broker": "countermark_broker",
 }
 

@@ -24,6 +24,7 @@ SOURCES = (
     ROOT / "schemas" / "src" / "countermark_protocol",
     ROOT / "broker" / "src" / "countermark_broker",
     ROOT / "clients" / "python" / "src" / "countermark_client",
+    ROOT / "clients" / "witness" / "src" / "countermark_witness",
 )
 BASE = "CountermarkError"
 #: Outside the tree: no answer to a request, but a state in which a broker stops.

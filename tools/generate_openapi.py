@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from countermark_broker.api.routes import make_api
-from countermark_broker.app import build_parts
 from countermark_broker.config import load_settings
+from countermark_broker.parts import build_parts
 from countermark_broker.services.keyring import Keyring
 from countermark_broker.services.listeners import Listeners
 from countermark_protocol.signers import Ed25519Signer

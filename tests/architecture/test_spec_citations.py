@@ -15,7 +15,17 @@ from countermark_protocol.keys import ALGORITHM_NAMES
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = ROOT / "docs" / "spec"
 PROTOCOL = ROOT / "schemas" / "src" / "countermark_protocol"
-FOLDERS = ("schemas/src", "clients/python/src", "broker/src", "demo", "tools", "migrations", "tests", "bench")
+FOLDERS = (
+    "schemas/src",
+    "clients/python/src",
+    "clients/witness/src",
+    "broker/src",
+    "demo",
+    "tools",
+    "migrations",
+    "tests",
+    "bench",
+)
 PAGES = {path.stem for path in SPEC.glob("*.md")}
 
 NUMBER = r"(?:§§? ?\d+(?:\.\d+)?|\b\d+\.\d+)"
@@ -25,7 +35,8 @@ IN_PAGES = re.compile(rf"(?P<page>\b[a-z]+)\.md(?:\))?\s(?P<numbers>{JOINED})")
 
 #: Codes that no page of the specification needs to name: signed requests have their own list in api.md and
 #: docs/adr/0003, and a frontier is a data structure of this implementation.
-NOT_IN_SPEC = {"httpsig"}
+#: What people type to a command is no check of the protocol.
+NOT_IN_SPEC = {"appointing", "httpsig"}
 NOT_A_CHECK = {"frontier_shape"}
 MAKERS = {
     "malformed",
@@ -57,7 +68,10 @@ def citations():
 
 
 def test_pages_have_numbered_sections():
-    expected = "api directory documents encoding keys log messages policy sealing"
+    expected = (
+        "api audit backup bundle directory disclosure documents encoding evidence export keys log messages policy"
+        " sealing witness"
+    )
     assert sorted(PAGES) == expected.split()
     for page in PAGES:
         headings = [n for n in sections(page) if "." not in n]
@@ -140,7 +154,7 @@ def labels_in_code():
 def test_the_list_of_labels_is_that_of_the_code():
     text = (SPEC / "encoding.md").read_text("utf-8")
     listed = re.findall(r"^\| `([a-z-]+)` \| (H|MAC|B)\b", text, re.MULTILINE)
-    assert len(listed) == len(set(listed)) == 21
+    assert len(listed) == len(set(listed)) == 24
     assert set(listed) == set(labels_in_code())
 
 

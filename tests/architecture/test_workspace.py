@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVER_ONLY = {"fastapi", "starlette", "sqlalchemy", "alembic", "uvicorn", "aiosqlite"}
+SERVER_ONLY = {"fastapi", "starlette", "sqlalchemy", "alembic", "uvicorn", "psycopg"}
 
 
 def tracked_files():
@@ -39,6 +39,19 @@ def test_an_integrator_installs_no_server(distribution):
 
 def test_the_broker_installs_no_client():
     assert "countermark-client" not in closure("countermark-broker")
+
+
+def test_a_witness_installs_neither_broker_nor_client_nor_their_databases():
+    unwanted = {
+        "countermark-broker",
+        "countermark-client",
+        "sqlalchemy",
+        "alembic",
+        "psycopg",
+        "fastapi",
+        "httpx",
+    }
+    assert not closure("countermark-witness") & unwanted
 
 
 @pytest.mark.parametrize("package", ["countermark_protocol", "countermark_client"])
@@ -80,7 +93,7 @@ def test_every_direct_dependency_is_locked():
         re.sub(r"[-_.]+", "-", m).lower()
         for m in re.findall(r"^([A-Za-z0-9_.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     }
-    for name in ("countermark-protocol", "countermark-client", "countermark-broker"):
+    for name in ("countermark-protocol", "countermark-client", "countermark-broker", "countermark-witness"):
         for requirement in importlib.metadata.requires(name) or ():
             wanted = re.sub(r"[-_.]+", "-", re.match(r"[A-Za-z0-9_.-]+", requirement)[0]).lower()
             assert wanted.startswith("countermark-") or wanted in locked, requirement
@@ -97,3 +110,17 @@ def test_the_import_contracts_hold():
         [Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("countermark_broker.cli", {"fastapi", "sqlalchemy", "uvicorn", "alembic"}),
+        # A command that looks at a database: no web framework, and no other database's driver.
+        ("countermark_broker.cli.keeping", {"fastapi", "starlette", "uvicorn", "alembic", "psycopg"}),
+    ],
+)
+def test_a_command_loads_only_what_it_needs(module, unwanted):
+    code = f"import sys, {module}; print(*sys.modules, sep='\\n')"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not unwanted & set(shown.stdout.split())

@@ -1,6 +1,5 @@
 """Bad input over real HTTP: a problem with a stable code, nothing stored, and the good ones beside it unharmed."""
 
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -15,8 +14,8 @@ from countermark_protocol.recipients import recipients_root
 from countermark_protocol.records import EndpointRecord, State, make_key_set
 from countermark_protocol.signers import Es256Signer
 from countermark_protocol.submission import MAX_DOCUMENT_BYTES, MAX_SUBMISSION_BYTES, encode_submission
-from support.broker_fixtures import HttpBroker
-from support.world import BRUSSELS, DAY, KAMPALA, LYON, NAIROBI, World, hash_of, now_ms, seed, signer
+from support.broker_fixtures import HttpBroker, enrolled_world
+from support.world import BRUSSELS, DAY, KAMPALA, LYON, NAIROBI, hash_of, now_ms, seed, signer
 
 #: name → (how to make it, status, code, whether the refusal bears an account)
 CASES = {}
@@ -235,12 +234,11 @@ def size_of(api):
 
 
 @pytest.fixture(scope="module")
-def shared(founded_template, tmp_path_factory):
+def shared(founded_templates, tmp_path_factory):
     """One broker for all cases: none of them may leave a trace."""
-    home = tmp_path_factory.mktemp("bad") / "home"
-    shutil.copytree(founded_template, home)
-    world = World()
-    world.founding(), world.broker_keys(), world.setup()
+    template = founded_templates.template("sqlite")
+    home = founded_templates.copy(template, tmp_path_factory.mktemp("bad") / "home").home
+    world = enrolled_world()
     broker = HttpBroker(world, home).start()
     client = broker.client()
     client.refresh()
@@ -314,7 +312,7 @@ def test_same_payload_signed_again_is_answered_with_what_was_logged(shared):
 def test_an_exception_tells_nothing(shared, monkeypatch):
     _world, api, _broker = shared
 
-    async def broken(*_args):
+    def broken(*_args):
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr("countermark_broker.services.statements.read_leaves", broken)
@@ -385,14 +383,3 @@ def test_bodies_are_bounded_on_every_call(shared, path):
     answer = api.http.post(path, content=stream())
     assert api.problem(answer, "oversized_body").status == 413
     assert api.problem(api.request("POST", path, b"\x01", KAMPALA)).status == 400
-
-
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-@pytest.mark.parametrize(
-    "path", ["leases", "leases/ke.police.nairobi/urgent/3", "quotas", "quotas/ke.police.nairobi"]
-)
-def test_what_is_reserved_is_refused_by_its_own_code(shared, method, path):
-    _, api, _ = shared
-    answer = api.http.request(method, f"/v1/{path}")
-    assert answer.status_code == 403
-    assert answer.json()["code"] == f"reserved_{path.split('/')[0]}"

@@ -119,8 +119,9 @@ def test_another_ones_box_is_refused_with_an_account(world, api):
         ("/v1/log/leaves?limit=10001", "bad_parameter"),
     ],
 )
-def test_bad_parameters(api, target, code):
-    assert api.problem(api.request("GET", target, by=KAMPALA), code).status == 400
+def test_bad_parameters(shared_api, target, code):
+    answer = shared_api.request("GET", target, by=KAMPALA)
+    assert shared_api.problem(answer, code).status == 400
 
 
 def test_unknown_paths_and_methods(api):

@@ -1,5 +1,9 @@
 """What anyone may check: leaves, paths, roots; and how directory statements are judged over HTTP."""
 
+import asyncio
+import threading
+
+from countermark_broker.api import open_log
 from countermark_protocol.answers import parse_accepted
 from countermark_protocol.documents import encode_document, parse_document
 from countermark_protocol.encoding import parse_digest, parse_object
@@ -8,6 +12,8 @@ from countermark_protocol.merkle import leaf_hash, root_of, verify_consistency, 
 from countermark_protocol.policy import Policy
 from countermark_protocol.proof import parse_inclusion, verify_no_deliveries
 from countermark_protocol.records import State
+from support.broker_fixtures import AUTHORITY
+from support.raw_http import Connection, request
 from support.world import KAMPALA, NAIROBI
 
 
@@ -43,6 +49,45 @@ def test_the_whole_log_verifies_from_outside(world, api):
         path = [parse_digest(h, "path") for h in answer["path"]]
         assert (answer["from"], answer["to"]) == (old, checkpoint.size)
         verify_consistency(old, root_of(hashes[:old]), checkpoint.size, checkpoint.root, path)
+
+
+async def test_readers_of_the_log_take_turns_by_address(http_broker, monkeypatch):
+    """Anybody may ask for 10,000 leaves: 200 such readers would have all connections to the database."""
+    asked = threading.Semaphore(0)
+    reading, most = 0, 0
+
+    async def read(*_):
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        while not asked.acquire(blocking=False):
+            await asyncio.sleep(0.001)
+        reading -= 1
+        return b""
+
+    async def ask(source):
+        connection = Connection(http_broker.port, source)
+        answer = await connection.send(request("GET", "/v1/log/leaves?from=0&limit=10000", AUTHORITY))
+        connection.close()
+        return answer.status
+
+    monkeypatch.setattr(open_log, "read_leaf_range", read)
+    flood = [asyncio.create_task(ask("127.0.0.66")) for _ in range(30)]
+    try:
+        async with asyncio.timeout(20):
+            while reading < 2:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.3)
+            victim = asyncio.create_task(ask("127.0.0.2"))
+            await asyncio.sleep(0.3)
+            # The two that are being read, and the victim's turn.
+            asked.release(4)
+            assert await victim == 200
+            assert not all(task.done() for task in flood)
+    finally:
+        asked.release(100)
+    assert await asyncio.gather(*flood) == [200] * 30
+    assert most == 2
 
 
 def test_directory_statements_are_judged_and_proven(world, api):

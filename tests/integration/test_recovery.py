@@ -1,35 +1,39 @@
 """Crashes, outages and lies of the stores, in one process: each write crossed with what may happen to it."""
 
 import asyncio
-import shutil
-import sqlite3
 
 import pytest
 
-from countermark_broker.app import Broker, build_parts
+from countermark_broker.app import Broker
 from countermark_broker.config import load_settings
 from countermark_broker.errors import FatalError, NotStorableError, UnavailableError
 from countermark_broker.log import appender
+from countermark_broker.log.faults import POINTS
+from countermark_broker.parts import build_parts
 from countermark_broker.services.accept import accept_directory, accept_message
 from countermark_broker.services.accounts import NegativeAnswer
 from countermark_broker.services.maintenance import rebuild_views
 from countermark_protocol.checkpoint import parse_checkpoint, sign_checkpoint
 from countermark_protocol.errors import PolicyError
-from support.broker_fixtures import keyring, running
+from support.broker_fixtures import found, keyring, running
+from support.database import refuse_rows, restore, save, sql
 from support.world import KAMPALA, NAIROBI, signer
 
 
 class FailAt:
-    """Raises once at a fault point, as a lost connection would."""
+    """Raises once at a fault point, as a lost connection would; or at every time."""
 
-    def __init__(self, point, error=None):
+    def __init__(self, point, error=None, *, always=False):
+        self.always = always
         self.point, self.error = point, error or UnavailableError("database_unavailable", "injected")
         self.reached = []
 
-    async def reach(self, name):
-        self.reached.append(name)
+    def reach(self, name):
+        if name in POINTS:
+            self.reached.append(name)
         if name == self.point:
-            self.point = None
+            if not self.always:
+                self.point = None
             raise self.error
 
 
@@ -42,11 +46,6 @@ async def check(node):
     rebuilt = await rebuild_views(node, check_only=True)
     assert rebuilt.findings == ()
     return rebuilt.entries
-
-
-def sql(home, text, *values):
-    with sqlite3.connect(home / "broker.sqlite3") as connection:
-        return connection.execute(text, values).fetchall()
 
 
 async def test_the_commit_order(world, home):
@@ -110,11 +109,7 @@ async def test_one_statement_that_the_database_refuses_stands_alone(world, home)
     """A trigger refuses one message; the others of its group are accepted, it alone is not."""
     messages = [world.message(NAIROBI, [KAMPALA]) for _ in range(9)]
     culprit = messages[4]
-    sql(
-        home,
-        f"CREATE TRIGGER no BEFORE INSERT ON messages WHEN NEW.id = '{culprit.manifest.id}' "
-        "BEGIN SELECT RAISE(ABORT, 'refused'); END",
-    )
+    refuse_rows(home, "messages", f"NEW.id = '{culprit.manifest.id}'")
     async with running(world, home) as broker:
         results = await asyncio.gather(*(post(broker, m) for m in messages), return_exceptions=True)
         assert isinstance(results[4], NotStorableError)
@@ -154,7 +149,8 @@ async def test_a_committed_head_without_checkpoint_is_published_at_start(world, 
         build_parts(load_settings(home, {}), keyring(world), None, FailAt("before_sign", OSError(5, "io")))
     )
     broker.node.publisher.on_advance(lambda *_: None)
-    async with running(world, home, FailAt("before_sign", OSError(5, "io"))) as first:
+    # Always: a heartbeat publishes too, and might meet it first.
+    async with running(world, home, FailAt("before_sign", OSError(5, "io"), always=True)) as first:
         sealed = world.message(NAIROBI, [KAMPALA])
         size = first.node.publisher.published.size
         with pytest.raises(UnavailableError):
@@ -176,18 +172,20 @@ async def start_fails(world, home, code):
 
 
 async def test_a_restored_backup_is_refused(world, home, tmp_path):
-    backup = tmp_path / "backup"
-    shutil.copytree(home, backup)
+    save(home, tmp_path / "backup")
     async with running(world, home) as broker:
         await post(broker, world.message(NAIROBI, [KAMPALA]))
-    for name in ("broker.sqlite3", "broker.sqlite3-wal", "broker.sqlite3-shm"):
-        (home / name).unlink(missing_ok=True)
-    shutil.copy(backup / "broker.sqlite3", home / "broker.sqlite3")
+    restore(home, tmp_path / "backup")
     await start_fails(world, home, "database_behind_store")
 
 
 async def test_a_missing_store_is_fatal(world, home):
     (home / "checkpoint" / "checkpoint").unlink()
+    await start_fails(world, home, "store_missing")
+    # Nor does founding it again, as after a crash, make a new one.
+    with pytest.raises(FatalError) as caught:
+        await found(world, home)
+    assert caught.value.code == "store_missing"
     await start_fails(world, home, "store_missing")
 
 
@@ -200,7 +198,7 @@ async def test_a_database_with_another_past_is_fatal(world, home):
     (leaf,) = sql(home, "SELECT data FROM tiles WHERE level = 0 AND number = 0")
     data = bytearray(leaf[0])
     data[5] ^= 1
-    sql(home, "UPDATE tiles SET data = ? WHERE level = 0 AND number = 0", bytes(data))
+    sql(home, "UPDATE tiles SET data = :data WHERE level = 0 AND number = 0", data=bytes(data))
     await start_fails(world, home, "published_root_differs")
 
 
@@ -214,7 +212,7 @@ async def test_a_store_that_the_log_key_did_not_sign_is_fatal(world, home):
 
 
 async def test_a_changed_directory_is_fatal(world, home):
-    sql(home, "UPDATE head SET dir_head = ?", bytes(32))
+    sql(home, "UPDATE head SET dir_head = zeroblob(32)")
     await start_fails(world, home, "directory_differs")
 
 
@@ -257,6 +255,19 @@ async def test_what_was_taken_is_finished_when_stopping(world, home):
     assert len(sql(home, "SELECT entry FROM messages")) == len(taken)
 
 
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_node_stops_although_it_is_told_of_a_checkpoint_at_that_moment(world, home, steps):
+    """A wait whose end meets its cancellation must not swallow it: the node would never end."""
+    broker = Broker(build_parts(load_settings(home, {}), keyring(world)))
+    await broker.start()
+    await asyncio.sleep(0.1)
+    broker._heard.set()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        await broker.stop()
+
+
 async def test_refusals_are_accounts_under_a_published_size(world, home):
     async with running(world, home) as broker:
         good, bad = (
@@ -266,3 +277,16 @@ async def test_refusals_are_accounts_under_a_published_size(world, home):
         _, refused = await asyncio.gather(post(broker, good), post(broker, bad), return_exceptions=True)
         assert isinstance(refused, NegativeAnswer)
         assert isinstance(refused.error, PolicyError)
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_machine_without_certificate_authorities_is_warned_of(
+    world, home, tmp_path, known, monkeypatch, caplog
+):
+    (tmp_path / "authorities").mkdir()
+    if known:
+        (tmp_path / "authorities" / "0a1b2c3d.0").touch()
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "authorities"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
+    async with running(world, home):
+        assert ("no certificate authorities" in caplog.text) is not known

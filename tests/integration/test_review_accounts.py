@@ -1,5 +1,7 @@
 """Accounts are true below the size they name, whatever is logged while they are made."""
 
+import asyncio
+
 import pytest
 
 from countermark_broker.log.appender import Refused
@@ -23,12 +25,12 @@ def stated(negative):
 
 def slip_in(monkeypatch, module, name, happening):
     """Let something be logged right after a service has looked into the database."""
-    real = getattr(module, name)
+    real, loop = getattr(module, name), asyncio.get_running_loop()
 
-    async def looked(*arguments):
-        out = await real(*arguments)
+    def looked(*arguments):
+        out = real(*arguments)
         monkeypatch.setattr(module, name, real)
-        await happening()
+        asyncio.run_coroutine_threadsafe(happening(), loop).result(60)
         return out
 
     monkeypatch.setattr(module, name, looked)

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import logging
 import socket
-import sqlite3
+import threading
+import time
 
 import pytest
 
 from countermark_broker.api.body import BodyBudget
+from countermark_broker.config import load_settings
 from countermark_broker.errors import FatalError, NotStorableError, OverloadedError
 from countermark_broker.log.appender import Appender
 from countermark_broker.services import undelivered
@@ -25,6 +27,7 @@ from countermark_protocol.errors import MalformedError
 from countermark_protocol.receipts import ReceiptStage
 from support.broker_fixtures import AUTHORITY, found, running, write_home
 from support.broker_process import BrokerProcess
+from support.database import refuse_rows, sql
 from support.world import BRUSSELS, KAMPALA, LYON, MOMBASA, NAIROBI, World, now_ms
 
 REQUEST = bytes(32)
@@ -35,10 +38,7 @@ REQUEST = bytes(32)
 
 async def test_a_statement_that_cannot_be_stored_is_not_written_into_the_log(world, home, caplog):
     sealed = world.message(NAIROBI, [KAMPALA])
-    with sqlite3.connect(home / "broker.sqlite3") as connection:
-        connection.execute(
-            "CREATE TRIGGER no BEFORE INSERT ON messages BEGIN SELECT RAISE(ABORT, 'refused'); END"
-        )
+    refuse_rows(home, "messages")
     with caplog.at_level(logging.DEBUG, "countermark_broker"):
         async with running(world, home) as broker:
             with pytest.raises(NotStorableError):
@@ -54,10 +54,9 @@ async def test_a_statement_that_cannot_be_stored_is_not_written_into_the_log(wor
 async def test_the_published_root_is_recomputed_from_the_database_at_every_advance(world, home):
     """A database that is exchanged under a running broker is found before anything is signed over it."""
     async with running(world, home) as broker:
-        with sqlite3.connect(home / "broker.sqlite3") as connection:
-            (data,) = connection.execute("SELECT data FROM tiles WHERE level = 0 AND number = 0").fetchone()
-            changed = bytes([data[0] ^ 1]) + data[1:]
-            connection.execute("UPDATE tiles SET data = ? WHERE level = 0 AND number = 0", (changed,))
+        ((data,),) = sql(home, "SELECT data FROM tiles WHERE level = 0 AND number = 0")
+        changed = bytes([data[0] ^ 1]) + data[1:]
+        sql(home, "UPDATE tiles SET data = :data WHERE level = 0 AND number = 0", data=changed)
         with pytest.raises(FatalError) as caught:
             await broker.node.publisher.advance()
         assert caught.value.code == "published_root_differs"
@@ -68,10 +67,10 @@ async def test_many_who_ask_at_once_share_one_look_at_the_store(world, home, mon
     async with running(world, home) as broker:
         loads, real = [], type(broker.node.store).load
 
-        async def load(store):
+        def load(store):
             loads.append(1)
-            await asyncio.sleep(0.01)
-            return await real(store)
+            time.sleep(0.01)
+            return real(store)
 
         monkeypatch.setattr(type(broker.node.store), "load", load)
         await asyncio.gather(*(broker.node.publisher.advance() for _ in range(200)))
@@ -81,19 +80,19 @@ async def test_many_who_ask_at_once_share_one_look_at_the_store(world, home, mon
 async def test_whoever_asks_later_gets_a_later_look(world, home, monkeypatch):
     """Sharing must never hand out a look that began before the question."""
     async with running(world, home) as broker, running(world, home) as other:
-        began, go = asyncio.Event(), asyncio.Event()
+        began, go = threading.Event(), threading.Event()
         real = type(broker.node.store).load
 
-        async def load(store):
-            out = await real(store)
+        def load(store):
+            out = real(store)
             if store is broker.node.store and not began.is_set():
                 began.set()
-                await go.wait()
+                assert go.wait(60)
             return out
 
         monkeypatch.setattr(type(broker.node.store), "load", load)
         first = asyncio.create_task(broker.node.publisher.advance())
-        await began.wait()
+        assert await asyncio.to_thread(began.wait, 60)
         answer = await accept_message(other.node, world.message(NAIROBI, [KAMPALA]).data)
         second = asyncio.create_task(broker.node.publisher.advance())
         await asyncio.sleep(0)
@@ -124,14 +123,14 @@ async def test_a_body_that_never_ends_is_given_up():
 
     class Request:
         def __init__(self, parts):
-            self.headers, self.parts = {}, parts
+            self.headers, self.parts, self.scope = {}, parts, {}
 
         async def stream(self):
             for part in self.parts:
                 yield part
                 await asyncio.sleep(0.01)
 
-    budget = BodyBudget(1000, timeout_s=0.2)
+    budget = BodyBudget(2000, timeout_s=0.2)
     with pytest.raises(MalformedError) as caught:
         async with budget.body_of(Request([b"x"] * 1000), 10**6):
             pytest.fail("a body that never ends was read")
@@ -204,8 +203,8 @@ async def test_a_receipt_loads_its_author_and_not_the_whole_broadcast(world, bro
     await accept_message(node, sealed.data)
     seen = []
 
-    async def spied(*arguments):
-        state = await load_state(*arguments)
+    def spied(*arguments):
+        state = load_state(*arguments)
         seen.extend(m for m in state.messages.values() if m is not None)
         return state
 
@@ -222,9 +221,10 @@ async def test_a_receipt_loads_its_author_and_not_the_whole_broadcast(world, bro
 
 
 @pytest.fixture
-async def short(tmp_path):
+async def short(tmp_path, empty_database):
     world = World(grace_ms=0)
-    home = write_home(world, tmp_path / "home", heartbeat_ms=3_600_000, undelivered_batch=1)
+    settings = {"heartbeat_ms": 3_600_000, "heartbeat_gap_ms": 7_200_000, "undelivered_batch": 1}
+    home = write_home(world, tmp_path / "home", database_url=empty_database, **settings)
     await found(world, home)
     return world, home
 
@@ -242,8 +242,7 @@ async def test_no_notice_while_the_last_beat_is_older_than_a_gap(short):
     world, home = short
     async with running(world, home) as broker:
         await expired(world, broker.node, [KAMPALA])
-        with sqlite3.connect(home / "broker.sqlite3") as connection:
-            connection.execute("UPDATE heartbeat SET last = last - 3600000, gap_end = gap_end - 3600000")
+        sql(home, "UPDATE heartbeat SET last = last - 10800000, gap_end = gap_end - 10800000")
         assert await notify_once(broker.node) == 0
         await beat_once(broker.node)
         assert await notify_once(broker.node) == 1
@@ -273,7 +272,7 @@ async def test_the_heart_beats_between_batches(short, monkeypatch):
 async def test_the_watch_survives_a_defect(short, monkeypatch):
     """Else one unforeseen error would silently end heartbeat and notices for good."""
     world, home = short
-    write_home(world, home, heartbeat_ms=20)
+    write_home(world, home, heartbeat_ms=20, database_url=load_settings(home, {}).database)
     real, failed = undelivered.notify_once, []
 
     async def failing(node):
@@ -302,7 +301,7 @@ async def test_the_watch_survives_a_defect(short, monkeypatch):
 
 async def test_a_group_is_bounded_by_the_items_of_its_receipts(world, home, monkeypatch):
     """A receipt of 256 items costs what a message to 256 recipients does."""
-    write_home(world, home, max_group_recipients=3)
+    write_home(world, home, max_group_recipients=3, database_url=load_settings(home, {}).database)
     async with running(world, home) as broker:
         node = broker.node
         sent = [world.message(NAIROBI, [KAMPALA]) for _ in range(8)]
@@ -310,9 +309,9 @@ async def test_a_group_is_bounded_by_the_items_of_its_receipts(world, home, monk
             await accept_message(node, sealed.data)
         groups, real = [], Appender.commit
 
-        async def commit(appender, group):
+        def commit(appender, group):
             groups.append(len(group))
-            return await real(appender, group)
+            return real(appender, group)
 
         monkeypatch.setattr(Appender, "commit", commit)
         receipts = [world.receipt(KAMPALA, sent[i : i + 2]) for i in range(0, 8, 2)]

@@ -10,7 +10,7 @@ from countermark_broker.services.deliver import read_page
 from countermark_broker.services.maintenance import rebuild_views
 from countermark_broker.services.node import Caller
 from countermark_broker.services.release import read_ciphertext, read_stanza
-from countermark_broker.services.statements import read_statement_of
+from countermark_broker.services.statements import prove_consistency, prove_inclusion, read_statement_of
 from countermark_broker.store.head import read_head
 from countermark_protocol.boxes import Box
 from support.broker_fixtures import running
@@ -75,17 +75,28 @@ async def test_what_one_node_answered_the_other_one_holds(world, home):
         assert content == sealed.content
 
 
+async def test_what_was_seen_at_one_node_the_other_one_proves(world, home):
+    """Likewise where the caller names no size to prove it under."""
+    async with running(world, home) as one, running(world, home) as two:
+        await accept_message(one.node, world.message(NAIROBI, [KAMPALA]).data)
+        size = one.node.publisher.published.size
+        at, inclusion = await prove_inclusion(two.node, size - 1, None)
+        assert (at, inclusion.index) == (size, size - 1)
+        await accept_message(one.node, world.message(NAIROBI, [KAMPALA]).data)
+        assert await prove_consistency(two.node, size + 1, None) == (size + 1, ())
+
+
 async def test_an_older_head_is_no_contradiction_but_under_the_lock_it_is(world, home):
     """A reader may have read its head just before this node committed a directory statement."""
     async with running(world, home) as broker:
         node = broker.node
-        async with node.database.read() as connection:
-            head = await read_head(connection)
+        with node.database.reading() as connection:
+            head = read_head(connection)
             await accept_directory(node, world.endpoint_statement("ke.border.busia"))
-            newer = await node.holder.at(connection, head, locked=False)
+            newer = node.holder.at(connection, head, locked=False)
             assert newer.count == head.dir_count + 1
             with pytest.raises(FatalError):
-                await node.holder.at(connection, head, locked=True)
+                node.holder.at(connection, head, locked=True)
 
 
 async def test_reading_and_writing_the_directory_at_once(world, home):

@@ -17,7 +17,8 @@ from countermark_protocol.encoding import encode_json, parse_json, parse_object
 from countermark_protocol.errors import MalformedError
 from countermark_protocol.messages.base import Block
 from countermark_protocol.messages.patterns import is_safe_pattern
-from countermark_protocol.registry import content_document, known_types, validate_content
+from countermark_protocol.registry import content_document, validate_content
+from countermark_protocol.types import known_types
 from message_examples import example, schema
 
 TYPES = [name for name, _ in known_types()]

@@ -53,10 +53,10 @@ def test_a_message_whose_sender_is_shown_another_log(world, blind, monkeypatch):
     with pytest.raises(InconsistentLogError) as caught:
         list(belgium.inbox())
     assert caught.value.code == "seen_fork"
-    document, note = caught.value.evidence
+    document, note, proof, path = caught.value.evidence
     assert parse_document(document).claims["seen"] == Seen(size, OTHER_ROOT).to_json()
     assert parse_checkpoint(note).size > size
-    assert belgium.profile.evidence[-1].pieces == (document, note)
+    assert belgium.profile.evidence[-1].pieces == (document, note, proof, path)
     assert belgium.messages("in") == []  # nothing of the page is kept
     with pytest.raises(UncheckableError) as halted:
         belgium.send("tracing-request", testing.sample_request(), to=[KENYA])

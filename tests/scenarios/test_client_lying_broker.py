@@ -10,9 +10,10 @@ from countermark_protocol.accounts import Verdict
 from countermark_protocol.boxes import Box, BoxState
 from countermark_protocol.checkpoint import sign_checkpoint
 from countermark_protocol.documents import parse_document, sign_document
-from countermark_protocol.encoding import encode_base64url, encode_json, parse_base64url
+from countermark_protocol.encoding import encode_base64url, encode_json, parse_base64url, parse_object
 from countermark_protocol.errors import (
     InconsistentLogError,
+    NotFoundError,
     ProofError,
     SealError,
     SignatureError,
@@ -481,9 +482,28 @@ def test_the_stanza_of_another_message(world, kenya, belgium):
     assert len(list(belgium.inbox())) == 2
 
 
-def test_a_stanza_is_missing(world, kenya, belgium):
+def test_a_stanza_is_missing_and_then_denied_without_an_account(world, kenya, belgium):
     _send(kenya)
-    _lie(world, "/v1/receipts", lambda value: value.pop("releases") and None)
+
+    def intercept(request, answer):
+        if request.path == "/v1/receipts":
+            members = parse_object(answer[2], "answer")
+            return answer[0], answer[1], encode_json({k: v for k, v in members.items() if k != "releases"})
+        if request.path.endswith("/stanza"):
+            return world.broker._problem(404, NotFoundError("purged", "it is deleted"))
+        return answer
+
+    world.broker.intercept = intercept
+    with pytest.raises(ProofError) as caught:
+        list(belgium.inbox())
+    assert caught.value.code == "refusal_unproven"
+    world.broker.intercept = None
+    assert len(list(belgium.inbox())) == 1
+
+
+def test_a_stanza_is_released_that_was_not_signed_for(world, kenya, belgium):
+    _send(kenya)
+    _lie(world, "/v1/receipts", lambda value: value["releases"].append(value["releases"][0]))
     with pytest.raises(ProofError) as caught:
         list(belgium.inbox())
     assert caught.value.code == "releases_mismatch"

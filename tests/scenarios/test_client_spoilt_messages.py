@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from countermark_client import _compose, testing
-from countermark_client._flows_inbox import encode_details
+from countermark_client import _contents, _seal, testing
+from countermark_client._flows_receipts import encode_details
 from countermark_protocol.manifest import Outcome, Stage
 from countermark_protocol.messages.facts import ManifestFacts
 from countermark_protocol.parts import Part
@@ -26,36 +26,36 @@ def _send(client):
 
 def _invalid_content(monkeypatch):
     monkeypatch.setattr(
-        _compose, "content_document", lambda _m: {**testing.sample_request("SECRET-1"), "items": "SECRET-2"}
+        _contents, "content_document", lambda _m: {**testing.sample_request("SECRET-1"), "items": "SECRET-2"}
     )
 
 
 def _two_spellings(monkeypatch):
-    monkeypatch.setattr(_compose, "split_content", lambda _d: (Part("/a", b"1"), Part("/a", b"2")))
+    monkeypatch.setattr(_seal, "split_content", lambda _d: (Part("/a", b"1"), Part("/a", b"2")))
 
 
 def _other_commitment(monkeypatch):
-    seal = _compose.seal_content
+    seal = _seal.seal_content
 
     def lie(*args):
         ciphertext, sealed = seal(*args)
         return ciphertext, dataclasses.replace(sealed, commitment=bytes(32))
 
-    monkeypatch.setattr(_compose, "seal_content", lie)
+    monkeypatch.setattr(_seal, "seal_content", lie)
 
 
 def _other_key(monkeypatch):
-    wrap = _compose.wrap_secrets
+    wrap = _seal.wrap_secrets
 
     def lie(key, info, secrets):
         return wrap(key, info, dataclasses.replace(secrets, content_key=bytes(32)))
 
-    monkeypatch.setattr(_compose, "wrap_secrets", lie)
+    monkeypatch.setattr(_seal, "wrap_secrets", lie)
 
 
 def _spliced(monkeypatch):
-    wrap = _compose.wrap_secrets
-    monkeypatch.setattr(_compose, "wrap_secrets", lambda key, info, secrets: wrap(key, info + b"x", secrets))
+    wrap = _seal.wrap_secrets
+    monkeypatch.setattr(_seal, "wrap_secrets", lambda key, info, secrets: wrap(key, info + b"x", secrets))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_manifest_that_contradicts_its_content(world, monkeypatch):
     [request] = belgium.inbox()
     answer = testing.sample_response(request.manifest.id)
     with monkeypatch.context() as patch:
-        patch.setattr(_compose, "manifest_facts", lambda _m: ManifestFacts(Stage.FINAL, Outcome(success=1)))
+        patch.setattr(_contents, "manifest_facts", lambda _m: ManifestFacts(Stage.FINAL, Outcome(success=1)))
         sent = belgium.reply(request, "tracing-response", answer)
     assert list(kenya.inbox()) == []
     belgium.notices()

@@ -54,7 +54,7 @@ def test_a_message_in_the_wrong_box(world, monkeypatch):
     with pytest.raises(InconsistentLogError) as caught:
         list(belgium.inbox())
     assert caught.value.code == "wrong_box"
-    leaf, document = caught.value.evidence
+    leaf, document, _ = caught.value.evidence
     assert parse_leaf(leaf).statement == world.broker.entries[-1].leaf.statement
     assert document == world.broker.entries[-1].document.data
 

@@ -21,8 +21,8 @@ POLICE, CONTACT, REGISTRY = "us.police.delaware", "br.contact.national", "xo-int
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    world = found(tmp_path_factory.mktemp("real") / "world")
+def world(tmp_path_factory, real_database):
+    world = found(tmp_path_factory.mktemp("real") / "world", real_database)
     with serving(world):
         govern(world)
         try:
@@ -81,6 +81,19 @@ def test_a_notice_to_a_group_reaches_every_member_and_nobody_else(world, row):
     assert {r.stage for r in police.status(sent).recipients} == {"accepted"}
 
 
+def test_a_request_that_is_withdrawn_before_it_is_opened_is_done(world, row):
+    police, contact = world.clients[POLICE], world.clients[CONTACT]
+    sent = police.send("tracing-request", request_about(row), [CONTACT], handling=handling(), exercise=True)
+    withdrawn = police.withdraw(sent)
+    assert sent.message not in [m.message for m in contact.inbox()]
+    [item] = [i for i in contact.messages() if i.message == sent.message]
+    assert (item.stage, item.purged) == ("purged", withdrawn)
+    # The broker's account of it holds, by everything that was proven since.
+    checked = contact.check_accounts()
+    assert (checked.finding, checked.refusals) == (None, 1)
+    assert police.withdraw(sent) == withdrawn
+
+
 async def test_the_asynchronous_client_reads_the_same(world, row):
     police = world.clients[POLICE]
     sent = police.send(
@@ -104,7 +117,7 @@ def test_everything_holds_when_looked_at_from_outside(world):
         client.sync()
         client.sync_sent()
     report = world.clients["be.auditor.national"].verify_log()
-    assert report.directory_statements == 2 + 1 + 5 + 2 * 17 + 1
+    assert report.directory_statements == 2 + 1 + 5 + 2 * 18 + 1
     assert "every view is what the log gives" in run_broker(
         "rebuild", "--check", "--home", str(world.broker_home)
     )

@@ -5,28 +5,44 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from unittest import mock
+from uuid import uuid4
 
 import pytest
-import uvicorn
+from uvicorn import Config
 
-from countermark_broker.app import Broker, build_parts
+from countermark_broker.api.connections import BoundedServer, Connections, server_config
+from countermark_broker.app import Broker
 from countermark_broker.config import load_settings
 from countermark_broker.log.faults import FaultPoints
+from countermark_broker.parts import build_parts
 from countermark_broker.services.accept import accept_directory
 from countermark_broker.services.founding import complete_founding, found_log
 from countermark_broker.services.keyring import Keyring, write_keys
+from countermark_broker.services.node import Node
+from countermark_broker.store import postgresql
 from countermark_broker.store.migrate import find_migrations
 from countermark_protocol.keyfile import StoredKey
 from countermark_protocol.keys import Algorithm
 from support.api_client import ApiClient
+from support.postgresql import PostgresServer, memory_directory
 from support.world import World, seed
+
+T = TypeVar("T")
 
 AUTHORITY = "broker.example.org"
 PASSPHRASE = "correct horse battery staple"
+
+
+def enrolled_world() -> World:
+    """The usual world as it stands once it is founded: its directory statements are made."""
+    world = World()
+    world.founding(), world.broker_keys(), world.setup()
+    return world
 
 
 def keyring(world: World) -> Keyring:
@@ -56,13 +72,16 @@ async def found(world: World, home: Path) -> None:
     """Found the log of a world in its home, and enrol everybody."""
     parts = build_parts(load_settings(home, {}), keyring(world))
     document = complete_founding(world.founding(), keyring(world))
-    await found_log(parts.node, parts.appender, find_migrations(None), document, keyring(world), "node-1")
-    parts.node.sequencer.start()
-    for data in world.setup():
-        await accept_directory(parts.node, data)
-    await parts.node.sequencer.stop()
-    parts.node.verifier.close()
-    await parts.node.database.close()
+    try:
+        await found_log(parts.node, parts.appender, find_migrations(None), document, keyring(world), "node-1")
+        parts.node.sequencer.start()
+        for data in world.setup():
+            await accept_directory(parts.node, data)
+    finally:
+        await parts.node.sequencer.stop()
+        parts.node.verifier.close()
+        await parts.node.database.close()
+        await asyncio.to_thread(parts.node.store.close)
 
 
 @asynccontextmanager
@@ -71,19 +90,51 @@ async def running(
 ) -> AsyncIterator[Broker]:
     """A started broker in this event loop."""
     broker = Broker(build_parts(load_settings(home, {}), keyring(world), clock, faults))
-    await broker.start()
     try:
+        await broker.start()
         yield broker
     finally:
         await broker.stop()
 
 
+async def with_node(world: World, home: Path, use: Callable[[Node], Awaitable[T]]) -> T:
+    """What `use` gives for the parts of a node of which nothing is started."""
+    node = build_parts(load_settings(home, {}), keyring(world)).node
+    try:
+        return await use(node)
+    finally:
+        node.verifier.close()
+        await node.database.close()
+
+
+class _Server(BoundedServer):
+    """Stops when it is told to, instead of at its next look."""
+
+    def __init__(self, config: Config, connections: Connections) -> None:
+        super().__init__(config, connections)
+        self._told = asyncio.Event()
+
+    def tell(self) -> None:
+        self.should_exit = True
+        self._told.set()
+
+    async def main_loop(self) -> None:
+        ticking = asyncio.create_task(super().main_loop())
+        told = asyncio.create_task(self._told.wait())
+        await asyncio.wait((ticking, told), return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        if not ticking.cancel():
+            ticking.result()
+
+
 class HttpBroker:
     """A broker that serves real HTTP on a port of its own, in a thread with its own event loop."""
 
-    def __init__(self, world: World, home: Path, faults: FaultPoints | None = None) -> None:
+    def __init__(
+        self, world: World, home: Path, faults: FaultPoints | None = None, clock: Any = None
+    ) -> None:
         self.world, self.home = world, home
-        self._faults = faults
+        self._faults, self._clock = faults, clock
         self._started = threading.Event()
         self._error: BaseException | None = None
         self.port = 0
@@ -97,8 +148,8 @@ class HttpBroker:
         return self
 
     def stop(self) -> None:
-        self._server.should_exit = True
         self.broker.begin_stop()
+        self._loop.call_soon_threadsafe(self._server.tell)
         self._thread.join(60)
         assert not self._thread.is_alive()
 
@@ -111,11 +162,11 @@ class HttpBroker:
             self._started.set()
 
     async def _serve(self) -> None:
-        async with running(self.world, self.home, self._faults) as broker:
-            self.broker = broker
-            config = uvicorn.Config(broker.api, port=0, log_level="warning", access_log=False, lifespan="off")
-            self._server = uvicorn.Server(config)
-            self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        async with running(self.world, self.home, self._faults, self._clock) as broker:
+            self.broker, self._loop = broker, asyncio.get_running_loop()
+            connections = Connections(broker.node.settings, broker.node.metrics)
+            config = server_config(broker.api, connections, "127.0.0.1", 0)
+            self._server = _Server(config, connections)
             task = asyncio.create_task(self._server.serve())
             while not self._server.started and not task.done():
                 await asyncio.sleep(0.005)
@@ -127,29 +178,55 @@ class HttpBroker:
         return ApiClient(self.world, f"http://127.0.0.1:{self.port}", AUTHORITY)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _listening_ends_soon() -> Iterator[None]:
+    """A node looks twice a second whether it is to listen to PostgreSQL no more; each test would wait for that."""
+    with mock.patch.object(postgresql, "_LISTEN_S", 0.05):
+        yield
+
+
 @pytest.fixture(scope="session")
-def founded_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home in which the usual world is founded; tests copy it, since founding takes a second."""
-    world = World()
-    home = write_home(world, tmp_path_factory.mktemp("founded") / "home")
-    asyncio.run(found(world, home))
-    return home
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for the tests of this process; each test has a database of its own on it."""
+    server = PostgresServer(memory_directory()).start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def real_database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """For worlds that a whole module shares: the URL of a database, empty for SQLite in the broker's home."""
+    if request.param == "sqlite":
+        yield ""
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    name = f"w{uuid4().hex}"
+    yield server.create_database(name)
+    server.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Every test that needs a broker runs on both; one may choose by parametrising this, ``indirect=True``."""
+    return str(request.param)
 
 
 @pytest.fixture
 def world() -> World:
     """The usual world, its directory statements already made."""
-    world = World()
-    world.founding(), world.broker_keys(), world.setup()
-    return world
+    return enrolled_world()
 
 
 @pytest.fixture
-def home(founded_template: Path, tmp_path: Path) -> Path:
-    """A founded home of one's own."""
-    target = tmp_path / "home"
-    shutil.copytree(founded_template, target)
-    return target
+def empty_database(database_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a database in which nothing is."""
+    if database_kind == "sqlite":
+        yield f"sqlite:///{tmp_path}/new.sqlite3"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    name = f"t{uuid4().hex}"
+    yield server.create_database(name)
+    server.drop_database(name)
 
 
 @pytest.fixture

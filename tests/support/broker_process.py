@@ -7,13 +7,18 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from countermark_broker.config import PREFIX
 from support.api_client import ApiClient
 from support.broker_fixtures import AUTHORITY, PASSPHRASE
+from support.forked import ForkedProcess, run_forked
 from support.world import World
+
+_PROGRAM = ("-m", "countermark_broker.cli")
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -24,8 +29,13 @@ def environment(**variables: str) -> dict[str, str]:
 
 def run_cli(*arguments: Any, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run `countermark-broker` to its end."""
+    return run_forked([str(argument) for argument in arguments], environment(**variables))
+
+
+def run_program(*arguments: Any, **variables: str) -> subprocess.CompletedProcess[str]:
+    """As `run_cli`, started as a person starts it."""
     return subprocess.run(
-        [sys.executable, "-m", "countermark_broker.cli", *map(str, arguments)],
+        [sys.executable, *_PROGRAM, *map(str, arguments)],
         env=environment(**variables),
         capture_output=True,
         text=True,
@@ -40,28 +50,35 @@ class BrokerProcess:
     Args:
         world: whose log it is.
         home: founded, with key files.
+        program: what Python runs; nothing: the broker as it is.
+        loader: further variables of its environment, such as a library to be preloaded.
         variables: further settings.
     """
 
-    def __init__(self, world: World, home: Path, **variables: str) -> None:
+    def __init__(
+        self,
+        world: World,
+        home: Path,
+        *,
+        program: Sequence[str] = (),
+        loader: Mapping[str, str] | None = None,
+        **variables: str,
+    ) -> None:
         self.world = world
         self._log = (home / "serve.log").open("ab")
-        self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "countermark_broker.cli",
-                "serve",
-                "--home",
-                str(home),
-                "--port",
-                "0",
-                "--json-lines",
-            ],
-            env=environment(**variables),
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-        )
+        arguments = ["serve", "--home", str(home), "--port", "0", "--json-lines"]
+        whole = environment(**variables) | dict(loader or {})
+        self._process: ForkedProcess | subprocess.Popen[bytes]
+        if program or loader:
+            # What is preloaded, or defect, must be there from the start.
+            self._process = subprocess.Popen(
+                [sys.executable, *(program or _PROGRAM), *arguments],
+                env=whole,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+            )
+        else:
+            self._process = ForkedProcess(arguments, whole, self._log)
         self.port = 0
 
     def wait_until_listening(self) -> BrokerProcess:
@@ -76,6 +93,15 @@ class BrokerProcess:
 
     def client(self) -> ApiClient:
         return ApiClient(self.world, f"http://127.0.0.1:{self.port}", AUTHORITY)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """SIGSTOP; SIGCONT at the end, whatever happened."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     @property
     def alive(self) -> bool:

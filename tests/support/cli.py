@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
 from click.testing import CliRunner
 
 from countermark_client import Settings, testing
 from countermark_client.cli import main
 from countermark_client.cli.common import Environment
-from countermark_protocol import keyfile
 
 PASSPHRASE = testing.PASSPHRASE
-
-#: Every command opens its key file anew, which is slow on purpose: here the same derivation is made once.
-_DERIVE_ONCE = functools.lru_cache(maxsize=1024)(keyfile._derive)
 
 
 @dataclass
@@ -37,10 +31,7 @@ class Cli:
         """Run a command; it must end with `code`. The result has `stdout` and `stderr`."""
         env = {"COUNTERMARK_HOME": str(self.folder / (home or "home"))}
         env["COUNTERMARK_PASSPHRASE"] = passphrase
-        with mock.patch.object(keyfile, "_derive", _DERIVE_ONCE):
-            result = CliRunner().invoke(
-                main, [str(a) for a in args], obj=self.environment, env=env, input=stdin
-            )
+        result = CliRunner().invoke(main, [str(a) for a in args], obj=self.environment, env=env, input=stdin)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == code, f"{args}: {result.exit_code}\n{result.stdout}\n{result.stderr}"

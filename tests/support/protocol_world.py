@@ -29,7 +29,7 @@ from countermark_protocol.proof import AllDeliveries, Inclusion, OwnDelivery
 from countermark_protocol.receipts import ReceiptStage, Undelivered
 from countermark_protocol.recipients import RecipientRow
 from countermark_protocol.state import LogState, Whole
-from countermark_protocol.statements import Statement, read_statement, verify_statement
+from countermark_protocol.statements import Statement, purged_by, read_statement, verify_statement
 from countermark_protocol.submission import parse_submission
 from support.world import BROKER, DAY, KAMPALA, NAIROBI, ORIGIN, Sealed, World, handling, seed
 
@@ -49,6 +49,7 @@ def fresh_state(origin: Any = ORIGIN) -> LogState:
         Whole(frozenset()),
         Whole(BoxState()),
         {0: EMPTY_ROOT},
+        Whole(None),
     )
 
 
@@ -61,6 +62,7 @@ def copy_state(state: LogState) -> LogState:
         state.time,
         *(copy.copy(m) for m in (state.entries, state.messages, state.ids, state.parties, state.boxes)),
         dict(state.roots),
+        copy.copy(state.purges),
     )
 
 
@@ -74,7 +76,15 @@ def snapshot(state: LogState) -> Any:
             state.time,
             *(
                 dict(m)
-                for m in (state.entries, state.messages, state.ids, state.parties, state.boxes, state.roots)
+                for m in (
+                    state.entries,
+                    state.messages,
+                    state.ids,
+                    state.parties,
+                    state.boxes,
+                    state.roots,
+                    state.purges,
+                )
             ),
             d.head,
             d.count,
@@ -120,7 +130,11 @@ class ProtocolWorld(World):
 
     def statement(self, data: bytes, rows: tuple[RecipientRow, ...] = ()) -> Statement:
         """Bytes as the statement they are."""
-        return read_statement(self.verify(data), rows)
+        document = self.verify(data)
+        named = purged_by(parse_document(data))
+        index = self.state.entries[named] if named is not None else None
+        subject = parse_document(self.entries[index].document.data) if index is not None else None
+        return read_statement(document, rows, subject)
 
     def put(self, what: bytes | Sealed, *, time: int | None = None, secret: bytes | None = None) -> Entry:
         """Append a statement; a message as a whole submission."""

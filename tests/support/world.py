@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from countermark_protocol.acts import Disclosure, LookUp, Purge, PurgeGround, Scope
 from countermark_protocol.boxes import Box
-from countermark_protocol.claims import Header, Kind, Seen
+from countermark_protocol.claims import MAX_TIME, Header, Kind, Seen
 from countermark_protocol.default_policy import DEFAULT_POLICY
 from countermark_protocol.documents import (
     parse_document,
@@ -31,7 +32,9 @@ from countermark_protocol.identifiers import (
     Role,
     authority_of,
     make_message_id,
+    role_of,
 )
+from countermark_protocol.mandates import Oversight, Term, Witness
 from countermark_protocol.manifest import Manifest, Urgency
 from countermark_protocol.merkle import EMPTY_ROOT
 from countermark_protocol.parts import split_content
@@ -78,6 +81,10 @@ BRUSSELS = Address("be.licensing.federal")
 LYON = Address("xo-interpol.organisation.iarms")
 MOMBASA = Address("ke.customs.mombasa")
 USUAL = (NAIROBI, KAMPALA, BRUSSELS, LYON, MOMBASA)
+#: Auditors, in worlds that have some.
+KENYAN_AUDITOR = Address("ke.auditor.office")
+OVERSEER = Address("xo-un.auditor.panel")
+ALWAYS = Term(0, MAX_TIME)
 
 
 def now_ms() -> int:
@@ -149,7 +156,9 @@ class World:
     Attributes:
         origin: of the log.
         grace_ms: until an undelivered notice.
-        endpoints: to be enrolled.
+        endpoints: to be enrolled; those with the role ``auditor`` audit their State for ever.
+        oversight: oversight auditors, named by the founding.
+        witnesses: named by the founding; a quorum of two where there are as many.
         broker_made_keys: log key, administrator and node key are made by a real broker, not here.
     """
 
@@ -159,6 +168,8 @@ class World:
     quorum: int = 2
     policy: Policy = DEFAULT_POLICY
     governors: tuple[Ed25519Signer, ...] = tuple(signer(f"governor {i}") for i in range(3))
+    oversight: tuple[Oversight, ...] = ()
+    witnesses: tuple[Witness, ...] = ()
     agencies: dict[Address, Agency] = field(default_factory=dict)
     newest: dict[str, bytes] = field(default_factory=dict)
 
@@ -198,8 +209,10 @@ class World:
         self.newest[subject] = statement_hash(data)
         return data
 
-    def log_record(self) -> LogRecord:
+    def log_record(self, **changes: Any) -> LogRecord:
         """The founding's record."""
+        values: dict[str, Any] = {"auditors": self.oversight, "witnesses": self.witnesses}
+        values["witness_quorum"] = min(len(self.witnesses), 2)
         return LogRecord(
             log_key=self.log_key.public_key,
             governors=make_key_set([g.public_key for g in self.governors], self.quorum),
@@ -207,6 +220,13 @@ class World:
             broker_administrator=make_key_set([self.administrator.public_key]),
             undelivered_grace=self.grace_ms,
             reset_delay=DAY,
+            **(values | changes),
+        )
+
+    def governance(self, **changes: Any) -> bytes:
+        """A new record of the log, by the governors' quorum."""
+        return self.record_statement(
+            Kind.GOVERNANCE, "", self.log_record(**changes), self.governors[: self.quorum]
         )
 
     def founding(self) -> bytes:
@@ -245,12 +265,18 @@ class World:
             Kind.AUTHORITY, code, record, self.governors[: self.quorum], [key] if fresh else []
         )
 
-    def endpoint_statement(self, address: str, state: State = State.ACTIVE) -> bytes:
-        """Admits an endpoint."""
+    def endpoint_statement(
+        self, address: str, state: State = State.ACTIVE, audits: Term | None = ALWAYS
+    ) -> bytes:
+        """Admits an endpoint; an auditor with its term."""
         agency = self.agencies.setdefault(Address(address), self.agency(address))
         fresh = f"endpoint/{address}" not in self.newest
         record = EndpointRecord(
-            agency.address, f"Endpoint {address}", make_key_set([agency.administrator.public_key]), state
+            agency.address,
+            f"Endpoint {address}",
+            make_key_set([agency.administrator.public_key]),
+            state,
+            audits if role_of(agency.address) is Role.AUDITOR else None,
         )
         return self.record_statement(
             Kind.ENDPOINT,
@@ -378,6 +404,7 @@ class World:
         seen: Seen = NOTHING_SEEN,
         signer: Any = None,
         items: tuple[ReceiptItem, ...] | None = None,
+        made_at: int | None = None,
     ) -> bytes:
         """A signed receipt."""
         first = messages[0]
@@ -389,12 +416,68 @@ class World:
             author=Address(author),
             sender=Address(to),
             stage=stage,
-            made_at=now_ms(),
+            made_at=now_ms() if made_at is None else made_at,
             items=items or tuple(ReceiptItem(h, commitment_checked=checked) for h in hashes),
         )
         return sign_document(
             encode_json(receipt.to_json()), [signer or self.agencies[Address(author)].instance]
         )
+
+    # --- look-ups, disclosures, purges ---
+
+    def look_up(
+        self,
+        author: str,
+        scope: Scope = Scope.NATIONAL,
+        *,
+        until: int | None = None,
+        ground: str = "annual review",
+        seen: Seen = NOTHING_SEEN,
+        signer: Any = None,
+    ) -> bytes:
+        """An auditor's signed look-up, for an hour."""
+        act = LookUp(
+            Header(Kind.LOOKUP, self.origin, seen),
+            Address(author),
+            scope,
+            ground,
+            now_ms() + 3_600_000 if until is None else until,
+        )
+        return self.act(author, act, signer)
+
+    def disclosure(
+        self, author: str, message: Sealed | bytes, *, signer: Any = None, **changes: Any
+    ) -> bytes:
+        """A party's signed statement of what it has disclosed."""
+        values: dict[str, Any] = {
+            "header": Header(Kind.DISCLOSURE, self.origin, NOTHING_SEEN),
+            "author": Address(author),
+            "message": message.payload_hash if isinstance(message, Sealed) else message,
+            "to": "High Court of Kenya, Nairobi",
+            "ground": "criminal case 12 of 2026",
+            "disclosed": 1,
+            "parts": 2,
+            "digest": bytes(32),
+        }
+        return self.act(author, Disclosure(**(values | changes)), signer)
+
+    def purge(
+        self,
+        author: str,
+        message: Sealed | bytes,
+        ground: PurgeGround = PurgeGround.WITHDRAWN,
+        *,
+        signer: Any = None,
+    ) -> bytes:
+        """A signed purge, by the originator or the broker."""
+        named = message.payload_hash if isinstance(message, Sealed) else message
+        act = Purge(Header(Kind.PURGE, self.origin, NOTHING_SEEN), Address(author), named, ground)
+        return self.act(author, act, signer)
+
+    def act(self, author: str, act: LookUp | Disclosure | Purge, signer: Any = None) -> bytes:
+        """Sign what an endpoint, or the broker, does."""
+        key = self.node_key if author == BROKER else self.agencies[Address(author)].instance
+        return sign_document(encode_json(act.to_json()), [signer or key])
 
     def open(self, recipient: str, manifest: Manifest, stanza: bytes, content: bytes) -> Any:
         """Open what a recipient was given; the parts."""

@@ -26,9 +26,11 @@ from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from countermark_protocol.accounts import Account, StatedBox, Verdict
+from countermark_protocol.acts import Disclosure
 from countermark_protocol.boxes import Box, BoxState
 from countermark_protocol.chunks import seal_chunks
 from countermark_protocol.claims import Header, Kind, Seen
+from countermark_protocol.disclosure import disclosure_digest, encode_disclosure
 from countermark_protocol.documents import (
     Purpose,
     Signature,
@@ -39,6 +41,7 @@ from countermark_protocol.documents import (
     statement_hash,
 )
 from countermark_protocol.encoding import encode_base64url, encode_hex, encode_json, parse_base64url
+from countermark_protocol.evidence_checks import verify_evidence
 from countermark_protocol.handling import Classification, Handling, HandlingCode, Tlp, UsePurpose
 from countermark_protocol.identifiers import Role, make_message_id
 from countermark_protocol.keys import Algorithm, low_s
@@ -48,6 +51,7 @@ from countermark_protocol.padding import pad
 from countermark_protocol.parts import Part, commitment_of, disclose_parts, encode_parts, split_content
 from countermark_protocol.policy import Policy, Relation, Rule, Side, Traffic
 from countermark_protocol.proof import path_to_json, recipient_to_json, row_to_json, tail_to_json
+from countermark_protocol.receipts import Receipt, ReceiptItem, ReceiptStage
 from countermark_protocol.recipients import (
     RecipientRow,
     order_rows,
@@ -55,7 +59,7 @@ from countermark_protocol.recipients import (
     recipients_root,
     stanza_hash,
 )
-from countermark_protocol.records import State
+from countermark_protocol.records import Ground, RevocationRecord, State
 from countermark_protocol.sealing import (
     ContentSecrets,
     MessageBinding,
@@ -67,6 +71,7 @@ from countermark_protocol.sealing import (
 )
 from countermark_protocol.signers import Es256Signer
 from countermark_protocol.submission import encode_submission
+from support.evidence import consistency, disclose, evidence_of, logged
 from support.protocol_world import NOW, found_world
 from support.world import BROKER, DAY, KAMPALA, LYON, MOMBASA, NAIROBI, ORIGIN, Sealed, seed, signer
 
@@ -703,8 +708,10 @@ def opening_stanza(m):
 # --- disclosures ---
 
 
-def disclosure_cases(message):
-    out = Cases("disclosures, docs/spec/sealing.md §5: the open parts are those that `commitment` commits to")
+def disclosure_cases(message, other):
+    out = Cases(
+        "disclosures, docs/spec/sealing.md §5 and disclosure.md: the open parts are those that the manifest commits to"
+    )
     parts = split_content(CONTENT)
     shown = disclose_parts(parts, message.secrets.opener, frozenset({"/items/1", "/note"}))
 
@@ -741,7 +748,86 @@ def disclosure_cases(message):
         "MalformedError",
         "bad_disclosure",
     )
+    shown_cases(out, message, other, shown)
     return out
+
+
+def shown_cases(out, message, other, parts):
+    """Disclosures as handed over, and acts about them."""
+    given = encode_disclosure(message.document, parts)
+    opened = [p.name for p in parts if p.data is not None]
+    closed = [p.name for p in parts if p.data is None]
+    output = {
+        "message": X(message.payload_hash),
+        "digest": X(disclosure_digest(given)),
+        "opened": opened,
+        "closed": closed,
+    }
+    out.good("two_parts_shown", "shown", {"disclosure": B(given)}, output)
+    at = parts.index(next(p for p in parts if p.name == "/items/1"))
+
+    def framed(listed, document=message.document, count=None):
+        # Written by hand: the encoder refuses what these cases need.
+        data = b"cmdiscl1" + len(document).to_bytes(4, "big") + document
+        data += (len(listed) if count is None else count).to_bytes(4, "big")
+        for p in listed:
+            data += len(p.name).to_bytes(2, "big") + p.name.encode()
+            data += (
+                b"\0" + p.value_hash
+                if p.data is None
+                else b"\1" + p.salt + len(p.data).to_bytes(4, "big") + p.data
+            )
+        return data
+
+    assert framed(parts) == given
+
+    def bad(name, data, error, code):
+        out.bad(name, "shown", {"disclosure": B(data)}, error, code)
+
+    def changed(number, **changes):
+        return [*parts[:number], replace(parts[number], **changes), *parts[number + 1 :]]
+
+    mismatch = "SealError", "disclosure_mismatch"
+    bad("part_altered", framed(changed(at, data=parts[at].data.replace(b"654321", b"654322"))), *mismatch)
+    bad("part_altered_salt", framed(changed(at, salt=bytes(32))), *mismatch)
+    bad("part_name_changed", framed(changed(at, name="/items/0")), *mismatch)
+    bad("part_name_changed_closed", framed(changed(0, name="/caseRez")), *mismatch)
+    bad("part_moved", framed([parts[1], parts[0], *parts[2:]]), *mismatch)
+    bad("closed_part_hidden", framed(parts[1:]), *mismatch)
+    bad("closed_part_hidden_in_the_middle", framed([*parts[:1], *parts[2:]]), *mismatch)
+    bad("part_added", framed([*parts, parts[0]]), *mismatch)
+    bad("other_message", framed(parts, other.document), *mismatch)
+    bad("count_changed", framed(parts, count=len(parts) + 1), "MalformedError", "truncated")
+    bad("count_changed_to_fewer", framed(parts, count=len(parts) - 1), "MalformedError", "trailing_bytes")
+    bad("count_changed_to_none", framed(parts, count=0), "MalformedError", "part_count")
+    bad(
+        "nothing_disclosed",
+        framed([p for p in parts if p.data is None]),
+        "MalformedError",
+        "nothing_disclosed",
+    )
+    bad("unknown_version", given.replace(b"cmdiscl1", b"cmdiscl2"), "UncheckableError", "unknown_version")
+    bad("not_a_disclosure", b"cmbundl1" + given[8:], "MalformedError", "not_a_disclosure")
+    bad("closed_part_hidden_behind_its_state", given.replace(b"\x08/caseRef\0", b"\x08/caseRef\2"), "MalformedError", "bad_disclosure")  # fmt: skip
+
+    values = {
+        "header": Header(Kind.DISCLOSURE, ORIGIN, SEEN), "author": NAIROBI, "message": message.payload_hash,
+        "to": "High Court, Nairobi", "ground": "an exercise", "disclosed": len(opened), "parts": len(parts),
+        "digest": disclosure_digest(given),
+    }  # fmt: skip
+
+    def about(**changes):
+        act = encode_json(Disclosure(**(values | changes)).to_json())
+        return {"disclosure": B(given), "act": B(act)}
+
+    out.good("act_about_it", "disclosure_logged", about())
+    for name, code, changes in (
+        ("digest_not_logged", "disclosure_not_logged", {"digest": fixed("another disclosure", 32)}),
+        ("act_about_other_message", "disclosure_other_message", {"message": other.payload_hash}),
+        ("act_with_count_changed", "disclosure_counts", {"disclosed": 1}),
+        ("act_with_count_of_parts_changed", "disclosure_counts", {"parts": len(parts) + 1}),
+    ):
+        out.bad(name, "disclosure_logged", about(**changes), "ProofError", code)
 
 
 # --- decisions ---
@@ -1080,6 +1166,94 @@ def log_cases(world):
     return out
 
 
+# --- evidence ---
+
+
+def evidence_cases(world, message, other):
+    """One file of evidence, and changes to it; over a fork, so that nothing else sees its entries."""
+    out = Cases(
+        "evidence, docs/spec/evidence.md: `evidence` with `changes` made to its members, written as one JSON object"
+    )
+    size = world.state.size
+    for sealed in (message, other):
+        header = Header(Kind.RECEIPT, ORIGIN, SEEN)
+        receipt = Receipt(
+            header, KAMPALA, NAIROBI, ReceiptStage.DELIVERED, NOW, (ReceiptItem(sealed.payload_hash),)
+        )
+        world.put(sign_document(encode_json(receipt.to_json()), [world.agencies[KAMPALA].instance]))
+    parts = split_content(CONTENT)
+    disclosed = disclose(world, message, parts, {"/items/1", "/note"})
+    foreign = disclose(world, other, parts, {"/items/1", "/note"})
+    shorter = disclose_parts(parts, message.secrets.opener, frozenset({"/note"}))
+    older = json.loads(evidence_of(world, message))
+    world.now += DAY
+    agency = world.agencies[NAIROBI]
+    key_id = agency.instance.public_key.key_id
+    record = RevocationRecord(key_id, Ground.LOSS, None)
+    world.put(world.revocation(agency.instance, record, [agency.administrator]))
+    base = json.loads(evidence_of(world, message, earlier=size, disclosed=[disclosed]))
+    out.more["evidence"] = base
+    proven = verify_evidence(encode_json(base))
+    signed, shown = proven.message.signed, proven.disclosures[0].shown
+    output = {
+        "fingerprint": proven.fingerprint, "message": X(proven.message.payload), "signed_by": X(signed.key_id),
+        "index": signed.index, "time": signed.time, "revoked_at_index": signed.revoked.index, "in_doubt": signed.in_doubt,
+        "recipients": sorted(row.endpoint for row in proven.message.rows),
+        "receipts": [[e.receipt.author, e.receipt.stage.value] for e in proven.entries],
+        "opened": list(shown.opened), "closed": list(shown.closed),
+    }  # fmt: skip
+    out.good("message_with_receipt_and_disclosure", "evidence", {"changes": []}, output)
+
+    def bad(name, error, code, *changes):
+        listed = [{"at": list(at), "value": value} for at, value in changes]
+        out.bad(name, "evidence", {"changes": listed}, error, code)
+
+    facts, leaves, entries = base["facts"], base["leaves"], base["entries"]
+    subject = f"revoked/{X(key_id)}"
+    newest = max(i for i, f in enumerate(facts) if f["subject"] == subject)
+    old = [f for f in older["facts"] if f["subject"] == subject][-1]
+    own = entries[0]["inclusion"]["index"]
+    # Nothing moved the directory between the two receipts, so the paths are the same.
+    moved = [{**f, "at": own + 1} if f["at"] == own else f for f in facts]
+    swapped = logged(world, world.entries[own + 1]).to_json()
+    stranger = found_world(endpoints=(NAIROBI,), grace_ms=1).entries[0].document.data
+    incomplete = "ProofError", "evidence_incomplete"
+    old_leaf = world.inclusion(old["at"]).to_json()
+    bad("revocation_left_out", *incomplete, (("facts",), facts[:newest] + facts[newest + 1 :]))
+    bad("revocation_hidden_by_an_older_head", *incomplete, (("facts", newest), old), (("leaves",), [*leaves, old_leaf]))  # fmt: skip
+    bad("path_of_another_subject", "ProofError", "bad_trie_path", (("facts", newest, "subject"), "revoked/" + "00" * 32))  # fmt: skip
+    bad("path_of_another_leaf", "ProofError", "bad_trie_path", (("facts", newest, "at"), base["message"]["inclusion"]["index"]))  # fmt: skip
+    bad("statement_left_out", *incomplete, (("statements",), base["statements"][:-1]))
+    bad("newest_leaf_left_out", *incomplete, (("leaves",), leaves[:-1]))
+    bad(
+        "receipt_of_other_message",
+        "ProofError",
+        "other_message",
+        (("entries",), [swapped]),
+        (("facts",), moved),
+    )
+    bad("disclosure_of_other_message", "ProofError", "disclosure_other_message", (("disclosures", 0, "disclosure"), B(foreign[0])))  # fmt: skip
+    bad("digest_not_logged_in_evidence", "ProofError", "disclosure_not_logged", (("disclosures", 0, "disclosure"), B(encode_disclosure(message.document, shorter))))  # fmt: skip
+    bad("recipient_left_out", "ProofError", "recipients_mismatch", (("recipients",), base["recipients"][:1]))
+    bad("delivery_left_out", "ProofError", "deliveries_mismatch", (("deliveries",), base["deliveries"][:-1]))
+    bad("entries_out_of_order", "ProofError", "evidence_order", (("entries",), [entries[0], entries[0]]))
+    bad("other_founding", "ProofError", "other_founding", (("founding",), B(stranger)))
+    bad("not_a_founding", "MalformedError", "not_a_trust_file", (("founding",), base["message"]["document"]))
+    bad("older_checkpoint_as_newest", "ProofError", "inclusion_path_length", (("checkpoint",), base["earlier"]["checkpoint"]))  # fmt: skip
+    bad("consistency_left_out", "ProofError", "consistency_path_length", (("earlier", "consistency"), []))
+    index = base["message"]["inclusion"]["index"]
+    before = {
+        "checkpoint": world.checkpoint_bytes(index).decode(),
+        "consistency": [X(h) for h in consistency(world, index, world.state.size)],
+    }
+    bad("witnessed_by_nobody", "SignatureError", "quorum_not_met", (("witnessed",), base["earlier"]))
+    bad("witnessed_before_the_message", "ProofError", "beyond_checkpoint", (("witnessed",), before))
+    bad("witnessed_consistency_left_out", "ProofError", "consistency_path_length", (("witnessed",), {**base["earlier"], "consistency": []}))  # fmt: skip
+    bad("evidence_of_another_log", "VerificationError", "wrong_log", (("log",), "log.example.org/other"))
+    bad("evidence_unknown_version", "UncheckableError", "unknown_version", (("format",), "countermark-evidence-2"))  # fmt: skip
+    return out
+
+
 # --- the bundle ---
 
 
@@ -1164,17 +1338,18 @@ def build(renew: bool = False) -> dict[str, str]:
     stanzas = Stanzas(renew)
     world = make_vector_world()
     message, other = compose(world, stanzas, "message"), compose(world, stanzas, "other")
-    logged = world.fork()
-    logged.put(message)
-    logged.put(other)
+    with_both = world.fork()
+    with_both.put(message)
+    with_both.put(other)
     out = {
         "documents.json": document_cases(world).to_json(),
         "submissions.json": submission_cases(world, stanzas, message, other).to_json(),
         "sealing.json": sealing_cases(world, stanzas, message, other).to_json(),
-        "disclosures.json": disclosure_cases(message).to_json(),
+        "disclosures.json": disclosure_cases(message, other).to_json(),
         "decisions.json": decision_cases(world, stanzas, message).to_json(),
-        "log.json": log_cases(logged).to_json(),
-        "message.json": bundle(logged, message),
+        "log.json": log_cases(with_both).to_json(),
+        "message.json": bundle(with_both, message),
+        "evidence.json": evidence_cases(with_both.fork(), message, other).to_json(),
     }
     out["stanzas.json"] = {
         "about": "HPKE stanzas, randomised by the library: made once and kept by generate_vectors.py",

@@ -18,8 +18,8 @@ A bundle is one JSON object; bytes are unpadded base64url, digests and salts low
     secrets?    {content_key, opener}: what the stanza holds, in place of recipient.seed: an exported bundle shows no
                 private key, and its stanza is compared with what the sender signed, but not opened
     directory   [{subject, index, time, document, siblings}]: proven under the dir_head of the message's own leaf;
-                log (the founding; a log whose governance changed is beyond this script), the sender's authority,
-                endpoint and keys, and keys/<broker>
+                log (with before [document]: the founding and whatever changed it until then, where it was changed),
+                the sender's authority, endpoint and keys, and keys/<broker>
     absent      [{subject, siblings, record | null}]: proofs that revoked/<key id> of the sender's signing key (and of
                 the node key, if there is an account) does not exist
     disclosure? {parts [{name, data, salt} or {name, value_hash}]}
@@ -398,6 +398,33 @@ def check_disclosure(parts, root):
     return opened
 
 
+def read_disclosure(data):
+    """(manifest's document, parts) of a disclosure as handed over: disclosure.md §1."""
+    head, at = take(data, 0, 12)
+    need(head[:8] == b"cmdiscl1", "no disclosure, or of another version")
+    document, at = take(data, at, int.from_bytes(head[8:], "big"))
+    count, at = take(data, at, 4)
+    need(1 <= int.from_bytes(count, "big") <= 10_000, "too few or too many parts")
+    parts = []
+    for _ in range(int.from_bytes(count, "big")):
+        size, at = take(data, at, 2)
+        name, at = take(data, at, int.from_bytes(size, "big"))
+        state, at = take(data, at, 1)
+        need(state in {b"\0", b"\1"}, "a part neither open nor closed")
+        digest, at = take(data, at, 32)
+        part = {"name": name.decode("ascii")}
+        if state == b"\1":
+            size, at = take(data, at, 4)
+            shown, at = take(data, at, int.from_bytes(size, "big"))
+            part |= {"salt": digest.hex(), "data": base64.urlsafe_b64encode(shown).rstrip(b"=").decode()}
+        else:
+            part["value_hash"] = digest.hex()
+        parts.append(part)
+    need(at == len(data), "bytes after the last part")
+    need(any("data" in p for p in parts), "a disclosure that shows nothing")
+    return document, parts
+
+
 def join(parts):
     document = {}
     for name, data in parts:
@@ -418,13 +445,8 @@ def check_directory(bundle, leaf):
     """Claims of every subject shown, each proven under the leaf's head and signed by the record above it."""
     shown = {d["subject"]: d for d in bundle["directory"]}
     claims, above = {}, {}
-    founding = b64(shown["log"]["document"])
-    record = strict_json(founding[5 : 5 + int.from_bytes(founding[1:5], "big")])["record"]
-    named = [record["log_key"], *record["governors"]["keys"], *record["broker"]["administrator"]["keys"]]
-    payload, claims["log"], signers = read_document(founding, dict(map(read_key, named)))
-    governors = {read_key(k)[0] for k in record["governors"]["keys"]}
-    need(H("payload", payload) == hex32(bundle["trust"]), "another founding than the trusted one")
-    need({k for p, k in signers if p == "sign"} == governors, "a founding not signed by every governor")
+    claims["log"] = check_governance(bundle, shown["log"])
+    record = claims["log"]["record"]
     above["log"] = record["governors"]
     broker = record["broker"]["address"]
     for subject in sorted(shown, key=order_of):
@@ -461,6 +483,37 @@ def check_directory(bundle, leaf):
         need(draft.get("state", "active") == "active", "a suspended record")
         above[subject] = own
     return claims, broker
+
+
+def check_governance(bundle, shown):
+    """Claims of the log's record: the founding, and whatever the governors of the record before made of it."""
+    governors, previous, claims = None, None, None
+    for data in map(b64, [*shown.get("before", []), shown["document"]]):
+        record = strict_json(data[5 : 5 + int.from_bytes(data[1:5], "big")])["record"]
+        named = [record["log_key"], *record["governors"]["keys"], *record["broker"]["administrator"]["keys"]]
+        keys = dict(map(read_key, named + (governors or record["governors"])["keys"]))
+        payload, claims, signers = read_document(data, keys)
+        entitled = {read_key(k)[0] for k in (governors or record["governors"])["keys"]}
+        signing = {k for p, k in signers if p == "sign"}
+        need(
+            (claims["subject"], claims["log"]) == ("log", bundle["origin"]),
+            "a record of another log or subject",
+        )
+        if previous is None:
+            need(H("payload", payload) == hex32(bundle["trust"]), "another founding than the trusted one")
+            need(
+                claims["kind"] == "founding" and signing == entitled,
+                "a founding not signed by every governor",
+            )
+        else:
+            need(
+                claims["kind"] == "governance" and hex32(claims["prev"]) == previous,
+                "a gap in the governance",
+            )
+            quorum = signing <= entitled and len(signing) == governors["threshold"]
+            need(quorum, "a change of governance by the wrong signers")
+        governors, previous = record["governors"], H("statement", data)
+    return claims
 
 
 def order_of(subject):
@@ -585,6 +638,21 @@ def run_open(v):
     join(open_content(secret, b64(v["ciphertext"]), v["content"]))
 
 
+def run_shown(v):
+    document, parts = read_disclosure(b64(v["disclosure"]))
+    payload = strict_json(document[5 : 5 + int.from_bytes(document[1:5], "big")])
+    check_disclosure(parts, hex32(payload["content"]["commitment"]))
+
+
+def run_disclosure_logged(v):
+    act, disclosure = strict_json(b64(v["act"])), b64(v["disclosure"])
+    document, parts = read_disclosure(disclosure)
+    payload = document[5 : 5 + int.from_bytes(document[1:5], "big")]
+    need(hex32(act["message"]) == H("payload", payload), "an act about another message")
+    need(hex32(act["digest"]) == H("disclosure", disclosure), "an act about another disclosure")
+    need((act["parts"], act["disclosed"]) == (len(parts), sum("data" in p for p in parts)), "other counts")
+
+
 def run_succession(v):
     before, after = v["before"] and bytes.fromhex(v["before"]), bytes.fromhex(v["after"])
     check_succession(before and read_leaf(before), read_leaf(after))
@@ -596,6 +664,8 @@ RUNS = {
     "recipient": lambda v: check_recipient(v["row"], v["at"], v["count"], hex32(v["root"])),
     "open": run_open,
     "disclosure": lambda v: check_disclosure(v["parts"], hex32(v["commitment"])),
+    "shown": run_shown,
+    "disclosure_logged": run_disclosure_logged,
     "succession": run_succession,
     "leaf": run_leaf,
     "tail": lambda v: check_tail(v["row"], v["tail"], v["index"], hex32(v["statement"]), v["state"]),

@@ -19,7 +19,8 @@ def every_class(base=CountermarkError):
 EXPECTED = {
     "MalformedError": 400, "SignatureError": 401, "PolicyError": 403, "NotFoundError": 404, "ConflictError": 409,
     "VerificationError": 422, "SealError": 422, "ProofError": 422, "InconsistentLogError": 422,
-    "UncheckableError": 422, "NotStorableError": 422, "OverloadedError": 429, "UnavailableError": 503,
+    "UncheckableError": 422, "NotStorableError": 422, "OverloadedError": 429, "QuotaExceededError": 429,
+    "UnavailableError": 503,
     "TransportError": 503, "ConfigurationError": 500, "BrokerError": 500, "CountermarkError": 500,
 }  # fmt: skip
 

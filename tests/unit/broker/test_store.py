@@ -1,15 +1,16 @@
 """Codecs, tile growth, the checkpoint store's compare-and-swap, and durability."""
 
-import asyncio
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import event, text
 
 from countermark_broker.errors import ConfigurationError, FatalError, NotStorableError, UnavailableError
+from countermark_broker.log import checkpoint_store
 from countermark_broker.log.checkpoint_store import FileCheckpointStore
 from countermark_broker.store.codec import encode_frontier, encode_rows, parse_frontier, parse_rows
-from countermark_broker.store.engine import Database, check_durability
+from countermark_broker.store.engine import Database, database_now
 from countermark_broker.store.tiles import edge_places, grow, places_for
 from countermark_protocol.checkpoint import sign_checkpoint
 from countermark_protocol.errors import MalformedError, ProofError
@@ -23,6 +24,7 @@ from countermark_protocol.merkle import (
 )
 from countermark_protocol.recipients import RecipientRow
 from countermark_protocol.tiles import TileHashes
+from support.postgresql import PostgresServer
 from support.world import KAMPALA, LYON, ORIGIN, signer
 
 LEAVES = [leaf_hash(i.to_bytes(4, "big")) for i in range(70_000)]
@@ -79,49 +81,64 @@ def note(size, root):
     return sign_checkpoint(ORIGIN, size, root, key.sign, key.public_key.raw)
 
 
-async def test_the_store_advances_by_compare_and_swap(tmp_path):
+def test_the_store_advances_by_compare_and_swap(tmp_path):
     store = FileCheckpointStore(tmp_path / "store")
     with pytest.raises(FatalError) as caught:
-        await store.load()
+        store.load()
     assert caught.value.code == "store_missing"
-    await store.create(note(0, EMPTY_ROOT))
+    store.create(note(0, EMPTY_ROOT))
     with pytest.raises(ConfigurationError):
-        await store.create(note(0, EMPTY_ROOT))
+        store.create(note(0, EMPTY_ROOT))
     roots = {n: root_of(LEAVES[:n]) for n in (1, 2)}
-    assert await store.advance(0, EMPTY_ROOT, note(1, roots[1]))
-    assert not await store.advance(0, EMPTY_ROOT, note(2, roots[2]))
-    assert not await store.advance(1, roots[2], note(2, roots[2]))
-    assert (await store.load()).size == 1
+    assert store.advance(0, EMPTY_ROOT, note(1, roots[1]))
+    assert not store.advance(0, EMPTY_ROOT, note(2, roots[2]))
+    assert not store.advance(1, roots[2], note(2, roots[2]))
+    assert store.load().size == 1
     assert (tmp_path / "store").stat().st_mode & 0o077 == 0
 
 
-async def test_of_many_who_advance_at_once_one_wins(tmp_path):
+def test_of_many_who_advance_at_once_one_wins(tmp_path):
     store = FileCheckpointStore(tmp_path)
-    await store.create(note(0, EMPTY_ROOT))
+    store.create(note(0, EMPTY_ROOT))
     notes = [note(n, root_of(LEAVES[:n])) for n in range(1, 17)]
-    others = [FileCheckpointStore(tmp_path) for _ in notes]
-    won = await asyncio.gather(*(s.advance(0, EMPTY_ROOT, n) for s, n in zip(others, notes, strict=True)))
+    with ThreadPoolExecutor(16) as pool:
+        won = list(pool.map(lambda n: FileCheckpointStore(tmp_path).advance(0, EMPTY_ROOT, n), notes))
     assert sum(won) == 1
-    assert (await store.load()).raw == notes[won.index(True)]
+    assert store.load().raw == notes[won.index(True)]
 
 
-async def test_durability_is_demanded(tmp_path):
-    database = Database(f"sqlite+aiosqlite:///{tmp_path}/a.sqlite3")
-    assert await check_durability(database) == {
-        "journal_mode": "wal",
-        "synchronous": "2",
-        "foreign_keys": "1",
-    }
+def test_a_lock_that_nobody_lets_go_of_is_waited_for_only_so_long(tmp_path, monkeypatch):
+    """A frozen node of the same machine may hold it."""
+    monkeypatch.setattr(checkpoint_store, "_LOCK_S", 0.05)
+    store = FileCheckpointStore(tmp_path)
+    store.create(note(0, EMPTY_ROOT))
+    with store._locked():
+        with pytest.raises(UnavailableError) as caught:
+            FileCheckpointStore(tmp_path).advance(0, EMPTY_ROOT, note(1, root_of(LEAVES[:1])))
+        assert caught.value.code == "store_unavailable"
+        assert store.load().size == 0
+    assert store.advance(0, EMPTY_ROOT, note(1, root_of(LEAVES[:1])))
+
+
+async def test_durability_is_demanded(empty_database):
+    database = Database(empty_database)
+    found = database.check_durability()
+    if database.kind == "sqlite":
+        assert found == {"journal_mode": "wal", "synchronous": "2"}
+    else:
+        assert (found["fsync"], found["full_page_writes"], found["synchronous_commit"]) == ("on", "on", "on")
     await database.close()
 
 
 @pytest.mark.parametrize(
     ("url", "code"),
     [
-        ("sqlite+aiosqlite:///:memory:", "not_durable"),
-        ("sqlite+aiosqlite://", "not_durable"),
-        ("sqlite+aiosqlite:///file:x?mode=memory&uri=true", "not_durable"),
-        ("sqlite:///x", "unknown_database"),
+        ("sqlite:///:memory:", "not_durable"),
+        ("sqlite://", "not_durable"),
+        ("sqlite:///file:x?mode=memory&uri=true", "not_durable"),
+        ("sqlite+aiosqlite:///x", "unknown_database"),
+        ("postgresql://localhost/x", "unknown_database"),
+        ("mysql://localhost/x", "unknown_database"),
         ("nonsense", "bad_configuration"),
     ],
 )
@@ -131,33 +148,82 @@ def test_other_databases_are_refused(url, code):
     assert caught.value.code == code
 
 
-@pytest.mark.parametrize(
-    "pragma", ["synchronous=OFF", "synchronous=NORMAL", "journal_mode=DELETE", "foreign_keys=OFF"]
-)
-async def test_a_database_that_is_not_durable_is_refused(tmp_path, pragma):
-    database = Database(f"sqlite+aiosqlite:///{tmp_path}/a.sqlite3")
+SPOILT = [
+    ("sqlite", "PRAGMA synchronous=OFF"),
+    ("sqlite", "PRAGMA synchronous=NORMAL"),
+    ("sqlite", "PRAGMA journal_mode=DELETE"),
+    ("postgresql", "SET synchronous_commit = off"),
+    ("postgresql", "SET synchronous_commit = local"),
+]
 
-    @event.listens_for(database._writers.sync_engine, "connect")
-    def spoil(connection, _record):
-        connection.cursor().execute(f"PRAGMA {pragma}")
+
+@pytest.mark.parametrize(("database_kind", "spoil"), SPOILT, indirect=["database_kind"])
+async def test_a_database_that_is_not_durable_is_refused(empty_database, spoil):
+    database = Database(empty_database)
+
+    @event.listens_for(database._writers, "connect")
+    def connected(connection, _record):
+        connection.cursor().execute(spoil)
+        if database.kind == "postgresql":
+            connection.commit()
 
     with pytest.raises(ConfigurationError) as caught:
-        await check_durability(database)
+        database.check_durability()
     assert caught.value.code == "not_durable"
     await database.close()
 
 
-async def test_errors_of_the_database_are_told_apart(tmp_path):
-    database = Database(f"sqlite+aiosqlite:///{tmp_path}/a.sqlite3", busy_timeout_ms=100)
-    async with database.write() as connection:
-        await connection.execute(text("CREATE TABLE t (a TEXT UNIQUE)"))
-        await connection.execute(text("INSERT INTO t VALUES ('x')"))
-    for value in ("x", 2**70, "\ud800"):
-        with pytest.raises(NotStorableError):
-            async with database.write() as connection:
-                await connection.execute(text("INSERT INTO t VALUES (:v)"), {"v": value})
-    async with database.write():
-        with pytest.raises(UnavailableError):
-            async with database.write():
-                pass
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
+async def test_a_server_that_does_not_sync_is_refused(setting):
+    server = PostgresServer(settings={setting: "off"}).start()
+    try:
+        database = Database(server.url("postgres"))
+        with pytest.raises(ConfigurationError) as caught:
+            database.check_durability()
+        assert caught.value.code == "not_durable"
+        assert setting in str(caught.value)
+        await database.close()
+    finally:
+        server.remove()
+
+
+async def test_errors_of_the_database_are_told_apart(empty_database):
+    database = Database(empty_database, busy_timeout_ms=100)
+    with database.writing() as connection:
+        connection.execute(text("CREATE TABLE t (a TEXT UNIQUE, b INTEGER)"))
+        connection.execute(text("INSERT INTO t VALUES ('x', 1)"))
+    for column, value in (("a", "x"), ("b", 2**70), ("a", "\ud800")):
+        with pytest.raises(NotStorableError), database.writing() as connection:
+            connection.execute(text(f"INSERT INTO t ({column}) VALUES (:v)"), {"v": value})
+    with database.writing() as connection:
+        connection.execute(text("UPDATE t SET b = 2"))
+        with pytest.raises(UnavailableError), database.writing() as other:
+            other.execute(text("UPDATE t SET b = 3"))
     await database.close()
+
+
+async def test_a_server_that_comes_back_is_used_again():
+    server = PostgresServer().start()
+    try:
+        database = Database(server.url("postgres"))
+        assert await database.read(database_now) > 0
+        server.kill()
+        with pytest.raises(UnavailableError):
+            await database.read(database_now)
+        server.start()
+        assert await database.read(database_now) > 0
+        await database.close()
+    finally:
+        server.remove()
+
+
+async def test_a_closed_database_opens_no_connection_that_nobody_would_close(tmp_path):
+    """Whoever was cancelled leaves a thread behind, which may come to the database only now."""
+    database = Database(f"sqlite:///{tmp_path / 'one.sqlite3'}")
+    await database.close()
+    for use in (database.reading, database.writing):
+        with pytest.raises(UnavailableError) as caught, use():
+            pass
+        assert caught.value.code == "stopping"
+    with pytest.raises(UnavailableError):
+        database.announce(1)

@@ -81,16 +81,93 @@ def test_errors_stand_in_their_row():
         ("items.0.itemRef.more\n1\n", "bad_path"),
         (f"items.{'9' * 30}.itemRef\n1\n", "bad_path"),
         ("action,action\n1,2\n", "bad_columns"),
-        ("action,\n1,2\n", "bad_path"),
-        (b"action\n\xff\n", "not_utf8"),
-        ('action\n"1\n', "not_csv"),
-        ('action\n"1"x\n', "not_csv"),
+        (",action\n1,2\n", "bad_path"),
+        (b"acti\xf6n\n1\n", "not_utf8"),
+        ('"action\n1\n', "not_csv"),
+        ("action;reviewOn\n1;2\n", "not_csv"),
+        ("action\treviewOn\n1\t2\n", "not_csv"),
+        ("action\n1\n".encode("utf-16"), "not_utf8"),
+        ("action\n1\n".encode("utf-16-le"), "not_utf8"),
     ],
 )
 def test_a_table_that_is_none(text, code):
     with pytest.raises(MalformedError) as caught:
         rows(text)
     assert caught.value.code == code
+
+
+def _told(text):
+    return [(r.line, r.error.code if r.error else None) for r in rows(text)]
+
+
+def test_rows_swallowed_by_stray_quotes_are_not_text_of_another():
+    lines = [f"ENTRY,SEIZE,KE-{i},text {i}" for i in range(8)]
+    lines[1], lines[5] = lines[1].replace("text", '"text'), lines[5] + '"'
+    found = rows("\r\n".join(["action,actionIfFound,nationalCaseRef,items.0.make.text", *lines]))
+    assert [(r.line, r.error.code) for r in found if r.content is None] == [(3, "bad_row")]
+    assert "a quote opened on line 3 is only closed on line 7; 4 lines may lie inside it" in (
+        found[1].error.message
+    )
+    assert [r.line for r in found] == [2, 3, 8, 9]
+
+
+@pytest.mark.parametrize("swallowed", ['"a\n1,2"', '"a\n\n1,2\n3,4"'])
+def test_one_swallowed_row_is_enough_and_empty_lines_do_not_hide_it(swallowed):
+    [row] = rows(f"action,nationalCaseRef\nENTRY,{swallowed}\n")
+    assert row.error.code == "bad_row"
+
+
+def test_prose_of_several_lines_is_text():
+    [row] = rows(
+        'action,reviewOn,ownerCategory,nationalCaseRef\n1,2,3,"Sir,\nit lay here, or there.\nYours"\n'
+    )
+    assert row.content["nationalCaseRef"].startswith("Sir,")
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        (b"ENTRY,Kr\xfcger", "not_utf8", "line 3: expected UTF-8, got the byte 0xfc"),
+        (b'ENTRY,"a\nb\xfc"', "not_utf8", "line 4: expected UTF-8"),
+        (b'ENTRY,"B" x', "not_csv", "line 3: expected a comma or the end of the line after a closing quote"),
+        (b"ENTRY," + b"x" * 140_000, "not_csv", "line 3: expected cells of at most 131072 characters"),
+        (b"ENTRY,B,C", "bad_row", "expected 2 cells, got 3"),
+    ],
+)
+def test_a_row_that_is_none_stops_no_other(line, code, said):
+    bad = rows(b"action,nationalCaseRef\nENTRY,A\n" + line + b"\nENTRY,C\n")
+    assert [r.content["nationalCaseRef"] if r.content else None for r in bad] == ["A", None, "C"]
+    assert (bad[1].line, bad[1].error.code) == (3, code)
+    assert said in bad[1].error.message
+
+
+def test_a_quote_that_is_never_closed_is_told_with_its_line_after_the_rows_before_it():
+    found = rows('action,nationalCaseRef\nENTRY,A\nENTRY,"B\nENTRY,C\n')
+    assert [r.content["nationalCaseRef"] if r.content else None for r in found] == ["A", None]
+    assert found[1].error.message == (
+        "lines 3 to 4: expected the quote opened on line 3 to be closed, got the end of the file; 1 further lines "
+        "may lie inside it"
+    )
+
+
+def test_empty_columns_at_the_end_are_none():
+    found = rows("action,nationalCaseRef,,\nENTRY,A,,\nENTRY,B,, \nENTRY,C,x,\n")
+    assert [r.content["nationalCaseRef"] if r.content else None for r in found] == ["A", "B", None]
+    with pytest.raises(MalformedError, match="got twice: 'action'"):
+        rows("action,action\n1,2\n")
+
+
+def test_what_is_in_a_cell_that_is_none_is_told():
+    [row] = rows("items.0.yearOfManufacture\nthree\n")
+    assert "expected a whole number, got 'three'" in row.error.message
+
+
+@pytest.mark.parametrize("file_format", ["json", "jsonl"])
+def test_a_mark_of_utf_8_before_json_is_none_of_it(file_format):
+    [row] = rows(b"\xef\xbb\xbf" + json.dumps(testing.sample_notice()).encode(), file_format=file_format)
+    assert row.error is None
+    with pytest.raises(MalformedError, match="UTF-16"):
+        rows(json.dumps({}).encode("utf-16"), file_format=file_format)
 
 
 def test_a_mapping_renames_translates_adds_and_leaves_out():

@@ -69,6 +69,22 @@ def test_a_recipients_bundle_verifies_from_the_fingerprint_to_the_content(cli, w
     assert verify(again) == bundle["expected"]
 
 
+def test_a_log_whose_governance_changed(cli, world):
+    for names in (("east", "west"), ("east", "north")):
+        world.appoint_witnesses(*names, quorum=1)
+    world.cosign("east")
+    bundle = export(cli, exchange(cli), KAMPALA)
+    assert verify(bundle) == bundle["expected"]
+    changed = copy.deepcopy(bundle)
+    (shown,) = [d for d in changed["directory"] if d["subject"] == "log"]
+    assert len(shown["before"]) == 2
+    for before in ([], shown["before"][:1], shown["before"][::-1], [*shown["before"], shown["document"]]):
+        shown["before"] = before
+        check = script()
+        with pytest.raises(check.Bad, match=r"founding|governance"):
+            check.check_bundle(copy.deepcopy(changed))
+
+
 def json_hash(bundle):
     """The message's hash, as the script computes it."""
     check = script()

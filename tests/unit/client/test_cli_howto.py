@@ -9,6 +9,7 @@ import pytest
 
 from countermark_client.cli import main
 from countermark_client.cli.content_files import parse_mapping, read_rows
+from countermark_client.cli.listed import SECTIONS
 from countermark_client.cli.output import EXIT_CODES
 
 HOWTO = Path(__file__).parents[3] / "docs" / "howto"
@@ -44,7 +45,7 @@ def examples():
 def test_a_command_that_is_shown_exists(where, line):
     words = shlex.split(line.partition(" > ")[0].partition("  ")[0])[1:]
     command = main
-    while isinstance(command, click.Group) and words:
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         assert words[0] in command.commands, f"{where}: no command {words[0]} in: {line}"
         command = command.commands[words.pop(0)]
     known = {opt for p in command.params for opt in (*p.opts, *p.secondary_opts)}
@@ -69,6 +70,21 @@ def test_every_command_is_explained_and_gives_json(path):
     assert undocumented == []
     secret = [p.name for p in command.params if p.name in {"passphrase", "password", "pin", "secret"}]
     assert secret == []
+
+
+def test_the_help_says_of_each_command_what_the_command_says_of_itself():
+    listed = [each for section in SECTIONS.values() for each in section]
+    commands = [main.commands[each.name] for each in listed]
+    assert [(each.name, each.purpose) for each in listed] == [
+        (command.name, command.get_short_help_str(200)) for command in commands
+    ]
+    assert len(set(commands)) == len(main.commands)
+
+
+def test_a_command_that_is_nearly_typed_is_told(capsys):
+    with pytest.raises(SystemExit):
+        main(["sned"])
+    assert "Did you mean 'send'?" in capsys.readouterr().err
 
 
 def test_the_mapping_that_is_shown_fits_its_type():

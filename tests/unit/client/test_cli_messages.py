@@ -191,36 +191,30 @@ def test_checking_sends_nothing_and_needs_no_profile(world, cli):
     assert world.broker.state.size == before
 
 
-def test_skipping(cli):
-    path = cli.file("n.jsonl", "\n".join(json.dumps(testing.sample_notice(f"C-{i}")) for i in range(3)))
-    args = ("send", "lost-or-stolen-notice", "--to", KAMPALA, "--file", path)
-    assert [m["row"] for m in cli.json(*args, "--skip", "2", home=POLICE)["messages"]] == [3]
-    cli.run(*args, "--skip", "3", home=POLICE, code=2)
-
-
 # --- when something is wrong ---
 
 
-def test_a_broker_away_keeps_the_message_and_flush_sends_it(world, cli):
+def lines_of(cli, count, name="n.jsonl"):
+    return cli.file(name, "\n".join(json.dumps(testing.sample_notice(f"C-{i}")) for i in range(count)))
+
+
+def cases(cli):
+    return [m["content"]["nationalCaseRef"] for m in cli.json("inbox", home=KAMPALA)["messages"]]
+
+
+def test_a_broker_away_keeps_the_messages_and_flush_sends_them(world, cli):
     cli.run("whoami", home=POLICE)
     world.transport.cut = ["before"]
-    path = cli.file("n.jsonl", "\n".join(json.dumps(testing.sample_notice(f"C-{i}")) for i in range(3)))
-    told = cli.json("send", "lost-or-stolen-notice", "--to", KAMPALA, "--file", path, home=POLICE, code=3)
+    told = cli.json(
+        "send", "lost-or-stolen-notice", "--to", KAMPALA, "--file", lines_of(cli, 3), home=POLICE, code=3
+    )
     assert told["error"]["code"] == "broker_unreachable"
-    assert (len(told["kept_in_outbox"]), told["next_row"]) == (1, 2)
+    assert ([m["state"] for m in told["messages"]], told["waiting"]) == (["waiting"] * 3, 3)
     waiting = cli.json("outbox", home=POLICE)
     assert [i["statement"] for i in waiting["items"]] == told["kept_in_outbox"]
-    assert "1 waiting" in cli.run("outbox", home=POLICE).stdout
+    assert "3 waiting" in cli.run("outbox", home=POLICE).stdout
     assert [i["statement"] for i in cli.json("flush", home=POLICE)["logged"]] == told["kept_in_outbox"]
-    rest = cli.json(
-        "send", "lost-or-stolen-notice", "--to", KAMPALA, "--file", path, "--skip", "1", home=POLICE
-    )
-    assert rest["logged"] == 2
-    assert [m["content"]["nationalCaseRef"] for m in cli.json("inbox", home=KAMPALA)["messages"]] == [
-        "C-0",
-        "C-1",
-        "C-2",
-    ]
+    assert cases(cli) == ["C-0", "C-1", "C-2"]
     assert cli.json("outbox", home=POLICE)["items"] == []
     assert len(cli.json("outbox", "--all", home=POLICE)["items"]) == 3
 
@@ -236,32 +230,30 @@ def test_an_answer_lost_on_its_way_is_not_a_second_message(world, cli):
 
 def test_people_are_told_how_to_go_on_after_an_interruption(world, cli):
     cli.run("whoami", home=POLICE)
-    path = cli.file("n.jsonl", "\n".join(json.dumps(testing.sample_notice(f"C-{i}")) for i in range(5)))
     world.transport.cut = ["before"]
-    args = ("send", "lost-or-stolen-notice", "--to", KAMPALA, "--file", path, "--skip", "1")
+    path = lines_of(cli, 300)
+    args = ("send", "lost-or-stolen-notice", "--to", KAMPALA, "--file", path)
     stderr = cli.run(*args, home=POLICE, code=3).stderr
     assert "kept in the outbox" in stderr
-    assert "from row 3 on nothing is sealed yet: send the rest with --skip 2" in stderr
+    assert "from row 257 on nothing is sealed yet; the same command goes on where it stopped" in stderr
+    told = cli.json(*args, home=POLICE)
+    assert (told["logged"], told["sealed_before"]) == (300, 256)
+    assert sorted(cases(cli)) == sorted(f"C-{i}" for i in range(300))
 
 
-def test_an_interruption_by_the_user_says_how_to_go_on(world, cli):
-    path = cli.file("n.jsonl", "\n".join(json.dumps(testing.sample_notice(f"C-{i}")) for i in range(4)))
-
+def test_an_interruption_by_the_user_says_what_is_sealed(world, cli):
     def interrupt(exchange, answer):
-        posts = [r for r in world.broker.requests if r.path == "/v1/messages"]
-        if exchange.path == "/v1/messages" and len(posts) == 2:
+        if exchange.path == "/v1/messages/bulk":
             raise KeyboardInterrupt
         return answer
 
     world.broker.intercept = interrupt
-    args = ("send", "lost-or-stolen-notice", "--to", KAMPALA, "--file", path)
+    args = ("send", "lost-or-stolen-notice", "--to", KAMPALA, "--file", lines_of(cli, 4))
     told = cli.json(*args, home=POLICE, code=1)
-    assert (told["error"]["code"], told["logged"], told["next_row"]) == ("interrupted", 1, 3)
+    assert (told["error"]["code"], told["logged"], told["waiting"]) == ("interrupted", 0, 4)
     world.broker.intercept = None
     assert [i["statement"] for i in cli.json("flush", home=POLICE)["logged"]] == told["kept_in_outbox"]
-    cli.run(*args, "--skip", "2", home=POLICE)
-    read = cli.json("inbox", home=KAMPALA)["messages"]
-    assert [m["content"]["nationalCaseRef"] for m in read] == ["C-0", "C-1", "C-2", "C-3"]
+    assert cases(cli) == ["C-0", "C-1", "C-2", "C-3"]
 
 
 def test_with_a_stale_directory_and_no_broker_nothing_is_sealed(world, cli):
@@ -269,7 +261,8 @@ def test_with_a_stale_directory_and_no_broker_nothing_is_sealed(world, cli):
     world.clock.advance(hours=1)
     world.broker.offline = True
     told = send(cli, code=3)
-    assert (told["error"]["code"], told["kept_in_outbox"], told["next_row"]) == ("stale_checkpoint", [], 1)
+    assert (told["error"]["code"], told["kept_in_outbox"]) == ("stale_checkpoint", [])
+    assert (told["not_sealed"], told["messages"][0]["state"]) == (1, "not_sealed")
     assert cli.json("outbox", home=POLICE)["items"] == []
 
 

@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from countermark_client import OutboxState, StorageError, testing
-from countermark_client._store import Store
+from countermark_client import OutboxState, Profile, StorageError, testing
+from countermark_client._store import _ADDED, Store
 from countermark_protocol.boxes import Box, BoxState
 from countermark_protocol.errors import CountermarkError, InconsistentLogError, UncheckableError
 
@@ -147,6 +147,32 @@ def test_a_damaged_file_is_our_error(tmp_path):
     with pytest.raises(StorageError) as caught:
         Store(tmp_path / "s.db")
     assert caught.value.code == "storage_failed"
+
+
+def test_a_store_of_version_1_is_brought_up_to_date_and_keeps_what_it_holds(tmp_path):
+    world = testing.world("ke.police.nairobi", "ug.police.kampala")
+    profile = world.profile("ke.police.nairobi", folder=tmp_path / "profile")
+    sender = world.client(profile)
+    first = sender.send("lost-or-stolen-notice", testing.sample_notice("A"), to=["ug.police.kampala"])
+    second = sender.send(
+        "lost-or-stolen-notice", testing.sample_notice("B"), to=["ug.police.kampala"], supersedes=first
+    )
+    profile.close()
+    db = sqlite3.connect(tmp_path / "profile" / "state.db")
+    db.executescript("DROP INDEX outbox_by_proven; DROP INDEX messages_by_supersedes; DROP TABLE drafts;")
+    for table, column, _ in _ADDED:
+        db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    db.execute("PRAGMA user_version=1")
+    db.close()
+    profile = Profile.open(tmp_path / "profile", testing.PASSPHRASE)
+    sender = world.client(profile)
+    assert sender.status(first).successor.message == second.message
+    assert [(i.tries, i.proven) for i in sender.outbox()] == [(1, first.time), (1, second.time)]
+    world.clock.advance(days=31)
+    sender.flush()
+    assert [i.body for i in sender.outbox()] == [b"", b""]
+    assert sender.conversation(second)[0].content.national_case_ref == "B"
+    profile.close()
 
 
 def test_a_store_of_the_version_before_gets_the_new_tables(tmp_path):

@@ -1,5 +1,7 @@
 """Directory statements: strict records, and subjects that fit their kind."""
 
+from dataclasses import replace
+
 import pytest
 
 from countermark_protocol.claims import Header, Kind, Seen
@@ -7,6 +9,7 @@ from countermark_protocol.default_policy import DEFAULT_POLICY
 from countermark_protocol.encoding import encode_json, parse_object
 from countermark_protocol.errors import CountermarkError, MalformedError, PolicyError, UncheckableError
 from countermark_protocol.identifiers import Role
+from countermark_protocol.mandates import Oversight, Term, Witness
 from countermark_protocol.merkle import EMPTY_ROOT
 from countermark_protocol.records import (
     MAX_KEYS,
@@ -28,12 +31,23 @@ from countermark_protocol.records import (
 )
 from countermark_protocol.sealing import SealingKey
 from countermark_protocol.signers import Es256Signer
-from support.world import BROKER, KAMPALA, ORIGIN, seed, signer
+from support.world import BROKER, KAMPALA, KENYAN_AUDITOR, ORIGIN, OVERSEER, seed, signer
 
 A, B, C, LOG = (signer(n).public_key for n in ("a", "b", "c", "log"))
 ES = Es256Signer(seed("es")).public_key
 SEAL, OLD_SEAL = SealingKey(seed("seal")).public_key, SealingKey(seed("old seal")).public_key
 LOG_RECORD = LogRecord(LOG, make_key_set([A, B], 2), BROKER, make_key_set([C]), 900_000, 86_400_000)
+WATCHED = replace(
+    LOG_RECORD,
+    witnesses=(
+        Witness("east", ("w.example/east+01+AA",), "https://w.example"),
+        Witness("west", ("x+1+B", "y+1+C")),
+    ),
+    witness_quorum=2,
+    auditors=(Oversight(OVERSEER, Term(1, 2)),),
+)
+WITNESS = {"name": "east", "keys": ["w.example/east+01+AA"]}
+OVERSIGHT = {"address": OVERSEER, "since": 1, "until": 2}
 RECORDS = {
     Kind.FOUNDING: ("", LOG_RECORD),
     Kind.GOVERNANCE: ("", LOG_RECORD),
@@ -187,8 +201,21 @@ def test_key_sets_have_one_order():
     [
         (MalformedError, "wrong_algorithm", Kind.FOUNDING, {"log_key": SEAL.to_json()}),
         (MalformedError, "bad_member", Kind.FOUNDING, {"log_key": ES.to_json()}),
-        (MalformedError, "bad_member", Kind.FOUNDING, {"witnesses": [{}]}),
-        (MalformedError, "bad_member", Kind.FOUNDING, {"auditors": [{}]}),
+        (MalformedError, "missing_member", Kind.FOUNDING, {"witnesses": [{}]}),
+        (MalformedError, "missing_member", Kind.FOUNDING, {"witnesses": [WITNESS]}),
+        (MalformedError, "bad_member", Kind.FOUNDING, {"witnesses": [WITNESS], "witness_quorum": 0}),
+        (MalformedError, "bad_member", Kind.FOUNDING, {"witnesses": [WITNESS], "witness_quorum": 2}),
+        (MalformedError, "unknown_member", Kind.FOUNDING, {"witness_quorum": 1}),
+        (MalformedError, "bad_member", Kind.FOUNDING, {"witnesses": [WITNESS, WITNESS | {"name": "x"}], "witness_quorum": 1}),
+        (MalformedError, "bad_member", Kind.FOUNDING, {"witnesses": [WITNESS | {"keys": []}], "witness_quorum": 1}),
+        (MalformedError, "bad_vkey", Kind.FOUNDING, {"witnesses": [WITNESS | {"keys": ["w+0"]}], "witness_quorum": 1}),
+        (MalformedError, "unknown_member", Kind.FOUNDING, {"witnesses": [WITNESS | {"x": 1}], "witness_quorum": 1}),
+        (MalformedError, "missing_member", Kind.FOUNDING, {"auditors": [{}]}),
+        (MalformedError, "bad_member", Kind.FOUNDING, {"auditors": [OVERSIGHT | {"address": KAMPALA}]}),
+        (MalformedError, "bad_member", Kind.FOUNDING, {"auditors": [OVERSIGHT | {"until": 1}]}),
+        (MalformedError, "bad_member", Kind.FOUNDING, {"auditors": [OVERSIGHT, OVERSIGHT | {"until": 3}]}),
+        (MalformedError, "unknown_member", Kind.FOUNDING, {"auditors": [OVERSIGHT | {"scope": "all"}]}),
+        (MalformedError, "bad_member", Kind.ENDPOINT, {"audits": {"since": 1, "until": 2}}),
         (MalformedError, "bad_member", Kind.FOUNDING, {"undelivered_grace_ms": 8 * 86_400_000}),
         (MalformedError, "bad_member", Kind.FOUNDING, {"reset_delay_ms": 31 * 86_400_000}),
         (MalformedError, "bad_member", Kind.FOUNDING, {"broker": {"address": KAMPALA, "administrator": key_set(C)}}),
@@ -257,3 +284,19 @@ def test_suspended_and_optional_forms():
     payload = DirectoryStatement(header, f"revoked/{A.key_id.hex()}", None, record).to_json()
     assert "compromised_at" not in payload["record"]
     assert parse_directory_statement(payload).record == record
+
+
+def test_witnesses_and_auditors_read_back():
+    for kind, name, record in (
+        (Kind.GOVERNANCE, "", WATCHED),
+        (
+            Kind.ENDPOINT,
+            KENYAN_AUDITOR,
+            EndpointRecord(KENYAN_AUDITOR, "Office", make_key_set([A]), State.ACTIVE, Term(3, 4)),
+        ),
+    ):
+        header = Header(kind, ORIGIN, Seen(0, EMPTY_ROOT))
+        payload = DirectoryStatement(header, subject_of(kind, name), bytes(32), record).to_json()
+        parsed = parse_directory_statement(parse_object(encode_json(payload)))
+        assert parsed.record == record
+        assert parsed.to_json() == payload

@@ -21,6 +21,11 @@ PASSPHRASE = "correct horse — 錠"
 FILE = encode_key_file(KEYS, PASSPHRASE, SALT, NONCE)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def derived_once():
+    """Nothing is kept here: each file is derived as it is by those who use it."""
+
+
 def refused(error, code, data, passphrase=PASSPHRASE):
     with pytest.raises(CountermarkError) as caught:
         parse_key_file(data, passphrase)

@@ -16,8 +16,8 @@ from countermark_protocol.messages.facts import (
     manifest_facts,
 )
 from countermark_protocol.messages.review import RULES, Circumstances, Severity, review, review_answer
-from countermark_protocol.registry import known_types, validate_content
-from countermark_protocol.types import TYPES
+from countermark_protocol.registry import validate_content
+from countermark_protocol.types import TYPES, known_types
 from message_examples import example, patched
 
 TODAY = dt.date(2024, 6, 1)

@@ -19,7 +19,8 @@ from countermark_protocol.messages.lost_or_stolen import LossPeriod
 from countermark_protocol.messages.marks import Mark, is_placeholder_serial
 from countermark_protocol.messages.patterns import is_safe_pattern
 from countermark_protocol.messages.scalars import earliest, latest
-from countermark_protocol.registry import MODELS, content_document, known_types, validate_content
+from countermark_protocol.registry import MODELS, content_document, validate_content
+from countermark_protocol.types import known_types
 from message_examples import EXAMPLES, ROOT, SCHEMAS, example, invalid_variants, patched, schema
 
 TYPES = [name for name, _ in known_types()]

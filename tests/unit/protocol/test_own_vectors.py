@@ -1,5 +1,6 @@
 """Our own vectors: each positive case gives what it states, each negative one fails with exactly the error it names."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -12,11 +13,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from countermark_protocol import errors
 from countermark_protocol.accounts import check_account, check_account_against_tail, verify_account
+from countermark_protocol.acts import parse_disclosure
 from countermark_protocol.appending import append_statement
 from countermark_protocol.boxes import Box, BoxState, verify_tail
 from countermark_protocol.checkpoint import parse_checkpoint, verify_checkpoint
+from countermark_protocol.disclosure import check_disclosure_logged, parse_disclosed, verify_shown
 from countermark_protocol.documents import parse_document, verify_document
-from countermark_protocol.encoding import parse_base64url, parse_digest, parse_object
+from countermark_protocol.encoding import encode_json, parse_base64url, parse_digest, parse_object
+from countermark_protocol.evidence_checks import verify_evidence
 from countermark_protocol.identifiers import parse_origin
 from countermark_protocol.keys import parse_key_json
 from countermark_protocol.leaf import parse_leaf, verify_succession
@@ -111,6 +115,47 @@ def run_disclosure(value, _file):
     ]
     opened = verify_disclosure(disclosed, unhex(value["commitment"]))
     return {"open": {p.name: p.data.decode() for p in disclosed if p.name in opened}}
+
+
+def run_shown(value, _file):
+    shown = verify_shown(parse_disclosed(b64(value["disclosure"])))
+    return {
+        "message": shown.message.hex(),
+        "digest": shown.digest.hex(),
+        "opened": list(shown.opened),
+        "closed": list(shown.closed),
+    }
+
+
+def run_disclosure_logged(value, _file):
+    act = parse_disclosure(parse_object(b64(value["act"])))
+    check_disclosure_logged(act, verify_shown(parse_disclosed(b64(value["disclosure"]))))
+
+
+def run_evidence(value, file):
+    evidence = copy.deepcopy(FILES[file]["evidence"])
+    for change in value["changes"]:
+        *way, last = change["at"]
+        node = evidence
+        for step in way:
+            node = node[step]
+        node[last] = change["value"]
+    proven = verify_evidence(encode_json(evidence))
+    signed = proven.message.signed
+    shown = proven.disclosures[0].shown
+    return {
+        "fingerprint": proven.fingerprint,
+        "message": proven.message.payload.hex(),
+        "signed_by": signed.key_id.hex(),
+        "index": signed.index,
+        "time": signed.time,
+        "revoked_at_index": signed.revoked.index,
+        "in_doubt": signed.in_doubt,
+        "recipients": sorted(row.endpoint for row in proven.message.rows),
+        "receipts": [[e.receipt.author, e.receipt.stage.value] for e in proven.entries],
+        "opened": list(shown.opened),
+        "closed": list(shown.closed),
+    }
 
 
 def append(state, step):
@@ -244,6 +289,13 @@ DEMANDED = [
     "wrong_opener",
     "disclosed_part_altered",
     "disclosed_part_renamed",
+    "part_altered",
+    "part_name_changed",
+    "part_moved",
+    "closed_part_hidden",
+    "count_changed",
+    "other_message",
+    "digest_not_logged",
     "leaf_with_moved_head",
     "box_head_does_not_follow",
     "account_contradicted_by_entry",

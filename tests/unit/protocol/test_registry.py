@@ -12,11 +12,10 @@ from countermark_protocol.registry import (
     MODELS,
     content_document,
     find_model,
-    known_types,
     validate_as,
     validate_content,
 )
-from countermark_protocol.types import TYPES, find_type
+from countermark_protocol.types import TYPES, find_type, known_types
 from message_examples import example, patched
 
 SECRET = "Zq7-SECRET-Xw"

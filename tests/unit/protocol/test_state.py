@@ -48,6 +48,7 @@ def loaded_for(state, statement):
         Loaded({k: whole.parties[k] for k in needs.conversations}),
         Loaded({k: whole.boxes[k] for k in needs.boxes}),
         Loaded({k: whole.roots[k] for k in needs.sizes}),
+        Loaded({k: whole.purges[k] for k in needs.purges}),
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 from countermark_protocol.claims import Header, Kind, Seen
 from countermark_protocol.documents import parse_document, sign_document, verify_document
 from countermark_protocol.encoding import encode_json
-from countermark_protocol.errors import CountermarkError, MalformedError, PolicyError, SignatureError
+from countermark_protocol.errors import CountermarkError, MalformedError, SignatureError
 from countermark_protocol.merkle import EMPTY_ROOT
 from countermark_protocol.statements import (
     DirectoryChange,
@@ -51,13 +51,6 @@ def test_each_kind_is_read_as_itself():
         assert header_of(statement).kind is kind
         assert header_of(statement).log == ORIGIN
         assert kind_of(statement.document.claims) is kind
-
-
-@pytest.mark.parametrize("kind", ["purge", "look-up", "disclosure"])
-def test_reserved_kinds(kind):
-    refused(PolicyError, "reserved_kind", kind_of, payload(kind=kind))
-    data = sign_document(encode_json(payload(kind=kind)), [WORLD.node_key])
-    refused(PolicyError, "reserved_kind", WORLD.verify, data)
 
 
 @pytest.mark.parametrize("kind", ["account", "", None, 9, ["message"]])

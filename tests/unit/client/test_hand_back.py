@@ -1,0 +1,91 @@
+"""`countermark hand-back`: what a sender has kept from an entry on, and nothing that it has not."""
+
+import pytest
+
+from countermark_client import Profile, testing
+from countermark_client.audit import Mirror, hand_back_tail
+from countermark_protocol.errors import NotFoundError
+from countermark_protocol.hand_back import (
+    HandBackFrame,
+    parse_hand_back_header,
+    parse_held_statement,
+    read_hand_back,
+)
+from countermark_protocol.submission import parse_submission
+from support.cli import PASSPHRASE, cli_for
+
+KENYA, BELGIUM = "ke.police.nairobi", "be.contact.federal"
+
+
+@pytest.fixture
+def world():
+    return testing.world(KENYA, BELGIUM)
+
+
+@pytest.fixture
+def cli(world, tmp_path):
+    for address in (KENYA, BELGIUM):
+        world.profile(address, folder=tmp_path / address).close()
+    return cli_for(world, tmp_path)
+
+
+@pytest.fixture
+def sent(cli):
+    """Two messages, both accepted: what `send` told of each."""
+    out = []
+    for case in ("1", "2"):
+        path = cli.file("request.json", testing.sample_request(case))
+        out.append(cli.json("send", "tracing-request", "--to", BELGIUM, "--file", path, home=KENYA))
+        cli.run("inbox", "--accept", home=BELGIUM)
+    return [one["messages"][0] if "messages" in one else one for one in out]
+
+
+def frames(path):
+    with path.open("rb") as file:
+        return list(read_hand_back(file.read))
+
+
+def test_everything_from_an_entry_on_is_written_with_its_proof(world, cli, sent, tmp_path):
+    first = sent[1]["index"]
+    told = cli.json("hand-back", "--since", first, "-o", tmp_path / "out", home=KENYA)
+    assert (told["statements"], told["pruned"]) == (1, 0)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o600
+    (kind, header), (other, held) = frames(tmp_path / "out")
+    assert (kind, other) == (HandBackFrame.HEADER, HandBackFrame.HELD)
+    assert parse_hand_back_header(header).holder == KENYA
+    statement = parse_held_statement(held)
+    assert statement.index == first
+    assert parse_submission(statement.body).document.payload_hash.hex() == sent[1]["message"]
+    assert statement.proof.inclusion.leaf == world.broker.entries[first].leaf.encode()
+    # Receipts of the recipient, by index.
+    told = cli.json("hand-back", "--since", 0, "-o", tmp_path / "receipts", home=BELGIUM)
+    indexes = [parse_held_statement(data).index for _, data in frames(tmp_path / "receipts")[1:]]
+    assert indexes == sorted(indexes)
+    assert told["statements"] == len(indexes) == 4
+
+
+def test_what_is_not_kept_any_more_is_counted(world, cli, sent, tmp_path):
+    world.clock.advance(days=31)
+    client = world.client(Profile.open(tmp_path / KENYA, PASSPHRASE))
+    client._core.sender.outbox.prune()
+    client.profile.close()
+    told = cli.json("hand-back", "--since", sent[0]["index"], "-o", tmp_path / "out", home=KENYA)
+    assert (told["statements"], told["pruned"]) == (0, 2)
+    assert len(frames(tmp_path / "out")) == 1
+
+
+def test_a_file_is_never_overwritten(cli, sent, tmp_path):
+    (tmp_path / "out").write_bytes(b"mine")
+    ended = cli.run("hand-back", "--since", 0, "-o", tmp_path / "out", home=KENYA, code=1)
+    assert "[file_exists]" in ended.stderr
+    assert (tmp_path / "out").read_bytes() == b"mine"
+
+
+def test_a_national_mirror_has_no_secrets(tmp_path):
+    mirror = Mirror(None)
+    mirror.belongs_to("log.example.org/one", b"", "ke.auditor.national", "national")
+    with pytest.raises(NotFoundError) as refused:
+        hand_back_tail(mirror, 0, tmp_path / "out", 0)
+    mirror.close()
+    assert refused.value.code == "no_secrets"
+    assert not (tmp_path / "out").exists()

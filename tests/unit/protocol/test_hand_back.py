@@ -1,0 +1,94 @@
+"""Hand-backs: what is written is read, and nothing else is."""
+
+import io
+
+import pytest
+
+from countermark_protocol.answers import Accepted
+from countermark_protocol.errors import CountermarkError, MalformedError
+from countermark_protocol.hand_back import (
+    MAGIC,
+    HandBackFrame,
+    HandBackHeader,
+    HandBackWriter,
+    HeldStatement,
+    TailRecord,
+    parse_hand_back_header,
+    parse_held_statement,
+    parse_tail_record,
+    read_hand_back,
+)
+from countermark_protocol.proof import Inclusion
+from support.world import KAMPALA, NAIROBI, World
+
+HEADER = HandBackHeader("log.example.org/one", "ke.auditor.oversight", 7, 1_700_000_000_000)
+
+
+@pytest.fixture(scope="module")
+def pieces():
+    sealed = World().message(NAIROBI, [KAMPALA])
+    proof = Accepted(b"note\n", Inclusion(8, bytes(115), (bytes(32),)))
+    return (
+        TailRecord(7, bytes(115), sealed.document, b"s" * 32, sealed.rows),
+        HeldStatement(8, sealed.data, is_message=True, proof=proof),
+    )
+
+
+@pytest.fixture(scope="module")
+def written(pieces):
+    out = io.BytesIO()
+    writer = HandBackWriter(out.write, HEADER)
+    writer.record(pieces[0])
+    writer.held(pieces[1])
+    writer.checkpoint(b"a note")
+    writer.end()
+    return out.getvalue()
+
+
+def read(data):
+    return list(read_hand_back(io.BytesIO(data).read))
+
+
+def test_what_is_written_is_read(written, pieces):
+    frames = read(written)
+    assert [kind for kind, _ in frames] == [
+        HandBackFrame.HEADER,
+        HandBackFrame.RECORD,
+        HandBackFrame.HELD,
+        HandBackFrame.CHECKPOINT,
+    ]
+    assert parse_hand_back_header(frames[0][1]) == HEADER
+    assert parse_tail_record(frames[1][1]) == pieces[0]
+    assert parse_held_statement(frames[2][1]) == pieces[1]
+    assert frames[3][1] == b"a note"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda data: b"x" + data[1:], "not a hand-back"),
+        (lambda data: data[:-1], "cut short"),
+        (lambda data: data + b"x", "digest differs"),
+        (lambda data: data[:-40] + bytes([data[-40] ^ 1]) + data[-39:], "digest differs"),
+        (lambda _: MAGIC + b"\x09\0\0\0\0", "does not know"),
+        (lambda _: MAGIC + b"\x03\0\0\0\0", "its one header"),
+    ],
+)
+def test_nothing_else_is_read(written, spoil, says):
+    with pytest.raises(MalformedError, match=says) as refused:
+        read(spoil(written))
+    assert refused.value.code == "bad_hand_back"
+
+
+def test_a_proof_of_another_index_is_refused(pieces):
+    data = pieces[1].encode()
+    with pytest.raises(MalformedError) as refused:
+        parse_held_statement(bytes(7) + b"\x09" + data[8:])
+    assert refused.value.code == "bad_hand_back"
+
+
+@pytest.mark.parametrize("cut", [0, 8, 100, 200, 500])
+def test_frames_cut_short_are_malformed(pieces, cut):
+    for parse, piece in zip((parse_tail_record, parse_held_statement), pieces, strict=True):
+        with pytest.raises(CountermarkError):
+            parse(piece.encode()[:cut])
