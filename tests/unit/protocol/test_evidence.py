@@ -182,7 +182,8 @@ def test_cosignatures_of_the_witnesses_that_the_record_names(world, message):
     )
     both = evidence_of(world, message, checkpoint=add_cosignatures(checkpoint.raw, lines))
     assert verify_evidence(both).witnessing.existed_by == 1_790_000_001
-    spoilt = replace(lines[0], signature=lines[0].signature[:-1] + b"\0")
+    raw = lines[0].signature
+    spoilt = replace(lines[0], signature=raw[:-1] + bytes([raw[-1] ^ 1]))
     refused(changed(both, checkpoint=add_cosignatures(checkpoint.raw, [spoilt])), "bad_signature")
 
 

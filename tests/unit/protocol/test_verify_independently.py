@@ -47,7 +47,8 @@ def test_a_corrupted_bundle_file_is_refused(tmp_path):
     good = copy.deepcopy(BUNDLE)
     path.write_text(json.dumps(good))
     assert run("--bundle", path).returncode == 0
-    good["recipient"]["stanza"] = "A" + good["recipient"]["stanza"][1:]
+    stanza = good["recipient"]["stanza"]
+    good["recipient"]["stanza"] = ("B" if stanza[0] == "A" else "A") + stanza[1:]
     for text in (json.dumps(good), json.dumps(BUNDLE)[:-1], "{}", "[]", ""):
         path.write_text(text)
         done = run("--bundle", path)
