@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NoReturn
 
+from countermark_client._continuity import consistency_path
 from countermark_client._convicting import encode_proof
 from countermark_client._io import Flow
 from countermark_client._log import LogView
@@ -90,7 +91,7 @@ class Accounts:
             if seen.root != known.root:
                 self._other_root(known, document)
             return
-        path = yield from self._log.consistency_path(seen.size, known.size)
+        path = yield from consistency_path(self._session, seen.size, known.size)
         try:
             verify_consistency(seen.size, seen.root, known.size, known.root, path)
         except ProofError:

@@ -22,7 +22,7 @@ from typing import Final
 
 from countermark_client._bundle_post import EXPORTED
 from countermark_client._database import check_integrity, snapshot
-from countermark_client._log import RESTORED
+from countermark_client._halting import RESTORED
 from countermark_client._profile import KEY_FILE, LOCK_FILE, PROFILE_FILE, STATE_FILE, TRUST_FILE
 from countermark_client._restored import mark_of
 from countermark_client._session import Clock, system_clock

@@ -24,6 +24,7 @@ from countermark_client._bundle_post import (
     verify_bundle,
 )
 from countermark_client._carried import MESSAGES_PATH, RECEIPTS_PATH, asked, posted
+from countermark_client._continuity import consistency_path
 from countermark_client._flows_inbox import Inbox
 from countermark_client._flows_receipts import Receipts
 from countermark_client._io import Flow, Sleep
@@ -321,6 +322,6 @@ class Carrier:
 
     def _proofs(self, seen: Seen, checkpoint: Checkpoint, load: _Load) -> Flow[None]:
         for size in sorted({*load.sizes, seen.size} - {0, checkpoint.size}):
-            path = yield from self._log.consistency_path(size, checkpoint.size)
+            path = yield from consistency_path(self._session, size, checkpoint.size)
             body = encode_json({"from": size, "to": checkpoint.size, "path": [encode_hex(h) for h in path]})
             load.add(Item(asked("/v1/log/consistency", f"from={size}&to={checkpoint.size}"), 200, body))

@@ -31,7 +31,7 @@ from countermark_client._self_check import SelfChecker
 from countermark_client._session import Clock, Session, system_clock
 from countermark_client._settings import Settings
 from countermark_client._store import OutboxState
-from countermark_client._witnessing import Witnessed, wait_witnessed
+from countermark_client._witnessing import Witnessed
 from countermark_client._workers import Workers
 from countermark_client.statements import Drafts
 from countermark_protocol.boxes import Box
@@ -130,7 +130,7 @@ class Core:
 
     def wait_witnessed(self, index: int, seconds: float) -> Flow[Witnessed]:
         """Wait for a quorum; see `Client.wait_witnessed`."""
-        return (yield from wait_witnessed(self.session, self.log, index, seconds))
+        return (yield from self.log.witnesses.wait(index, seconds))
 
     def publish(self, data: bytes) -> Flow[int]:
         """Post a directory statement."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from countermark_client._accounts import Accounts
 from countermark_client._boxes import Boxes, page_target
+from countermark_client._continuity import consistency_path
 from countermark_client._io import Flow
 from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
@@ -167,7 +168,7 @@ class Gatherer:
         size = parse_checkpoint(raw).size
         if size >= newest.size:
             return None
-        path = yield from self._log.consistency_path(size, newest.size)
+        path = yield from consistency_path(self._session, size, newest.size)
         return Earlier(raw, tuple(path))
 
     def _first_witnessed(self, index: int) -> Flow[bytes | None]:
@@ -195,7 +196,7 @@ class Gatherer:
             return None
         if policy.quorum is None:
             return None
-        path = yield from self._log.consistency_path(size, newest.size)
+        path = yield from consistency_path(self._session, size, newest.size)
         return Earlier(note, tuple(path))
 
     def _rows(self, stored: StoredMessage) -> tuple[RecipientRow, ...] | None:

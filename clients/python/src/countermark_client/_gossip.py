@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from countermark_client._continuity import continues
 from countermark_client._convicting import fetch_proof
 from countermark_client._io import Flow
 from countermark_client._log import LogView
@@ -77,7 +78,7 @@ class Gossip:
         for one in largest.values():
             if (yield from self._is_known(one, known, checkpoint)):
                 continue  # another signer of this page had seen the same
-            if not (yield from self._log.continues(one.seen, checkpoint)):
+            if not (yield from continues(self._session, one.seen, checkpoint)):
                 yield from self._fork(one, checkpoint)
             known[one.seen.size] = one.seen.root
             verified.append(one.seen)

@@ -16,16 +16,18 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final, NoReturn
 
+from countermark_client._continuity import continues, shows_growth
 from countermark_client._convicting import fetch_proof
+from countermark_client._halting import Halting
 from countermark_client._io import Flow
 from countermark_client._session import ProblemAnswer, Session, problem_error
-from countermark_client._witnessing import Witnessed, judge_witnessed, read_own_policy, read_witnessed
+from countermark_client._witnessing import WitnessedView
 from countermark_protocol.answers import DirectoryPage, LoggedStatement, parse_directory_page
 from countermark_protocol.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
-from countermark_protocol.claims import DIRECTORY_KINDS, Claims, Seen
+from countermark_protocol.claims import DIRECTORY_KINDS, Seen
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document, statement_hash
-from countermark_protocol.encoding import encode_json, parse_digest, parse_object
+from countermark_protocol.encoding import encode_json
 from countermark_protocol.errors import (
     ConflictError,
     CountermarkError,
@@ -42,31 +44,24 @@ from countermark_protocol.errors import (
 from countermark_protocol.judging import judge_statement
 from countermark_protocol.keys import Signer
 from countermark_protocol.leaf import Leaf, parse_leaf
-from countermark_protocol.merkle import EMPTY_ROOT, Frontier, leaf_hash, verify_consistency, verify_inclusion
+from countermark_protocol.merkle import EMPTY_ROOT, leaf_hash, verify_inclusion
 from countermark_protocol.proof import Inclusion
 from countermark_protocol.statements import verify_statement
-from countermark_protocol.witnesses import check_not_back_dated
 
 _CHECKPOINT: Final = "checkpoint"
 #: When the broker last stood to the checkpoint: a directory read, or an account that names it.
 _CHECKED_AT: Final = "checked_at"
 #: When the directory was last read.
 _SYNCED_AT: Final = "synced_at"
-_HALTED: Final = "halted"
-#: The newest checkpoint known with a quorum's cosignatures.
-_WITNESSED: Final = "witnessed"
-#: Set where a backup was restored, until the profile was compared with ``sent``.
-RESTORED: Final = "restored"
 
 
-class LogView:
+class LogView(Halting):
     """What one profile has verified of its log."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
-        self._store = session.store
+        super().__init__(session)
         self._origin = session.profile.log
-        self._stopped: CountermarkError | None = None
+        self.witnesses = WitnessedView(session, self)
         self.load()
 
     # --- state ---
@@ -90,21 +85,8 @@ class LogView:
         for index, leaf, document in self._store.directory():
             self._fold_logged(index, leaf, document)
         raw = self._store.meta(_CHECKPOINT)
-        self.checkpoint: Checkpoint | None = self._verify_checkpoint(raw) if raw is not None else None
-        self.witnessed: Witnessed | None = None
-        cosigned = self._store.meta(_WITNESSED)
-        if cosigned is not None:
-            # Governors may have named others since: then it has to be asked for again.
-            with contextlib.suppress(SignatureError):
-                self.witnessed = self._judge_witnessed(self._verify_checkpoint(cosigned))
-
-    def _judge_witnessed(self, checkpoint: Checkpoint) -> Witnessed:
-        return judge_witnessed(self.directory, read_own_policy(self._session.profile.folder), checkpoint)
-
-    @property
-    def has_witnesses(self) -> bool:
-        """Whether the log's record, as read, names witnesses."""
-        return self.directory.count > 0 and bool(self.directory.log().witnesses)
+        self.checkpoint: Checkpoint | None = self.verify_checkpoint(raw) if raw is not None else None
+        self.witnesses.load()
 
     @property
     def seen(self) -> Seen:
@@ -121,62 +103,10 @@ class LogView:
         """
         if self.checkpoint is None:
             return None
-        if self.has_witnesses:
-            return max(0, self._session.clock() - self.witnessed.at) if self.witnessed is not None else None
+        if self.witnesses.named:
+            newest = self.witnesses.newest
+            return max(0, self._session.clock() - newest.at) if newest is not None else None
         return max(0, self._session.clock() - self._store.meta_number(_CHECKED_AT))
-
-    @property
-    def halted(self) -> str | None:
-        """Why nothing is sent any more, or None."""
-        if self._stopped is not None:
-            return str(self._stopped)
-        reason = self._store.meta(_HALTED)
-        return reason.decode("utf-8") if reason is not None else None
-
-    def halt(self, error: CountermarkError) -> None:
-        """Stop sending: for good on a contradiction, until the next start on what cannot be checked here."""
-        self._stopped = error  # first: a disk that is full must not keep this client sending
-        if isinstance(error, InconsistentLogError):
-            self._session.profile.keep_evidence(error, self._session.clock())
-            self._store.set_meta(_HALTED, str(error).encode("utf-8"))
-            self._stopped = None  # from here on the store says it, to every client over this profile
-
-    def clear_halt(self) -> None:
-        """Send again, after people have looked at the evidence; the evidence stays."""
-        self._stopped = None
-        self._store.set_meta(_HALTED, None)
-
-    def check_not_halted(self) -> None:
-        """Refuse to go on while halted, or restored from a backup and not compared with the log yet.
-
-        Raises:
-            UncheckableError: ``halted``, ``restored_unchecked``.
-        """
-        self.check_compared()
-        reason = self.halted
-        if reason is not None:
-            raise UncheckableError(
-                "halted",
-                f"nothing is sent since this was found: {reason}. Look at the evidence, then clear it",
-            )
-
-    @property
-    def restored(self) -> bytes | None:
-        """What is known of the backup that this profile was restored from, until it was compared with the log."""
-        return self._store.meta(RESTORED)
-
-    def check_compared(self) -> None:
-        """Refuse to go on while restored from a backup and not compared with the box ``sent`` yet.
-
-        Raises:
-            UncheckableError: ``restored_unchecked``.
-        """
-        if self.restored is not None:
-            raise UncheckableError(
-                "restored_unchecked",
-                "this profile was restored from a backup: nothing is sent before it has been compared with what the "
-                "log holds of its key",
-            )
 
     # --- directory ---
 
@@ -225,8 +155,7 @@ class LogView:
         count = bisect_right(self._indexes, index)
         if leaf.dir_count != count or leaf.dir_head != self._heads[count - 1]:
             self._contradicts_fold(leaf, index)
-        if self.witnessed is not None:
-            check_not_back_dated(leaf, index, self.witnessed.checkpoint, self.witnessed.at // 1000)
+        self.witnesses.check_leaf(leaf, index)
 
     def follow_leaf(self, leaf: Leaf, index: int) -> Flow[None]:
         """As `check_leaf`, after reading what the directory is behind by."""
@@ -278,7 +207,7 @@ class LogView:
                 raise ProofError(
                     "directory_order", "a directory page is neither complete nor holds statements"
                 )
-        checkpoint = self._verify_checkpoint(page.checkpoint)
+        checkpoint = self.verify_checkpoint(page.checkpoint)
         if self._indexes and self._indexes[-1] >= checkpoint.size:
             raise ProofError(
                 "beyond_checkpoint", "a directory statement lies beyond the checkpoint shown with it"
@@ -292,23 +221,9 @@ class LogView:
             if not self._session.carried:  # how old a bundle's answers are, its accounts tell
                 self._store.set_meta(_CHECKED_AT, now)
                 self._store.set_meta(_SYNCED_AT, now)
-        if self.has_witnesses and not self._session.carried:
-            yield from read_witnessed(self._session, self)
+        if self.witnesses.named and not self._session.carried:
+            yield from self.witnesses.read()
         return checkpoint
-
-    def take_witnessed(self, raw: bytes) -> Flow[Witnessed]:
-        """Verify a cosigned checkpoint, and keep it if its quorum is the newest known; the newest one.
-
-        Raises:
-            InconsistentLogError: ``checkpoint_fork``: witnesses saw another history than this client.
-            SignatureError: it is not cosigned by a quorum.
-        """
-        checkpoint = yield from self.advance(raw)
-        witnessed = self._judge_witnessed(checkpoint)
-        if self.witnessed is None or witnessed.at > self.witnessed.at:
-            self._store.set_meta(_WITNESSED, checkpoint.raw)
-            self.witnessed = witnessed
-        return self.witnessed
 
     def _convict(
         self, error: CountermarkError, s: LoggedStatement, raw: bytes, new: list[tuple[int, bytes, bytes]]
@@ -322,7 +237,7 @@ class LogView:
         if not s.index or parse_leaf(s.leaf).statement != statement_hash(s.document):
             return  # not the log's doing: the document was changed on its way
         with contextlib.suppress(SignatureError):
-            checkpoint = self._verify_checkpoint(raw)
+            checkpoint = self.verify_checkpoint(raw)
             shown = yield from fetch_proof(self._session, s.index, checkpoint)
             before = yield from fetch_proof(self._session, s.index - 1, checkpoint)
             if before and shown[:1] == (s.leaf,):
@@ -367,7 +282,12 @@ class LogView:
 
     # --- checkpoint ---
 
-    def _verify_checkpoint(self, raw: bytes) -> Checkpoint:
+    def verify_checkpoint(self, raw: bytes) -> Checkpoint:
+        """Verify that the log's key, as the directory read so far names it, signed a checkpoint.
+
+        Raises:
+            SignatureError: it did not.
+        """
         unverified = parse_checkpoint(raw)
         if self.directory.count:
             key = self.directory.log_key_for(unverified.size)
@@ -389,11 +309,11 @@ class LogView:
         if self.checkpoint is not None and raw == self.checkpoint.raw:
             return self.checkpoint  # many verdicts of a bulk answer stand under one
         try:
-            checkpoint = self._verify_checkpoint(raw)
+            checkpoint = self.verify_checkpoint(raw)
         except SignatureError:
             # Perhaps the log has a new key that this profile has not read of yet.
             yield from self.sync()
-            checkpoint = self._verify_checkpoint(raw)
+            checkpoint = self.verify_checkpoint(raw)
         yield from self._check_continues(checkpoint, newest)
         self._keep(checkpoint)
         return checkpoint
@@ -415,39 +335,16 @@ class LogView:
                 yield from self._fork(known, checkpoint)
             return
         old, new = sorted((known, checkpoint), key=lambda c: c.size)
-        if newest is not None and _shows_growth(newest, old, new):
+        if newest is not None and shows_growth(newest, old, new):
             return
         try:
-            shown = yield from self.continues(Seen(old.size, old.root), new)
+            shown = yield from continues(self._session, Seen(old.size, old.root), new)
         except (MalformedError, NotFoundError):
             if new is not known:
                 raise
             shown = False  # it does not know the larger tree any more that it signed before
         if not shown:
             yield from self._fork(known, checkpoint)
-
-    def continues(self, seen: Seen, checkpoint: Checkpoint) -> Flow[bool]:
-        """Whether the log can show that a checkpoint continues a smaller tree, which is not empty."""
-        for _ in range(2):
-            path = yield from self.consistency_path(seen.size, checkpoint.size)
-            # A path spoilt on its way is no crime: the log gets a second chance to show its history.
-            with contextlib.suppress(ProofError):
-                verify_consistency(seen.size, seen.root, checkpoint.size, checkpoint.root, path)
-                return True
-        return False
-
-    def consistency_path(self, old: int, new: int) -> Flow[list[bytes]]:
-        """Ask the log to show that one of its trees continues another; the path is not verified here."""
-        try:
-            response, _ = yield from self._session.call("GET", "/v1/log/consistency", f"from={old}&to={new}")
-        except ProblemAnswer as answer:
-            raise problem_error(answer.problem) from None
-        claims = Claims(parse_object(response.body, "consistency proof"), "consistency proof")
-        if claims.integer("from") != old or claims.integer("to") != new:
-            raise ProofError("wrong_sizes", "the consistency proof is for other sizes than those asked for")
-        path = [parse_digest(h, "path") for h in claims.items("path", 0, 130)]
-        claims.done()
-        return path
 
     def _fork(self, known: Checkpoint, other: Checkpoint) -> Flow[NoReturn]:
         old, new = sorted((known, other), key=lambda c: c.size)
@@ -494,7 +391,7 @@ class LogView:
     def _stale(self) -> UncheckableError:
         age, most = self.age, self._session.settings.max_checkpoint_age // 60_000
         known = "none" if age is None else f"one {age // 60_000} minutes old"
-        whose = " that a quorum of witnesses has cosigned" if self.has_witnesses else ""
+        whose = " that a quorum of witnesses has cosigned" if self.witnesses.named else ""
         return UncheckableError(
             "stale_checkpoint",
             f"expected a checkpoint{whose} at most {most} minutes old, got {known}: nothing is sent on an old "
@@ -506,19 +403,3 @@ class LogView:
         stated = min(at, self._session.clock())
         if stated > self._store.meta_number(_CHECKED_AT):
             self._store.set_meta(_CHECKED_AT, str(stated).encode())
-
-
-def _shows_growth(newest: Inclusion, old: Checkpoint, new: Checkpoint) -> bool:
-    """Whether the path of the newest leaf shows that `new` is `old` and that leaf.
-
-    The path of the last leaf of a tree of n+1 leaves consists of exactly the complete subtrees of the first n,
-    so it gives the old root too. Saves a request for every statement where nobody else posts meanwhile. The
-    path itself is verified with the proof.
-    """
-    if new.size != old.size + 1 or newest.index != old.size or len(newest.path) != old.size.bit_count():
-        return False
-    try:
-        verify_inclusion(leaf_hash(newest.leaf), newest.index, new.size, list(newest.path), new.root)
-    except ProofError:
-        return False
-    return Frontier(old.size, tuple(reversed(newest.path))).root() == old.root

@@ -20,10 +20,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from countermark_client._boxes import Boxes
+from countermark_client._halting import RESTORED
 from countermark_client._io import Flow
 from countermark_client._keeping import BoxStatement
 from countermark_client._keystore import INSTANCE
-from countermark_client._log import RESTORED, LogView
+from countermark_client._log import LogView
 from countermark_client._references import References
 from countermark_client._session import Session
 from countermark_client._settling import Settler

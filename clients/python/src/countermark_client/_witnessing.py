@@ -8,6 +8,7 @@ Source: docs/spec/witness.md §6; design section 5, "Freshness".
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,12 +18,15 @@ from countermark_client._session import ProblemAnswer, Session, problem_error
 from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.directory import Directory
 from countermark_protocol.errors import SignatureError, UncheckableError
+from countermark_protocol.leaf import Leaf
 from countermark_protocol.tlog_policy import TlogPolicy, check_quorum, parse_policy
-from countermark_protocol.witnesses import quorum_policy
+from countermark_protocol.witnesses import check_not_back_dated, quorum_policy
 
 if TYPE_CHECKING:
     from countermark_client._log import LogView
 
+#: The newest checkpoint known with a quorum's cosignatures, in the store.
+_WITNESSED: Final = "witnessed"
 POLICY_FILE: Final = "witnesses.policy"
 #: No policy file is larger.
 _MOST: Final = 1_000_000
@@ -86,43 +90,90 @@ def judge_witnessed(directory: Directory, own: TlogPolicy | None, checkpoint: Ch
     )
 
 
-def read_witnessed(session: Session, view: LogView) -> Flow[Witnessed | None]:
-    """Ask for the newest checkpoint that a quorum has cosigned, and keep it.
+class WitnessedView:
+    """What a quorum of witnesses says, as one profile has verified it.
 
-    Returns:
-        The newest known; None if no quorum has ever cosigned.
-
-    Raises:
-        InconsistentLogError: ``checkpoint_fork``: witnesses saw another history than this client.
-        SignatureError: what is served is not cosigned by a quorum.
+    Attributes:
+        newest: the newest checkpoint known with a quorum's cosignatures; None if there is none.
     """
-    try:
-        response, _ = yield from session.call("GET", "/v1/log/witnessed")
-    except ProblemAnswer as answer:
-        if answer.problem.code != "not_witnessed":
-            raise problem_error(answer.problem) from None
-        return view.witnessed
-    return (yield from view.take_witnessed(response.body))
 
+    def __init__(self, session: Session, view: LogView) -> None:
+        self._session = session
+        self._store = session.store
+        self._view = view
+        self.newest: Witnessed | None = None
 
-def wait_witnessed(session: Session, view: LogView, index: int, seconds: float) -> Flow[Witnessed]:
-    """Wait until a quorum of witnesses has cosigned a tree that holds an entry.
+    def load(self) -> None:
+        """Read it back from the store."""
+        self.newest = None
+        cosigned = self._store.meta(_WITNESSED)
+        if cosigned is not None:
+            # Governors may have named others since: then it has to be asked for again.
+            with contextlib.suppress(SignatureError):
+                self.newest = self._judge(self._view.verify_checkpoint(cosigned))
 
-    Raises:
-        UncheckableError: ``no_witnesses``: this log has none; ``not_witnessed_yet``: not within that time.
-        VerificationError: as `read_witnessed`.
-    """
-    if not view.has_witnesses:
-        raise UncheckableError("no_witnesses", "this log names no witnesses: nothing will ever be witnessed")
-    deadline = session.clock() + int(seconds * 1000)
-    while True:
-        witnessed = yield from read_witnessed(session, view)
-        if witnessed is not None and witnessed.checkpoint.size > index:
-            return witnessed
-        if session.clock() >= deadline:
+    @property
+    def named(self) -> bool:
+        """Whether the log's record, as read, names witnesses."""
+        directory = self._view.directory
+        return directory.count > 0 and bool(directory.log().witnesses)
+
+    def _judge(self, checkpoint: Checkpoint) -> Witnessed:
+        own = read_own_policy(self._session.profile.folder)
+        return judge_witnessed(self._view.directory, own, checkpoint)
+
+    def check_leaf(self, leaf: Leaf, index: int) -> None:
+        """Check the time of a proven leaf against what the quorum had seen.
+
+        Raises:
+            InconsistentLogError: ``back_dated_leaf``.
+        """
+        if self.newest is not None:
+            check_not_back_dated(leaf, index, self.newest.checkpoint, self.newest.at // 1000)
+
+    def read(self) -> Flow[Witnessed | None]:
+        """Ask for the newest checkpoint that a quorum has cosigned, and keep it.
+
+        Returns:
+            The newest known; None if no quorum has ever cosigned.
+
+        Raises:
+            InconsistentLogError: ``checkpoint_fork``: witnesses saw another history than this client.
+            SignatureError: what is served is not cosigned by a quorum.
+        """
+        try:
+            response, _ = yield from self._session.call("GET", "/v1/log/witnessed")
+        except ProblemAnswer as answer:
+            if answer.problem.code != "not_witnessed":
+                raise problem_error(answer.problem) from None
+            return self.newest
+        checkpoint = yield from self._view.advance(response.body)
+        witnessed = self._judge(checkpoint)
+        if self.newest is None or witnessed.at > self.newest.at:
+            self._store.set_meta(_WITNESSED, checkpoint.raw)
+            self.newest = witnessed
+        return self.newest
+
+    def wait(self, index: int, seconds: float) -> Flow[Witnessed]:
+        """Wait until a quorum of witnesses has cosigned a tree that holds an entry.
+
+        Raises:
+            UncheckableError: ``no_witnesses``: this log has none; ``not_witnessed_yet``: not within that time.
+            VerificationError: as `read`.
+        """
+        if not self.named:
             raise UncheckableError(
-                "not_witnessed_yet",
-                f"entry {index} is logged, but no quorum of witnesses has cosigned a tree with it within "
-                f"{seconds:.0f} s: it stays logged; ask again later",
+                "no_witnesses", "this log names no witnesses: nothing will ever be witnessed"
             )
-        yield Sleep(_PAUSE_S)
+        deadline = self._session.clock() + int(seconds * 1000)
+        while True:
+            witnessed = yield from self.read()
+            if witnessed is not None and witnessed.checkpoint.size > index:
+                return witnessed
+            if self._session.clock() >= deadline:
+                raise UncheckableError(
+                    "not_witnessed_yet",
+                    f"entry {index} is logged, but no quorum of witnesses has cosigned a tree with it within "
+                    f"{seconds:.0f} s: it stays logged; ask again later",
+                )
+            yield Sleep(_PAUSE_S)
