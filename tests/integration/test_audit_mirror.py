@@ -16,6 +16,7 @@ from countermark_protocol.mandates import Oversight
 from countermark_protocol.receipts import ReceiptStage
 from support.broker_fixtures import AUTHORITY, HttpBroker, found, write_home
 from support.cli import PASSPHRASE, Cli
+from support.forwarding import GONE
 from support.world import (
     ALWAYS,
     BRUSSELS,
@@ -51,7 +52,7 @@ class Forwarding(httpx.BaseTransport):
             httpx.Request(request.method, url, headers=request.headers, content=request.read())
         )
         body = self.spoil(path, answer.read())
-        headers = [(k, v) for k, v in answer.headers.items() if k.lower() != "content-length"]
+        headers = [(k, v) for k, v in answer.headers.items() if k.lower() not in GONE]
         answer.close()
         return httpx.Response(answer.status_code, headers=headers, content=body)
 

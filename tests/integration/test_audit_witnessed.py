@@ -18,6 +18,7 @@ from countermark_protocol.mandates import Oversight, Witness
 from countermark_protocol.tlog_witness import add_cosignatures
 from support.broker_fixtures import AUTHORITY, HttpBroker, found, write_home
 from support.cli import PASSPHRASE, Cli
+from support.forwarding import GONE
 from support.world import ALWAYS, KAMPALA, NAIROBI, OVERSEER, USUAL, World, now_ms, seed
 
 WATCHERS = [Cosigner(f"{n}.example/w", CosignatureType.ML_DSA_44, seed(n)) for n in ("east", "west")]
@@ -52,7 +53,7 @@ def cli(broker, api, tmp_path):
             sent = httpx.Request(request.method, url, headers=request.headers, content=request.read())
             answer = transport.handle_request(sent)
             body = answer.read()
-            headers = [(k, v) for k, v in answer.headers.items() if k.lower() != "content-length"]
+            headers = [(k, v) for k, v in answer.headers.items() if k.lower() not in GONE]
             return httpx.Response(answer.status_code, headers=headers, content=body)
 
     page = parse_directory_page(api.request("GET", "/v1/directory?from=0&limit=1", by=NAIROBI).content)

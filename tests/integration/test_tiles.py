@@ -1,15 +1,15 @@
 """The log by tiles: every path of C2SP tlog-tiles, byte for byte, and nothing that is not published."""
 
 import asyncio
-import base64
-import hashlib
 from dataclasses import replace
 
+import httpx
 import pytest
 
-from countermark_client.audit._tiles import HttpTiles, VerifiedTiles
+from countermark_client.audit._tiles import HttpTiles
 from countermark_protocol.checkpoint import parse_checkpoint
 from countermark_protocol.merkle import leaf_hash, root_of
+from countermark_protocol.tile_reader import VerifiedTiles
 from countermark_protocol.tiles import (
     TILE_WIDTH,
     Bundle,
@@ -21,6 +21,7 @@ from countermark_protocol.tiles import (
 )
 from support.broker_fixtures import HttpBroker, found, write_home
 from support.database import sql
+from support.tlog_tiles import root_by_tiles
 from support.world import KAMPALA, NAIROBI, World
 
 MESSAGES = 620
@@ -223,61 +224,32 @@ def test_damaged_leaves_are_not_handed_out_for_a_year(world, home):
 # --- a reader that knows nothing but the text of C2SP tlog-tiles ---------------------------------------
 
 
-def root_by_tiles(fetch):
-    """Size, root as signed, root as the hash tiles give it, and the entries, checked against level 0."""
-    _, size_line, root_line = fetch("checkpoint").decode().split("\n\n")[0].split("\n")
-    size, signed = int(size_line), base64.b64decode(root_line)
-
-    def sha(data):
-        return hashlib.sha256(data).digest()
-
-    def name(index):
-        text = f"{index % 1000:03d}"
-        while index := index // 1000:
-            text = f"x{index % 1000:03d}/{text}"
-        return text
-
-    def level_hashes(level):
-        count = size // 256**level
-        out = []
-        for n in range(-(-count // 256)):
-            width = min(256, count - 256 * n)
-            data = fetch(f"tile/{level}/{name(n)}" + (f".p/{width}" if width < 256 else ""))
-            assert len(data) == 32 * width
-            out += [data[i : i + 32] for i in range(0, len(data), 32)]
-        return out
-
-    def mth(hashes):
-        if len(hashes) == 1:
-            return hashes[0]
-        k = 1
-        while k * 2 < len(hashes):
-            k *= 2
-        return sha(b"\x01" + mth(hashes[:k]) + mth(hashes[k:]))
-
-    base = level_hashes(0)
-    level, below = 1, base
-    while size // 256**level:
-        above = level_hashes(level)
-        for i, digest in enumerate(above):
-            assert digest == mth(below[256 * i : 256 * i + 256])
-        level, below = level + 1, above
-    entries = []
-    for n in range(-(-size // 256)):
-        width = min(256, size - 256 * n)
-        data, at = fetch(f"tile/entries/{name(n)}" + (f".p/{width}" if width < 256 else "")), 0
-        while at < len(data):
-            length = int.from_bytes(data[at : at + 2], "big")
-            entries.append(data[at + 2 : at + 2 + length])
-            at += 2 + length
-    assert [sha(b"\x00" + entry) for entry in entries] == base
-    return size, signed, mth(base), entries
-
-
 def test_a_reader_made_from_the_specification_alone_gets_the_signed_root(api, leaves):
     size, signed, root, entries = root_by_tiles(lambda path: get(api, path).content)
     assert (size, root) == (len(leaves), signed)
     assert entries == leaves
+
+
+def test_bundles_are_compressed_for_who_takes_that(big_log, leaves):
+    size = len(leaves)
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{big_log.port}/v1/log/", trust_env=False, verify=False
+    ) as http:
+        for path, width in (
+            ("tile/entries/000", 256),
+            (f"tile/entries/{size // 256:03}.p/{size % 256}", size % 256),
+        ):
+            first = int(path[13:16]) * 256
+            plain = http.get(path, headers={"Accept-Encoding": "gzip;q=0"})
+            coded = http.get(path, headers={"Accept-Encoding": "br, gzip"})
+            assert "content-encoding" not in plain.headers
+            assert coded.headers["content-encoding"] == "gzip"
+            assert int(coded.headers["content-length"]) < 0.75 * len(plain.content)
+            assert plain.content == coded.content == encode_bundle(leaves[first : first + width])
+            for answer in (plain, coded):
+                assert answer.headers["vary"] == "Accept-Encoding"
+                assert answer.headers["cache-control"] == FOR_GOOD
+        assert "content-encoding" not in http.get("tile/0/000", headers={"Accept-Encoding": "gzip"}).headers
 
 
 def test_the_clients_reader_gets_every_leaf_under_the_signed_root(big_log, api, leaves):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import httpx
 
+#: Headers of an answer that is unpacked on the way.
+GONE = frozenset({"content-length", "content-encoding"})
+
 
 class Forwarding(httpx.BaseTransport):
     """For the broker's name.
@@ -31,6 +34,6 @@ class Forwarding(httpx.BaseTransport):
             httpx.Request(request.method, url, headers=request.headers, content=request.read())
         )
         body = answer.read()
-        headers = [(k, v) for k, v in answer.headers.items() if k.lower() != "content-length"]
+        headers = [(k, v) for k, v in answer.headers.items() if k.lower() not in GONE]
         answer.close()
         return httpx.Response(answer.status_code, headers=headers, content=body)

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from countermark_client.audit._tiles import HttpTiles, VerifiedTiles
+from countermark_client.audit._tiles import HttpTiles
 from countermark_protocol.checkpoint import parse_checkpoint, sign_checkpoint, verify_checkpoint
 from countermark_protocol.errors import (
     InconsistentLogError,
@@ -20,6 +20,7 @@ from countermark_protocol.errors import (
 )
 from countermark_protocol.merkle import Frontier, leaf_hash, root_of, verify_inclusion
 from countermark_protocol.note import parse_vkey
+from countermark_protocol.tile_reader import VerifiedTiles
 from countermark_protocol.tiles import (
     TILE_WIDTH,
     Bundle,

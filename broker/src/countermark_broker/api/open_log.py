@@ -5,6 +5,8 @@ Source: docs/spec/api.md §3.
 
 from __future__ import annotations
 
+import gzip
+from asyncio import to_thread
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -23,6 +25,7 @@ from countermark_broker.services.node import Node
 from countermark_broker.services.statements import prove_consistency, prove_inclusion, read_leaf_range
 from countermark_broker.services.tiles import read_bundle, read_tile
 from countermark_broker.services.witnessing import read_history, read_witnessed
+from countermark_protocol.content_coding import accepts_gzip
 from countermark_protocol.encoding import encode_hex
 from countermark_protocol.errors import NotFoundError
 from countermark_protocol.tiles import parse_bundle_path, parse_tile_path
@@ -34,6 +37,9 @@ _MAX_INDEX = 2**53 - 1
 _FOR_GOOD: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
 #: The checkpoint may be kept, but not used without asking whether there is a newer one.
 _ASK_AGAIN: Final = {"Cache-Control": "no-cache"}
+#: Bundles are compressed for who takes that; hashes would not get smaller.
+_VARIES: Final = {"Vary": "Accept-Encoding"}
+_GZIP: Final = {"Content-Encoding": "gzip"}
 _BINARY: Final = "application/octet-stream"
 Size = Annotated[int | None, Query(ge=0, le=_MAX_INDEX)]
 
@@ -106,10 +112,13 @@ def log_router(node: Node) -> APIRouter:
             bundle = parse_bundle_path(path)
             async with reads.turn(request):
                 data = await read_bundle(node, bundle)
-        else:
-            tile = parse_tile_path(path)
-            async with reads.turn(request):
-                data = await read_tile(node, tile)
+                if accepts_gzip(request.headers.get("accept-encoding", "")):
+                    data = await to_thread(gzip.compress, data, mtime=0)
+                    return Response(data, media_type=_BINARY, headers=_FOR_GOOD | _VARIES | _GZIP)
+            return Response(data, media_type=_BINARY, headers=_FOR_GOOD | _VARIES)
+        tile = parse_tile_path(path)
+        async with reads.turn(request):
+            data = await read_tile(node, tile)
         return Response(data, media_type=_BINARY, headers=_FOR_GOOD)
 
     @router.get(

@@ -1,4 +1,4 @@
-"""The witness over HTTP: `add-checkpoint`, and the newest checkpoint for monitors.
+"""The witness over HTTP: `add-checkpoint`, the newest checkpoint for monitors, and what it mirrors.
 
 Source: C2SP tlog-witness, "HTTP Interface"; docs/spec/witness.md §4, §5.6.
 """
@@ -15,14 +15,21 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from countermark_protocol.tlog_witness import ADD_CHECKPOINT_PATH, MAX_REQUEST_BYTES
+from countermark_witness.mirror_app import mirror_routes
+from countermark_witness.mirror_store import MirrorStore
 from countermark_witness.service import Answer, Witness
 
 #: s within which a request's body must have come.
 BODY_TIMEOUT_S: Final = 10
 
 
-def build_app(witness: Witness) -> Starlette:
-    """The ASGI application of a witness."""
+def build_app(witness: Witness, mirror: MirrorStore | None = None) -> Starlette:
+    """The ASGI application of a witness.
+
+    Args:
+        witness: that answers.
+        mirror: of the logs that it mirrors too; None if it mirrors none.
+    """
 
     async def add_checkpoint(request: Request) -> Response:
         body = await _read_body(request)
@@ -37,6 +44,7 @@ def build_app(witness: Witness) -> Starlette:
         routes=[
             Route(ADD_CHECKPOINT_PATH, add_checkpoint, methods=["POST"]),
             Route("/{hashed}/checkpoint", newest, methods=["GET"]),
+            *(mirror_routes(mirror) if mirror is not None else ()),
         ]
     )
 

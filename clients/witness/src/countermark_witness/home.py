@@ -19,6 +19,9 @@ PASSPHRASE_VARIABLE: Final = f"{PREFIX}PASSPHRASE"
 KEYS_FILE: Final = "witness.keys"
 VKEYS_FILE: Final = "witness.vkeys"
 STORE_FILE: Final = "witness.db"
+MIRROR_KEYS_FILE: Final = "mirror.keys"
+MIRROR_VKEYS_FILE: Final = "mirror.vkeys"
+MIRROR_STORE_FILE: Final = "mirror.db"
 
 
 def check_environment(environment: Mapping[str, str]) -> None:

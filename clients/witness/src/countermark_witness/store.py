@@ -254,6 +254,19 @@ class Store:
                     self._db.execute("ROLLBACK")
                 raise
 
+    def log(self, origin: str) -> LogState | None:
+        """A log that the witness knows, as it stands; None if it knows none of this name.
+
+        Raises:
+            WitnessError: ``store_failed``.
+        """
+        with self._lock, _failures():
+            self._db.execute("BEGIN")
+            try:
+                return Transaction(self._db).state(origin).log
+            finally:
+                self._db.execute("ROLLBACK")
+
     def published(self, hashed: str) -> bytes | None:
         """The newest cosigned checkpoint of the log whose origin has this hash; None if there is none.
 

@@ -20,8 +20,9 @@ if typing.TYPE_CHECKING:
     from countermark_client.audit._signatures import Signatures
     from countermark_client.audit._source import BrokerSource
     from countermark_client.audit._sync import Synchronised, synchronise
-    from countermark_client.audit._tiles import HttpTiles, VerifiedTiles
+    from countermark_client.audit._tiles import HttpTiles
     from countermark_client.audit._verify import Verified, verify_file, verify_mirror
+    from countermark_protocol.tile_reader import VerifiedTiles
 else:
     # Processes that verify signatures load nothing else of it.
     __getattr__ = _later.importer(
@@ -35,8 +36,9 @@ else:
             "countermark_client.audit._signatures": "Signatures",
             "countermark_client.audit._source": "BrokerSource",
             "countermark_client.audit._sync": "Synchronised synchronise",
-            "countermark_client.audit._tiles": "HttpTiles VerifiedTiles",
+            "countermark_client.audit._tiles": "HttpTiles",
             "countermark_client.audit._verify": "Verified verify_file verify_mirror",
+            "countermark_protocol.tile_reader": "VerifiedTiles",
         },
     )
 

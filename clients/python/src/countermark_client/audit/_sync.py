@@ -27,7 +27,6 @@ from countermark_client.audit._mirror import Mirror
 from countermark_client.audit._series import keep_series
 from countermark_client.audit._signatures import Signatures
 from countermark_client.audit._source import LiveSource, Progress
-from countermark_client.audit._tiles import VerifiedTiles
 from countermark_client.audit._times import check_times
 from countermark_protocol.acts import Scope
 from countermark_protocol.checkpoint import Checkpoint, parse_checkpoint
@@ -37,6 +36,7 @@ from countermark_protocol.errors import (
     ProofError,
     TransportError,
 )
+from countermark_protocol.tile_reader import VerifiedTiles
 from countermark_protocol.tlog_policy import TlogPolicy
 
 _PAGE: Final = 4_096

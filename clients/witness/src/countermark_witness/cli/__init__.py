@@ -11,6 +11,7 @@ import click
 
 from countermark_witness.cli.looking import show, vkey
 from countermark_witness.cli.making import add_log, init
+from countermark_witness.cli.mirroring import mirror
 from countermark_witness.cli.serving import serve
 
 
@@ -22,6 +23,7 @@ def main() -> None:
 
 main.add_command(init)
 main.add_command(add_log)
+main.add_command(mirror)
 main.add_command(serve)
 main.add_command(show)
 main.add_command(vkey)

@@ -59,7 +59,8 @@ def show(home: Path, folder: Path | None) -> Result:
     return Result(lines, logs=[_log_json(log) for log in logs], evidence=[_evidence_json(e) for e in kept])
 
 
-def _time(seconds: int) -> str:
+def utc(seconds: int) -> str:
+    """A time for people."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
@@ -68,7 +69,7 @@ def _log_lines(log: LogState) -> list[str]:
     if held is None:
         head = "nothing cosigned yet"
     else:
-        head = f"size {held.size}, root {encode_hex(held.root)}, cosigned {_time(held.time)}"
+        head = f"size {held.size}, root {encode_hex(held.root)}, cosigned {utc(held.time)}"
     keys = (f"  key from size {k.from_size}: {encode_vkey(k.key)}" for k in log.keys)
     return [f"{log.origin}: {head}", *keys]
 
@@ -83,7 +84,7 @@ def _log_json(log: LogState) -> dict[str, Any]:
 
 
 def _evidence_line(item: KeptEvidence) -> str:
-    return f"evidence {item.number}: {item.evidence.finding} of {item.origin}, {_time(item.time)}"
+    return f"evidence {item.number}: {item.evidence.finding} of {item.origin}, {utc(item.time)}"
 
 
 def _evidence_json(item: KeptEvidence) -> dict[str, Any]:

@@ -28,12 +28,14 @@ class Result(dict[str, Any]):
 
     Args:
         lines: for people.
+        exit_code: how the command ends.
         members: for ``--json``.
     """
 
-    def __init__(self, lines: list[str], **members: Any) -> None:
+    def __init__(self, lines: list[str], exit_code: int = 0, **members: Any) -> None:
         super().__init__(members)
         self.lines = lines
+        self.exit_code = exit_code
 
 
 def command(function: F) -> F:
@@ -52,6 +54,8 @@ def command(function: F) -> F:
             fail(as_json, "file", f"{name}{error.strerror}", "check the path and its permissions")
         if isinstance(result, Result):
             click.echo(json.dumps(result) if as_json else "\n".join(result.lines))
+            if result.exit_code:
+                raise SystemExit(result.exit_code)
 
     return wrapped  # type: ignore[return-value]
 
