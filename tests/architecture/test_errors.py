@@ -151,7 +151,6 @@ def test_every_class_and_code_is_in_the_catalogue(generator):
         ("SignatureError", "wrong_signer"),
         ("PolicyError", "reserved_release"),
         ("PolicyError", "reserved_behalf"),
-        ("PolicyError", "reserved_countersign"),
         ("InconsistentLogError", "directory_head_moved"),
         ("InconsistentLogError", "directory_head_stood_still"),
         ("ProofError", "inclusion_path_length"),

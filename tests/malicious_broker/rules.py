@@ -70,7 +70,7 @@ def broken(
         else:
             author, header = _author(kind, verified.claims)
             if header.log == origin:
-                authenticate(directory, verified, author)
+                authenticate(directory, verified, author, leaf.time)
     except (SignatureError, PolicyError, ConflictError, NotFoundError) as error:
         return error.code
     if header.log != origin:
@@ -129,7 +129,7 @@ def refused_wrongly(directory: Directory, account: Account, data: bytes, shown: 
     if account.request != unverified.payload_hash or refusal.rule not in DECIDED_BY_DIRECTORY:
         raise ValueError("another statement, or a rule that these bytes do not decide")
     document = verify_statement(directory, unverified)
-    authenticate(directory, document, manifest.sender)
+    authenticate(directory, document, manifest.sender, refusal.decided_at)
     for row in rows:
         try:
             _check_message(directory, manifest, refusal.decided_at, row)

@@ -225,12 +225,16 @@ def test_a_stale_checkpoint(scene):
         act.nobody_notices(mombasa.sync, mombasa.notices, lambda: _received(mombasa))
     silent(mombasa)
     assert mombasa.checkpoint.size < broker.state.size
-    assert mombasa.directory.endpoint_of_key(world.keystore(KENYA).signer("instance").public_key.key_id)
+    assert mombasa.directory.endpoint_of_key(
+        world.keystore(KENYA).signer("instance").public_key.key_id, time=world.clock()
+    )
     # What it posts must be proven: the broker shows it the whole log, or answers nothing.
     again = world.client(mombasa.profile, settings=Settings(sync_interval=10**9))
     send(again)
     assert again.checkpoint.size == broker.state.size
-    assert not again.directory.endpoint_of_key(world.keystore(KENYA).signer("instance").public_key.key_id)
+    assert not again.directory.endpoint_of_key(
+        world.keystore(KENYA).signer("instance").public_key.key_id, time=world.clock()
+    )
     act.convinces_nobody(mombasa, again)
 
 

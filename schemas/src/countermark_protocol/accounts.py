@@ -199,7 +199,7 @@ def verify_account(document: Document, directory: Directory, log: Origin, reques
         or len(signers) != 1
         or signers[0][0] is not Purpose.SIGN
         or account.author != directory.log(at).broker
-        or directory.instance(account.author, signers[0][1], at) is None
+        or not directory.node_key(signers[0][1], at)
     ):
         raise SignatureError(
             "wrong_signer", "an account is signed by exactly one current node key of the broker"

@@ -98,18 +98,18 @@ def decide(state: LogState, statement: Statement, time: int) -> Decision:
             "wrong_log", f"this statement was made for log '{header.log}', this log is '{state.origin}'"
         )
     if isinstance(statement, MessageStatement):
-        authenticate(state.directory, statement.document, statement.manifest.sender)
+        authenticate(state.directory, statement.document, statement.manifest.sender, time)
         _check_seen(state, header)
         return _decide_message(state, statement, time)
     if isinstance(statement, ReceiptStatement):
-        authenticate(state.directory, statement.document, statement.receipt.author)
+        authenticate(state.directory, statement.document, statement.receipt.author, time)
         _check_seen(state, header)
         return _decide_receipt(state, statement)
     if isinstance(statement, UndeliveredStatement):
         broker = state.directory.log().broker
         if statement.notice.author != broker:
             raise SignatureError("wrong_signer", f"only the broker, {broker}, states what stayed undelivered")
-        authenticate(state.directory, statement.document, broker)
+        authenticate(state.directory, statement.document, broker, time)
         _check_seen(state, header)
         return _decide_undelivered(state, statement, time)
     if isinstance(statement, DirectoryChange):
@@ -117,7 +117,7 @@ def decide(state: LogState, statement: Statement, time: int) -> Decision:
         _check_seen(state, header)
         return Decision(deliveries=(), directory=change)
     author = act_of(statement).author
-    authenticate(state.directory, statement.document, author)
+    authenticate(state.directory, statement.document, author, time)
     _check_seen(state, header)
     return _decide_act(state, statement, author, time)
 
@@ -143,26 +143,32 @@ def signer_of(document: Document) -> KeyId:
     raise SignatureError("wrong_signer", "expected a signature of purpose 'sign'")
 
 
-def authenticate(directory: Directory, document: Document, address: Address) -> None:
+def authenticate(directory: Directory, document: Document, address: Address, time: int) -> None:
     """Check that a message, receipt or notice is signed by one current instance key of its author.
 
     Args:
         directory: as it stands before the statement's leaf.
         document: all its signatures verified.
         address: the author that its payload names.
+        time: of the statement's leaf, ms since 1970.
 
     Raises:
-        SignatureError: ``wrong_signer`` or ``revoked_key``, or as `signer_of`.
+        SignatureError: ``wrong_signer``, ``revoked_key`` or ``key_over``, or as `signer_of`.
         PolicyError: as `signer_of`.
     """
     key_id = signer_of(document)
-    if directory.instance(address, key_id) is None:
-        revoked = directory.revocation(key_id) is not None
+    if directory.instance(address, key_id, time=time) is not None:
+        return
+    again = "sign the same payload with a current one"
+    if directory.revocation(key_id) is not None:
+        raise SignatureError("revoked_key", f"key {key_id.hex()} of {address} is revoked: {again}")
+    if directory.listed_instance(address, key_id) is not None:
         raise SignatureError(
-            "revoked_key" if revoked else "wrong_signer",
-            f"key {key_id.hex()} {'is revoked' if revoked else 'is not a current instance key'} of {address}: "
-            "sign the same payload with a current one",
+            "key_over", f"key {key_id.hex()} of {address} has reached the end that its record states: {again}"
         )
+    raise SignatureError(
+        "wrong_signer", f"key {key_id.hex()} is not a current instance key of {address}: {again}"
+    )
 
 
 def _check_seen(state: LogState, header: Header) -> None:

@@ -58,6 +58,7 @@ class Held:
         statement: hash of the signed document, 32 bytes.
         signers: keys that signed it as its principal.
         threshold: how many of them its principal demanded then.
+        countersigners: keys of a former administrator that stand behind it after a reset (resets.py).
     """
 
     subject: str
@@ -67,6 +68,11 @@ class Held:
     statement: bytes
     signers: frozenset[KeyId]
     threshold: int
+    countersigners: frozenset[KeyId] = frozenset()
+
+
+def _runs(until: int | None, time: int) -> bool:
+    return until is None or time < until
 
 
 class Directory:
@@ -129,6 +135,7 @@ class Directory:
             document.statement_hash,
             document.keys_for(Purpose.SIGN),
             self._threshold_demanded(statement, document),
+            document.keys_for(Purpose.COUNTERSIGN),
         )
         self._history.setdefault(statement.subject, []).append(held)
         self._trie = self._trie.with_record(
@@ -252,8 +259,12 @@ class Directory:
             return True
         if getattr(held.record, "state", State.ACTIVE) is not State.ACTIVE:
             return False
+        return self._sound(held, at) and self.stands(self._above(subject, at), at)
+
+    def _sound(self, held: Held, at: int | None) -> bool:
+        """Whether a record keeps its threshold without signatures by keys that were compromised by then."""
         sound = sum(1 for key_id in held.signers if not self._compromised(key_id, held.time, at))
-        return sound >= held.threshold and self.stands(self._above(subject, at), at)
+        return sound >= held.threshold
 
     def _above(self, subject: str, at: int | None) -> str:
         prefix, _, name = subject.partition("/")
@@ -283,8 +294,22 @@ class Directory:
         """Subjects under which a key was ever named."""
         return tuple(self._subjects_of_key.get(key_id, ()))
 
-    def instance(self, address: Address, key_id: KeyId, at: int | None = None) -> InstanceKey | None:
-        """The instance key of an endpoint, if it counts as of `at`: its record stands and it is not revoked."""
+    def instance(
+        self, address: Address, key_id: KeyId, at: int | None = None, *, time: int
+    ) -> InstanceKey | None:
+        """The instance key of an endpoint, if it counts: its record stands, it is not revoked and not over.
+
+        Args:
+            address: of the endpoint.
+            key_id: of the key.
+            at: log index as of which to judge.
+            time: of the leaf (or of the request) it has signed, ms since 1970.
+        """
+        instance = self.listed_instance(address, key_id, at)
+        return instance if instance is not None and _runs(instance.until, time) else None
+
+    def listed_instance(self, address: Address, key_id: KeyId, at: int | None = None) -> InstanceKey | None:
+        """As `instance`, at whatever time: a key whose time is over is still listed."""
         record = self.keys(address, at)
         if record is None or self.revocation(key_id, at) is not None:
             return None
@@ -293,16 +318,23 @@ class Directory:
                 return instance
         return None
 
-    def endpoint_of_key(self, key_id: KeyId, at: int | None = None) -> Address | None:
-        """The endpoint for which a key counts as an instance key as of `at`."""
+    def node_key(self, key_id: KeyId, at: int | None = None) -> bool:
+        """Whether a key counts as a node key of the broker; node keys have no end of their own."""
+        return self.listed_instance(self.log(at).broker, key_id, at) is not None
+
+    def endpoint_of_key(self, key_id: KeyId, at: int | None = None, *, time: int) -> Address | None:
+        """The endpoint for which a key counts as an instance key; arguments as of `instance`."""
         for subject in self.subjects_of_key(key_id):
             prefix, _, name = subject.partition("/")
-            if prefix == "keys" and self.instance(Address(name), key_id, at) is not None:
+            if prefix == "keys" and self.instance(Address(name), key_id, at, time=time) is not None:
                 return Address(name)
         return None
 
     def key_stands(self, key_id: KeyId, at: int | None = None) -> bool:
-        """Whether a signing key counts for anything as of `at`: such a key may read the directory."""
+        """Whether a signing key counts for anything as of `at`: such a key may read the directory.
+
+        Whenever that is: who comes with a key whose time is over can still learn that it is.
+        """
         if self.revocation(key_id, at) is not None:
             return False
         for subject in self.subjects_of_key(key_id):
@@ -321,9 +353,35 @@ class Directory:
         if record is None or self.revocation(key_id, at) is not None:
             return False
         if record.sealing is not None and record.sealing.key_id == key_id:
-            return True
+            return record.sealing_from <= time and _runs(record.sealing_until, time)
         previous = record.previous_sealing
-        return previous is not None and previous.key_id == key_id and time < record.previous_until
+        if previous is None or previous.key_id != key_id or time >= record.previous_until:
+            return False
+        return record.sealing_from <= time or self._predecessor_stands(address, previous, at)
+
+    def _predecessor_stands(self, address: Address, key: PublicKey, at: int | None) -> bool:
+        """Whether the record that set a sealing key still stands, now that another one took its place.
+
+        Asked only while the new key waits: after a reset the one before may have been the thief's.
+        """
+        for held in reversed(self.history(f"keys/{address}")):
+            if at is not None and held.index > at:
+                continue
+            if isinstance(held.record, KeysRecord) and held.record.sealing == key:
+                return self._sound(held, at)
+        return False
+
+    def sealing_key(self, address: Address, time: int, at: int | None = None) -> PublicKey | None:
+        """The key to seal to for an endpoint at a time: its own, or while that waits the one before; None if neither.
+
+        One that is revoked or over has no substitute: its owner must publish another.
+        """
+        record = self.keys(address, at)
+        if record is None:
+            return None
+        key = record.sealing if record.sealing_from <= time else record.previous_sealing
+        usable = key is not None and self.accepts_sealing_key(address, key.key_id, time, at)
+        return key if usable else None
 
     def log_key_for(self, size: int) -> PublicKey:
         """The log key that signs checkpoints of this size: a new one signs beyond its statement's index."""

@@ -27,6 +27,7 @@ from countermark_protocol.records import (
     DirectoryStatement,
     EndpointRecord,
     KeySet,
+    KeysRecord,
     RevocationRecord,
     State,
     keys_in,
@@ -121,6 +122,10 @@ class ShownDirectory(Directory):
             f"the evidence does not show what the directory held for '{subject}' at entry {wanted}",
         )
 
+    def _predecessor_stands(self, address: Address, key: PublicKey, at: int | None) -> bool:  # noqa: ARG002
+        # NOTE: of a record that was replaced no path shows anything: that it stood is the log's decision, not shown.
+        return True
+
     def records(self) -> list[tuple[Held, Document]]:
         """Every record shown, with its document, in log order."""
         found = {h.statement: h for shown in self._shown.values() for _, h in shown if h is not None}
@@ -157,7 +162,8 @@ def check_written(directory: Directory, held: Held, document: Document) -> None:
         PolicyError: ``principal_not_standing`` or ``outside_mandate``.
         ProofError: ``evidence_incomplete``.
 
-    Does not prove: what an honest log also demanded of it (directory.md §3), such as that its keys were new.
+    Does not prove: what an honest log also demanded of it (directory.md §3, §8), such as that its keys were new, or
+        that a new sealing key waited long enough after a reset.
     """
     before = held.index - 1
     record = held.record
@@ -177,7 +183,10 @@ def check_written(directory: Directory, held: Held, document: Document) -> None:
             )
     named = frozenset(key.key_id for key in keys_in(record))
     check_signers(
-        document, _unrevoked(directory, principal, before), document.keys_for(Purpose.POSSESSION) & named
+        document,
+        _unrevoked(directory, principal, before),
+        document.keys_for(Purpose.POSSESSION) & named,
+        countersigned=isinstance(record, KeysRecord),
     )
 
 

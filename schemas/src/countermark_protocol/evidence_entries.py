@@ -24,7 +24,7 @@ from countermark_protocol.documents import Document, Purpose, parse_document, ve
 from countermark_protocol.encoding import malformed
 from countermark_protocol.errors import ProofError, SignatureError, VerificationError
 from countermark_protocol.evidence import Evidence, LoggedDisclosure, LoggedDocument
-from countermark_protocol.identifiers import Address, KeyId, Origin, authority_of
+from countermark_protocol.identifiers import Address, KeyId, Origin
 from countermark_protocol.leaf import Leaf, parse_leaf
 from countermark_protocol.manifest import Manifest, parse_manifest
 from countermark_protocol.receipts import (
@@ -35,25 +35,8 @@ from countermark_protocol.receipts import (
     parse_undelivered,
 )
 from countermark_protocol.recipients import RecipientRow, recipients_root, verify_recipient
-from countermark_protocol.records import Ground, RevocationRecord
 from countermark_protocol.statements import kind_of
-
-
-@dataclass(frozen=True, slots=True)
-class Revoked:
-    """That a key is revoked by now.
-
-    Attributes:
-        index: of the entry of its newest revocation.
-        time: of that leaf, ms since 1970.
-        ground: why.
-        compromised_at: ms since 1970 from which its signatures are not to be trusted; None if never.
-    """
-
-    index: int
-    time: int
-    ground: Ground
-    compromised_at: int | None
+from countermark_protocol.verdicts import Revoked, SignatureVerdict, VerdictClass, verdict_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +49,7 @@ class Signed:
         holder: the pseudonym that the directory gives for its holder.
         index: of the entry.
         time: of its leaf, ms since 1970.
-        revoked: that the key is revoked by now, or None.
-        vouched: whether those who vouched for the key did so by keys that were not declared compromised since.
+        verdict: on the signature, by what is known of the key up to the newest entry.
     """
 
     author: Address
@@ -75,14 +57,17 @@ class Signed:
     holder: str
     index: int
     time: int
-    revoked: Revoked | None
-    vouched: bool
+    verdict: SignatureVerdict
+
+    @property
+    def revoked(self) -> Revoked | None:
+        """That the key is revoked by now, or None."""
+        return self.verdict.revoked
 
     @property
     def in_doubt(self) -> bool:
         """Whether the signature is later than the time from which its key, or who vouched for it, is not trusted."""
-        compromised = self.revoked.compromised_at if self.revoked is not None else None
-        return not self.vouched or (compromised is not None and compromised <= self.time)
+        return self.verdict.kind is VerdictClass.AFTER_COMPROMISE
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,38 +148,13 @@ def signer_of_entry(
         raise SignatureError("too_many_signatures", f"entry {index} bears more than one signature")
     if purpose is not Purpose.SIGN:
         raise SignatureError("wrong_signer", f"entry {index} is signed for another purpose")
-    instance = directory.instance(author, key_id, index)
-    if instance is None:
+    verdict = verdict_of(directory, author, key_id, index, leaf.time)
+    if verdict.holder is None:
         raise SignatureError(
             "signer_did_not_count",
             f"entry {index} is signed by key {key_id.hex()}, which did not count for {author} there",
         )
-    held = directory.held(f"revoked/{key_id.hex()}")
-    revoked = None
-    if held is not None and isinstance(held.record, RevocationRecord):
-        revoked = Revoked(held.index, held.time, held.record.ground, held.record.compromised_at)
-    return Signed(
-        author, key_id, instance.holder, index, leaf.time, revoked, _still_vouched(directory, author, index)
-    )
-
-
-def _still_vouched(directory: Directory, author: Address, index: int) -> bool:
-    """Whether the records that vouch for an author's keys as of a leaf keep their thresholds in hindsight."""
-    subjects = [f"keys/{author}"]
-    if author != directory.log(index).broker:
-        subjects += [f"endpoint/{author}", f"authority/{authority_of(author)}"]
-    for subject in subjects:
-        held = directory.held(subject, index)
-        if held is None:
-            return False
-        sound = 0
-        for key_id in sorted(held.signers):
-            revocation = directory.revocation(key_id)
-            at = revocation.compromised_at if revocation is not None else None
-            sound += at is None or at > held.time
-        if sound < held.threshold:
-            return False
-    return True
+    return Signed(author, key_id, verdict.holder, index, leaf.time, verdict)
 
 
 def _read(directory: Directory, logged: LoggedDocument, kind: Kind) -> Document:

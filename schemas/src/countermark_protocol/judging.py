@@ -22,20 +22,31 @@ from countermark_protocol.records import (
     keys_in,
     parse_directory_statement,
 )
+from countermark_protocol.resets import check_reset
 
 #: A clock may be this far ahead before what it states is refused, ms.
 CLOCK_TOLERANCE: int = 5 * 60 * 1000
 
 
-def check_signers(document: Document, principal: KeySet, possession: frozenset[KeyId]) -> None:
+def check_signers(
+    document: Document, principal: KeySet, possession: frozenset[KeyId], *, countersigned: bool = False
+) -> None:
     """Demand exactly the signatures a kind needs: the principal's threshold, and possession by new keys.
+
+    Args:
+        document: all its signatures verified.
+        principal: who must sign.
+        possession: new keys, which must show that they are held.
+        countersigned: whether there may be countersignatures, which are judged by themselves (`check_reset`).
 
     Raises:
         SignatureError: ``wrong_signer``, ``too_few_signatures``, ``too_many_signatures`` or
             ``missing_possession``.
         PolicyError: a purpose that this version reserves.
     """
-    for purpose in (Purpose.COUNTERSIGN, Purpose.RELEASE, Purpose.BEHALF):
+    if not countersigned and document.keys_for(Purpose.COUNTERSIGN):
+        raise SignatureError("too_many_signatures", "nobody countersigns a statement of this kind")
+    for purpose in (Purpose.RELEASE, Purpose.BEHALF):
         if document.keys_for(purpose):
             name = purpose.name.lower()
             raise PolicyError(
@@ -117,14 +128,18 @@ def judge_statement(directory: Directory, document: Document, time: int) -> Dire
         raise PolicyError(
             "principal_not_standing", f"who vouches for '{statement.subject}' is not admitted or is suspended"
         )
-    _check_mandate(directory, statement)
+    _check_mandate(directory, statement, time)
     old = set(keys_in(before.record)) if before else set()
     new = [k for k in keys_in(statement.record) if k not in old]
     _check_new_keys(directory, statement.subject, new)
     live = KeySet(
         tuple(k for k in principal.keys if directory.revocation(k.key_id) is None), principal.threshold
     )
-    check_signers(document, live, frozenset(k.key_id for k in new if k.is_signing))
+    is_keys = isinstance(statement.record, KeysRecord)
+    possession = frozenset(k.key_id for k in new if k.is_signing)
+    check_signers(document, live, possession, countersigned=is_keys)
+    if isinstance(statement.record, KeysRecord):
+        check_reset(directory, statement.record, before, document, time)
     return statement
 
 
@@ -143,7 +158,7 @@ def _judge_founding(directory: Directory, statement: DirectoryStatement, documen
     )
 
 
-def _check_mandate(directory: Directory, statement: DirectoryStatement) -> None:
+def _check_mandate(directory: Directory, statement: DirectoryStatement, time: int) -> None:
     record = statement.record
     if isinstance(record, EndpointRecord):
         authority = directory.authority(authority_of(record.address))
@@ -160,22 +175,25 @@ def _check_mandate(directory: Directory, statement: DirectoryStatement) -> None:
         if record.broker != current.broker:
             raise PolicyError("broker_address_fixed", f"the broker's address stays '{current.broker}'")
     elif isinstance(record, KeysRecord):
-        _check_keys(directory, record)
+        _check_keys(directory, record, time)
 
 
-def _check_keys(directory: Directory, record: KeysRecord) -> None:
+def _check_keys(directory: Directory, record: KeysRecord, time: int) -> None:
     if record.address == directory.log().broker and record.reads:
         raise PolicyError("broker_reads_nothing", "the broker is no recipient: expected 'reads' to be empty")
     if record.previous_sealing is None:
         return
     held = directory.held(f"keys/{record.address}")
     before = held.record if held is not None else None
-    known = (before.sealing, before.previous_sealing) if isinstance(before, KeysRecord) else ()
+    known: set[PublicKey | None] = set()
+    if isinstance(before, KeysRecord):
+        # One that never began to count would else begin at once, as the predecessor of a third.
+        known = {before.sealing if before.sealing_from <= time else None, before.previous_sealing}
     if record.previous_sealing not in known:
         # Else a "predecessor" could be a second sealing key that nobody rotated away from.
         raise PolicyError(
             "not_a_predecessor",
-            "'previous_sealing' must be a sealing key of the record that this one replaces",
+            "'previous_sealing' must be a sealing key of the record that this one replaces, and have counted",
         )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from countermark_protocol.claims import Claims, Header, Kind, read_header
+from countermark_protocol.claims import MAX_TIME, Claims, Header, Kind, read_header
 from countermark_protocol.encoding import JsonObject, encode_hex, malformed, parse_digest
 from countermark_protocol.identifiers import (
     Address,
@@ -211,10 +211,17 @@ class InstanceKey:
     Attributes:
         key: the public key.
         holder: pseudonym of the worker or person that holds it.
+        until: ms since 1970 from which it counts no more; None while that is not fixed.
     """
 
     key: PublicKey
     holder: str
+    until: int | None = None
+
+    def to_json(self) -> JsonObject:
+        """The key with its holder."""
+        out = {**self.key.to_json(), "holder": self.holder}
+        return out if self.until is None else {**out, "until": self.until}
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +235,8 @@ class KeysRecord:
         previous_sealing: the sealing key before it, if rows to that are still accepted.
         previous_until: ms since 1970 until which they are.
         reads: message type → versions it reads.
+        sealing_from: ms since 1970 from which rows to `sealing` are accepted; 0 if at once.
+        sealing_until: ms since 1970 from which they are no more; None while that is not fixed.
     """
 
     address: Address
@@ -236,12 +245,18 @@ class KeysRecord:
     previous_sealing: PublicKey | None
     previous_until: int
     reads: Mapping[str, tuple[int, ...]]
+    sealing_from: int = 0
+    sealing_until: int | None = None
 
     def to_json(self) -> JsonObject:
         """The record."""
-        out: JsonObject = {"signing": [{**k.key.to_json(), "holder": k.holder} for k in self.signing]}
+        out: JsonObject = {"signing": [k.to_json() for k in self.signing]}
         if self.sealing is not None:
             out["sealing"] = self.sealing.to_json()
+        if self.sealing_from:
+            out["sealing_from"] = self.sealing_from
+        if self.sealing_until is not None:
+            out["sealing_until"] = self.sealing_until
         if self.previous_sealing is not None:
             out["previous_sealing"] = {"key": self.previous_sealing.to_json(), "until": self.previous_until}
         out["reads"] = {name: list(versions) for name, versions in self.reads.items()}
@@ -375,10 +390,15 @@ def _endpoint(claims: Claims, name: str) -> EndpointRecord:
     )
 
 
+def _moment(claims: Claims, name: str) -> int | None:
+    """A time that is left out where there is none, so that a record has one form; never 0."""
+    return claims.integer(name, 1, MAX_TIME) if claims.has(name) else None
+
+
 def _instance(value: Any, what: str) -> InstanceKey:
     claims = Claims(value, what)
     key = _signing_key({"alg": claims.raw("alg"), "pub": claims.raw("pub")}, what)
-    out = InstanceKey(key, claims.text("holder", 64))
+    out = InstanceKey(key, claims.text("holder", 64), _moment(claims, "until"))
     claims.done()
     return out
 
@@ -422,6 +442,11 @@ def _keys(claims: Claims, name: str) -> KeysRecord:
     is_broker = address.split(".")[1] == Role.BROKER
     if claims.has("sealing") == is_broker:
         claims.bad("sealing", "a sealing key for every endpoint but the broker, which opens nothing")
+    if is_broker and (claims.has("sealing_from") or claims.has("sealing_until")):
+        claims.bad("sealing", "no times of a sealing key where there is none")
+    if is_broker and any(k.until is not None for k in signing):
+        # Unattended it would end the broker's answers; node keys are replaced by a statement.
+        claims.bad("signing", "node keys without 'until'")
     previous = claims.optional("previous_sealing", _previous)
     return KeysRecord(
         address=address,
@@ -430,6 +455,8 @@ def _keys(claims: Claims, name: str) -> KeysRecord:
         previous_sealing=previous[0] if previous else None,
         previous_until=previous[1] if previous else 0,
         reads=claims.parsed("reads", _reads),
+        sealing_from=_moment(claims, "sealing_from") or 0,
+        sealing_until=_moment(claims, "sealing_until"),
     )
 
 

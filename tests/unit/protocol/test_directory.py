@@ -91,8 +91,8 @@ def test_suspension_of_an_authority_takes_all_below_it(world):
         assert d.endpoint(address) is None
         assert d.keys(address) is None
         key = world.agencies[address].instance.public_key.key_id
-        assert d.instance(address, key) is None
-        assert d.endpoint_of_key(key) is None
+        assert d.instance(address, key, time=NOW) is None
+        assert d.endpoint_of_key(key, time=NOW) is None
         assert not d.key_stands(key)
         assert not d.accepts_sealing_key(address, world.agencies[address].sealing.public_key.key_id, NOW)
     assert d.keys(KAMPALA) is not None
@@ -158,15 +158,15 @@ def test_a_revoked_instance_key_is_dead_at_once_and_alive_before(world):
     key = agency.instance.public_key.key_id
     d = world.state.directory
     before = world.state.size - 1
-    assert d.instance(NAIROBI, key).holder == "worker-1"
-    assert d.endpoint_of_key(key) == NAIROBI
+    assert d.instance(NAIROBI, key, time=NOW).holder == "worker-1"
+    assert d.endpoint_of_key(key, time=NOW) == NAIROBI
     assert d.key_stands(key)
     revoke(world, agency.instance, [agency.instance], ground=Ground.REPLACED)
-    assert d.instance(NAIROBI, key) is None
-    assert d.endpoint_of_key(key) is None
+    assert d.instance(NAIROBI, key, time=NOW) is None
+    assert d.endpoint_of_key(key, time=NOW) is None
     assert not d.key_stands(key)
-    assert d.instance(NAIROBI, key, before) is not None
-    assert d.endpoint_of_key(key, before) == NAIROBI
+    assert d.instance(NAIROBI, key, before, time=NOW) is not None
+    assert d.endpoint_of_key(key, before, time=NOW) == NAIROBI
     assert d.key_stands(key, before)
     assert d.revocation(key).ground is Ground.REPLACED
     assert d.revocation(key, before) is None
@@ -176,10 +176,10 @@ def test_a_revoked_instance_key_is_dead_at_once_and_alive_before(world):
 def test_keys_of_others_are_no_instances(world):
     d = world.state.directory
     agency = world.agencies[NAIROBI]
-    assert d.instance(MOMBASA, agency.instance.public_key.key_id) is None
-    assert d.instance(NAIROBI, agency.administrator.public_key.key_id) is None
-    assert d.endpoint_of_key(agency.administrator.public_key.key_id) is None
-    assert d.endpoint_of_key(bytes(32)) is None
+    assert d.instance(MOMBASA, agency.instance.public_key.key_id, time=NOW) is None
+    assert d.instance(NAIROBI, agency.administrator.public_key.key_id, time=NOW) is None
+    assert d.endpoint_of_key(agency.administrator.public_key.key_id, time=NOW) is None
+    assert d.endpoint_of_key(bytes(32), time=NOW) is None
     assert d.key_stands(agency.administrator.public_key.key_id)  # may read the directory
     assert not d.key_stands(agency.sealing.public_key.key_id)  # makes no signatures
     assert not d.key_stands(bytes(32))
@@ -235,9 +235,9 @@ def test_an_instance_key_taken_out_of_its_record_no_longer_counts(world):
         world.directory_statement(Kind.KEYS, NAIROBI, record, [agency.administrator], possession=[second])
     )
     d = world.state.directory
-    assert d.instance(NAIROBI, agency.instance.public_key.key_id) is None
+    assert d.instance(NAIROBI, agency.instance.public_key.key_id, time=NOW) is None
     assert not d.key_stands(agency.instance.public_key.key_id)
-    assert d.instance(NAIROBI, second.public_key.key_id).holder == "two"
+    assert d.instance(NAIROBI, second.public_key.key_id, time=NOW).holder == "two"
     # It is still known, so that old signatures can be checked.
     assert d.public_key(agency.instance.public_key.key_id) is not None
 

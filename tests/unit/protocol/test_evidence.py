@@ -101,7 +101,7 @@ def test_a_date_of_compromise_not_after_the_leaf_puts_the_signature_in_doubt(wor
     world.put(world.revocation(*revocation(world, NAIROBI, at)))
     proven = verify_evidence(evidence_of(world, message))
     assert proven.message.signed.in_doubt is doubt
-    assert proven.message.signed.vouched
+    assert proven.message.signed.verdict.fallen is None
     assert not any(e.signed.in_doubt for e in proven.entries)
 
 
@@ -113,7 +113,7 @@ def test_an_administrator_compromised_before_it_vouched_puts_the_signature_in_do
     world.put(world.revocation(key, record, [world.authority("ke")]))
     signed = verify_evidence(evidence_of(world, message)).message.signed
     assert signed.revoked is None
-    assert not signed.vouched
+    assert signed.verdict.fallen == f"keys/{NAIROBI}"
     assert signed.in_doubt
 
 

@@ -34,10 +34,9 @@ from countermark_protocol.records import (
     State,
     make_key_set,
 )
-from countermark_protocol.sealing import SealingKey
 from countermark_protocol.statements import verify_statement
 from support.protocol_world import NOW, ProtocolWorld, found_world, fresh_state, make_world
-from support.world import ALL_TYPES, BROKER, KAMPALA, MOMBASA, NAIROBI, seed, signer
+from support.world import ALL_TYPES, BROKER, KAMPALA, MOMBASA, NAIROBI, signer
 
 
 @pytest.fixture
@@ -200,7 +199,6 @@ def test_an_unchanged_key_proves_nothing_again(world):
 @pytest.mark.parametrize(
     ("purpose", "code"),
     [
-        (Purpose.COUNTERSIGN, "reserved_countersign"),
         (Purpose.RELEASE, "reserved_release"),
         (Purpose.BEHALF, "reserved_behalf"),
     ],
@@ -394,26 +392,6 @@ def test_a_revoked_principal_signs_nothing(world):
     world.put(world.revocation(governor, revocation(governor, ground=Ground.LEFT_OFFICE), [governor]))
     world.refuse(world.policy_statement(), SignatureError, "wrong_signer")
     world.put(world.directory_statement(Kind.POLICY, "", world.held("policy"), world.governors[1:]))
-
-
-def test_a_reset_of_the_administrator(world):
-    # The authority names a new administrator; its keys statement, which follows the old one, is in force.
-    new = signer("administrator after reset")
-    record = replace(world.held(f"endpoint/{NAIROBI}"), administrator=make_key_set([new.public_key]))
-    world.put(
-        world.directory_statement(Kind.ENDPOINT, NAIROBI, record, [world.authority("ke")], possession=[new])
-    )
-    old = world.agencies[NAIROBI].administrator
-    world.refuse(world.keys_statement(NAIROBI), SignatureError, "wrong_signer")
-    keys = replace(world.held(f"keys/{NAIROBI}"), sealing=SealingKey(seed("after reset")).public_key)
-    countersigned = parse_document(world.directory_statement(Kind.KEYS, NAIROBI, keys, [new]))
-    extra = make_signature(countersigned.payload, old, Purpose.COUNTERSIGN)
-    world.refuse(
-        encode_document(countersigned.payload, [*countersigned.signatures, extra]),
-        PolicyError,
-        "reserved_countersign",
-    )
-    world.put(countersigned.data)
 
 
 # --- revocation ---

@@ -214,8 +214,8 @@ class NodeKeys:
     def log(self, _at):
         return self
 
-    def instance(self, address, key_id, _at):
-        return self.resolve(key_id) if address == self.broker else None
+    def node_key(self, key_id, _at):
+        return self.resolve(key_id) is not None
 
 
 def verified_account(value):

@@ -82,7 +82,7 @@ def _caller(node: Node, verified: VerifiedRequest) -> Caller:
 
 
 def _endpoint_of(node: Node, key_id: KeyId) -> Address:
-    address = node.holder.current.endpoint_of_key(key_id)
+    address = node.holder.current.endpoint_of_key(key_id, time=node.clock.now_ms())
     if address is None:
         raise SignatureError(
             "not_an_instance", f"key {key_id.hex()} is not a current instance key of any endpoint"

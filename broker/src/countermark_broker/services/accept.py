@@ -224,7 +224,7 @@ def examine(node: Node, unverified: UnverifiedDocument, author: Address | None) 
     """
     directory = node.holder.current
     try:
-        document = _authentic(directory, unverified, author)
+        document = _authentic(directory, unverified, author, node.clock.now_ms())
     except CountermarkError as error:
         with node.database.reading() as connection:
             known = read_entry(connection, unverified.payload_hash)
@@ -236,15 +236,17 @@ def examine(node: Node, unverified: UnverifiedDocument, author: Address | None) 
             newest = node.directory_in(connection)
         if newest is directory:
             raise
-        document = _authentic(newest, unverified, author)
+        document = _authentic(newest, unverified, author, node.clock.now_ms())
     node.faults.reach("after_verify")
     return document
 
 
-def _authentic(directory: Directory, unverified: UnverifiedDocument, author: Address | None) -> Document:
+def _authentic(
+    directory: Directory, unverified: UnverifiedDocument, author: Address | None, now: int
+) -> Document:
     document = verify_statement(directory, unverified)
     if author is not None:
-        authenticate(directory, document, author)
+        authenticate(directory, document, author, now)
     return document
 
 
@@ -320,15 +322,16 @@ async def answer_outcome(
 
 async def _answer_refusal(node: Node, statement: Statement, author: Address | None, refused: Refused) -> None:
     """Raise the refusal; return only where another copy of the statement has been logged meanwhile."""
-    if author is None or not _counts(node.holder.current, refused.error, statement.document, author):
+    if author is None or not _counts(node, refused.error, statement.document, author):
         raise refused.error
     checkpoint = await node.publisher.at_least(refused.size)
     if await _find(node, statement.document.payload_hash) is None:
         raise await refused_statement(node, checkpoint, author, statement.document.payload_hash, refused)
 
 
-def _counts(directory: Directory, error: CountermarkError, document: Document, author: Address) -> bool:
+def _counts(node: Node, error: CountermarkError, document: Document, author: Address) -> bool:
     """Whether a refusal goes to a caller whose signature counted, so that it bears an account."""
+    directory, now = node.holder.current, node.clock.now_ms()
     return isinstance(error, PolicyError | ConflictError | NotFoundError) and any(
-        directory.instance(author, key_id) is not None for _, key_id in document.signers
+        directory.instance(author, key_id, time=now) is not None for _, key_id in document.signers
     )

@@ -203,7 +203,7 @@ async def list_node_key(
         CountermarkError: the log refuses it, e.g. since these are not the administrator keys.
     """
     record = (await node.newest_directory()).log()
-    if node.holder.current.instance(record.broker, node.node_key.public_key.key_id) is not None:
+    if node.holder.current.node_key(node.node_key.public_key.key_id):
         return False
     await append_now(node, appender, _broker_keys(node, record, keys, holder, alone=alone))
     return True

@@ -239,7 +239,7 @@ async def check_keys(node: Node) -> str:
             "neither key file nor token holds the log key of the directory",
             "put it into the key file",
         )
-    if directory.instance(log.broker, node.node_key.public_key.key_id) is None:
+    if not directory.node_key(node.node_key.public_key.key_id):
         raise FatalError(
             "node_key_not_listed",
             f"this node's key is not in the keys of {log.broker}",

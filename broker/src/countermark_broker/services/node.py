@@ -74,7 +74,7 @@ class Node:
         """
         directory = self.holder.current
         broker = directory.log().broker
-        if directory.instance(broker, self.node_key.public_key.key_id, size - 1) is None:
+        if not directory.node_key(self.node_key.public_key.key_id, size - 1):
             raise UnavailableError(
                 "node_key_not_listed",
                 "this node's key is not in the broker's published keys: it cannot sign answers",

@@ -223,7 +223,7 @@ class WebhookSender:
         if not node.settings.webhooks or key.algorithm is not Algorithm.ED25519:
             return False
         directory = node.holder.current
-        return directory.instance(directory.log().broker, key.key_id) is not None
+        return directory.node_key(key.key_id)
 
     def wake(self) -> None:
         """Boxes have moved: look at once, not only at the next turn."""

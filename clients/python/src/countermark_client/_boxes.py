@@ -197,7 +197,7 @@ class Boxes:
         by_broker = kind is Kind.UNDELIVERED or (kind is Kind.PURGE and box is Box.NOTICES)
         if by_broker and author != self._log.directory.log(index).broker:
             raise InconsistentLogError("decided_wrongly", f"entry {index} is not by the broker", *evidence)
-        if self._log.directory.instance(author, signer_of(document), index) is None:
+        if self._log.directory.instance(author, signer_of(document), index, time=leaf.time) is None:
             raise InconsistentLogError(
                 "signer_did_not_count",
                 f"entry {index} is signed by a key that did not count for {author} there",

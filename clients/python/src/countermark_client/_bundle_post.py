@@ -123,7 +123,7 @@ def verify_bundle(session: Session, log: LogView, bundle: UnverifiedBundle) -> N
     """
     document = verify_document(bundle.document, log.directory.public_key)
     [(purpose, key_id), *more] = document.signers
-    instance = log.directory.instance(session.profile.endpoint, key_id)
+    instance = log.directory.instance(session.profile.endpoint, key_id, time=session.clock())
     if more or purpose is not Purpose.SIGN or instance is None:
         raise SignatureError(
             "bundle_signer",

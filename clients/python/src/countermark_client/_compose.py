@@ -20,6 +20,7 @@ from countermark_client._revocations import Revocations
 from countermark_client._seal import Composed, Sealer, Target
 from countermark_client._session import Session
 from countermark_client._store import Direction, MessageStage, StoredMessage
+from countermark_client._words import moment
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document
 from countermark_protocol.encoding import JsonObject, malformed
@@ -40,7 +41,7 @@ from countermark_protocol.policy import PolicyFacts, allowing_rule
 from countermark_protocol.recipients import (
     MAX_RECIPIENTS,
 )
-from countermark_protocol.records import GroupRecord
+from countermark_protocol.records import GroupRecord, KeysRecord
 from countermark_protocol.types import TYPES, known_types
 
 GROUP_PREFIX: Final = "group:"
@@ -179,8 +180,7 @@ class Composer:
                 problems.append(_problem(recipient, "version_not_read", text))
                 continue
             if not self._sealer.key_of(recipient):
-                text = "its sealing key is revoked: it must publish a new one"
-                problems.append(_problem(recipient, "sealing_key_not_accepted", text))
+                problems.append(_no_key(recipient, keys, self._session.clock()))
             common = common & reads
         if not problems and not common:
             problems = [
@@ -294,6 +294,22 @@ class Composer:
                 if isinstance(content, _contents.TracingRequest):
                     return content
         return None
+
+
+def _no_key(recipient: Address, keys: KeysRecord, now: int) -> JsonObject:
+    """Why there is nothing to seal to for a recipient that has keys."""
+    code = "sealing_key_not_accepted"
+    if keys.sealing_from > now:
+        text = (
+            f"its new sealing key counts from {moment(keys.sealing_from)} only, and the one before it not any more: "
+            "wait until then"
+        )
+        return _problem(recipient, code, text) | {"sealing_from": keys.sealing_from}
+    if keys.sealing_until is not None and keys.sealing_until <= now:
+        return _problem(
+            recipient, code, f"its sealing key ended {moment(keys.sealing_until)}: it must publish a new one"
+        )
+    return _problem(recipient, code, "its sealing key is revoked: it must publish a new one")
 
 
 def _problem(recipient: str, code: str, message: str) -> JsonObject:

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from countermark_client._evidence_words import Told, moment
+from countermark_client._evidence_words import Told
+from countermark_client._words import moment
 from countermark_protocol.encoding import malformed
 from countermark_protocol.errors import CountermarkError, UncheckableError
 from countermark_protocol.evidence_checks import VerifiedEvidence

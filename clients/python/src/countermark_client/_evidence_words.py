@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+from countermark_client._words import moment
 from countermark_protocol.evidence_checks import VerifiedEvidence
 from countermark_protocol.evidence_entries import (
     DisclosureShown,
@@ -23,8 +23,6 @@ from countermark_protocol.receipts import ReceiptStage
 
 #: Names of recipients or parts in one sentence.
 _MOST_NAMED = 20
-#: ms since 1970 of the year 9999: beyond it there are no dates.
-_NO_DATE = 253_370_764_800_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +55,6 @@ def tell(evidence: VerifiedEvidence) -> Told:
             f"seen it there by {moment(first.existed_by * 1000)}: the log's clock was wrong."
         )
     return Told(tuple(_proven(evidence, signed)), tuple(doubts), tuple(_not_proven(evidence)))
-
-
-def moment(milliseconds: int) -> str:
-    """A time in words, UTC; what is stated may be no date at all."""
-    if milliseconds >= _NO_DATE:
-        return f"{milliseconds} ms since 1970"
-    return datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def named(names: list[str]) -> str:

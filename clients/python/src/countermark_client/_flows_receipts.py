@@ -25,7 +25,7 @@ from countermark_protocol.boxes import Box
 from countermark_protocol.documents import parse_document
 from countermark_protocol.encoding import JsonObject, encode_json
 from countermark_protocol.errors import ConflictError, NotFoundError, PolicyError, TransportError
-from countermark_protocol.identifiers import Address, KeyId
+from countermark_protocol.identifiers import Address
 from countermark_protocol.padding import padded_size
 from countermark_protocol.receipts import (
     MAX_DETAILS_BYTES,
@@ -198,14 +198,11 @@ class Receipts:
     def _seal_details(self, stored: StoredMessage, details: JsonObject) -> bytes:
         profile = self._session.profile
         sender = manifest_of(stored).sender
-        keys = self._revocations.directory.keys(sender)
-        if keys is None or keys.sealing is None or not self._usable(sender, keys.sealing.key_id):
+        key = self._revocations.directory.sealing_key(sender, self._session.clock())
+        if key is None:
             return b""  # nobody could, or should, open them; the reason itself still stands
-        info = rejection_info(profile.log, stored.payload, profile.endpoint, sender, keys.sealing.key_id)
-        return seal_details(keys.sealing, info, encode_details(details))
-
-    def _usable(self, address: Address, key_id: KeyId) -> bool:
-        return self._revocations.directory.accepts_sealing_key(address, key_id, self._session.clock())
+        info = rejection_info(profile.log, stored.payload, profile.endpoint, sender, key.key_id)
+        return seal_details(key, info, encode_details(details))
 
 
 def encode_details(details: JsonObject) -> bytes:

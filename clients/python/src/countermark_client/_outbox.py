@@ -284,9 +284,9 @@ class Outbox:
     def _current_signer(self) -> Signer:
         """The newest instance key of this profile that counts; the newest one if none is known to."""
         directory, endpoint = self._revocations.directory, self._session.profile.endpoint
-        keystore = self._session.profile.keystore
+        keystore, now = self._session.profile.keystore, self._session.clock()
         for signer in keystore.signers(INSTANCE):
-            if directory.instance(endpoint, signer.public_key.key_id) is not None:
+            if directory.instance(endpoint, signer.public_key.key_id, time=now) is not None:
                 return signer
         return keystore.signer(INSTANCE)
 
@@ -297,7 +297,7 @@ class Outbox:
         directory, endpoint = self._revocations.directory, self._session.profile.endpoint
 
         def counts(key_id: KeyId) -> bool:
-            return directory.instance(endpoint, key_id) is not None
+            return directory.instance(endpoint, key_id, time=self._session.clock()) is not None
 
         signer = self._current_signer()
         if all(counts(s.key_id) for s in document.signatures) or not counts(signer.public_key.key_id):

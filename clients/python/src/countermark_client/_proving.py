@@ -59,7 +59,10 @@ class Prover:
         yield from self._log.follow_leaf(leaf, inclusion.index)
         endpoint = self._session.profile.endpoint
         evidence = (leaf.encode(), document.data, encode_proof(checkpoint.raw, inclusion))
-        if self._log.directory.instance(endpoint, signer_of(document), inclusion.index) is None:
+        if (
+            self._log.directory.instance(endpoint, signer_of(document), inclusion.index, time=leaf.time)
+            is None
+        ):
             raise InconsistentLogError(
                 "signer_did_not_count",
                 f"entry {inclusion.index} is signed by a key that did not count there",

@@ -76,7 +76,7 @@ class Purges:
         proof = encode_proof(checkpoint.raw, inclusion)
         if purge.header.log != self._session.profile.log or purge.message != held.payload:
             raise ProofError("purge_unproven", "the purge shown is of another message")
-        if self._log.directory.instance(purge.author, signer_of(document), index) is None:
+        if self._log.directory.instance(purge.author, signer_of(document), index, time=leaf.time) is None:
             raise InconsistentLogError(
                 "signer_did_not_count",
                 f"entry {index} is signed by a key that did not count for {purge.author} there",

@@ -88,13 +88,8 @@ class Sealer:
         self._references = References(session.store)
 
     def key_of(self, recipient: Address) -> PublicKey | None:
-        """The sealing key of a recipient, if it may be sealed to now."""
-        directory = self._revocations.directory
-        keys = directory.keys(recipient)
-        if keys is None or keys.sealing is None:
-            return None
-        usable = directory.accepts_sealing_key(recipient, keys.sealing.key_id, self._session.clock())
-        return keys.sealing if usable else None
+        """The key to seal to for a recipient now; None if there is none, or it has to be waited for."""
+        return self._revocations.directory.sealing_key(recipient, self._session.clock())
 
     def seal(
         self,

@@ -282,7 +282,7 @@ class Workers:
         return out
 
     def _holder(self, key: KeyId) -> str:
-        instance = self._log.directory.instance(self._session.profile.endpoint, key)
+        instance = self._log.directory.listed_instance(self._session.profile.endpoint, key)
         return instance.holder if instance is not None else key.hex()
 
 

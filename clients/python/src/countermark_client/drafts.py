@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from countermark_client.statements import Drafts
 from countermark_protocol.appointing import change_auditors, change_witnesses
-from countermark_protocol.claims import Kind
+from countermark_protocol.claims import MAX_TIME, Kind
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import Document, UnverifiedDocument, verify_document
 from countermark_protocol.encoding import malformed
@@ -188,24 +188,34 @@ def change_keys(
     directory: Directory,
     address: str,
     *,
-    add: Iterable[tuple[PublicKey, str]] = (),
+    add: Iterable[InstanceKey | tuple[PublicKey, str]] = (),
     remove: Iterable[bytes] = (),
+    ends: Mapping[bytes, int] | None = None,
     sealing: PublicKey | None = None,
     overlap_until: int = 0,
+    sealing_from: int = 0,
+    sealing_until: int | None = None,
     reads: Mapping[str, Sequence[int]] | None = None,
+    now: int = MAX_TIME,
 ) -> bytes:
-    """Change an endpoint's keys: add or remove instances, or let a new sealing key take over.
+    """Change an endpoint's keys: add, end or remove instances, or let a new sealing key take over.
 
     Args:
         drafts: of the log.
         directory: as verified.
         address: of the endpoint.
-        add: (signing key, holder) of further instances.
+        add: further instances, as record or as (key, holder).
         remove: ids of instance keys that no longer count.
+        ends: id of an instance key → ms since 1970 from which it counts no more.
         sealing: the new sealing key, if it changes.
         overlap_until: ms since 1970 until which messages to the sealing key before it are still accepted;
             0 for none, which is right only where that key is compromised or lost.
+        sealing_from: ms since 1970 from which messages to the new sealing key are accepted; 0 if at once. After a
+            reset see `countermark_protocol.resets.beginning_for`.
+        sealing_until: ms since 1970 from which messages to the sealing key are accepted no more; what stands is
+            kept if None, and a new key has no end then.
         reads: message types and versions; those of the record before, if not said.
+        now: ms since 1970, where a sealing key of the record may still wait.
 
     Raises:
         NotFoundError: ``no_such_record``, ``unknown_key``.
@@ -218,20 +228,33 @@ def change_keys(
         if KeyId(key_id) not in instances:
             raise NotFoundError("unknown_key", f"key {key_id.hex()} is not an instance of {address}")
         del instances[KeyId(key_id)]
-    instances.update({key.key_id: InstanceKey(key, holder) for key, holder in add})
+    for key_id, until in (ends or {}).items():
+        if KeyId(key_id) not in instances:
+            raise NotFoundError("unknown_key", f"key {key_id.hex()} is not an instance of {address}")
+        instances[KeyId(key_id)] = replace(instances[KeyId(key_id)], until=until)
+    added = [one if isinstance(one, InstanceKey) else InstanceKey(*one) for one in add]
+    instances.update({one.key.key_id: one for one in added})
     if not instances:
         malformed("no_instance", f"{address} would be left without a signing key")
     current = before.sealing if before is not None else None
     is_broker = directory.count > 0 and address == directory.log().broker
     previous, until = (before.previous_sealing, before.previous_until) if before is not None else (None, 0)
+    begins, ends_at = (before.sealing_from, before.sealing_until) if before is not None else (0, None)
     if sealing is not None and sealing != current:
-        previous, until = (current, overlap_until) if overlap_until and current is not None else (None, 0)
+        if begins <= now:
+            previous = current  # else that never counted, and the one before it still takes its place
+        previous, until = (
+            (previous, max(overlap_until, sealing_from)) if overlap_until and previous else (None, 0)
+        )
+        begins, ends_at = sealing_from, None
     return drafts.keys(
         address,
-        signing=[(k.key, k.holder) for k in instances.values()],
+        signing=instances.values(),
         sealing=None if is_broker else _needed(sealing or current, "a sealing key", subject),
         previous_sealing=previous,
         previous_until=until,
+        sealing_from=begins,
+        sealing_until=ends_at if sealing_until is None else sealing_until,
         reads=reads if reads is not None else (before.reads if before is not None else None),
     )
 

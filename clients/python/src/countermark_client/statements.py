@@ -203,31 +203,37 @@ class Drafts:
         self,
         address: str,
         *,
-        signing: Iterable[tuple[PublicKey, str]],
+        signing: Iterable[InstanceKey | tuple[PublicKey, str]],
         sealing: PublicKey | None,
         reads: Mapping[str, Sequence[int]] | None = None,
         previous_sealing: PublicKey | None = None,
         previous_until: int = 0,
+        sealing_from: int = 0,
+        sealing_until: int | None = None,
     ) -> bytes:
         """An endpoint's keys: signed by its administrator; possession by each new signing key.
 
         Args:
             address: of the endpoint.
-            signing: (key, holder) of every instance; those left out no longer count.
+            signing: every instance, as record or as (key, holder); those left out no longer count.
             sealing: its one sealing key; None for the broker alone.
             reads: message types and versions; all that this software reads, if not said.
             previous_sealing: the sealing key before, while messages sealed to it are still accepted.
             previous_until: ms since 1970 until which they are.
+            sealing_from: ms since 1970 from which messages to the sealing key are accepted; 0 if at once.
+            sealing_until: ms since 1970 from which they are no more; None if that is not fixed.
         """
-        instances = sorted(signing, key=lambda pair: pair[0].key_id)
+        instances = [one if isinstance(one, InstanceKey) else InstanceKey(*one) for one in signing]
         chosen = readable_types() if reads is None else reads
         record = KeysRecord(
             address=parse_address(address),
-            signing=tuple(InstanceKey(key, holder) for key, holder in instances),
+            signing=tuple(sorted(instances, key=lambda one: one.key.key_id)),
             sealing=sealing,
             previous_sealing=previous_sealing,
             previous_until=previous_until,
             reads={name: tuple(versions) for name, versions in chosen.items()},
+            sealing_from=sealing_from,
+            sealing_until=sealing_until,
         )
         return self._draft(Kind.KEYS, address, record)
 

@@ -193,7 +193,7 @@ class Judge:
             raise ConflictError("logged_twice", "its payload was logged before")
         if isinstance(statement, MessageStatement):
             _check_header(state, statement.manifest.header)
-            authenticate(state.directory, document, statement.manifest.sender)
+            authenticate(state.directory, document, statement.manifest.sender, leaf.time)
             self._check_message(statement.manifest, rows, leaf.time)
         else:
             decide(state, statement, max(leaf.time, state.time))

@@ -44,6 +44,13 @@ def document() -> None:
     """Show, sign, merge and publish directory statements passed on as files."""
 
 
+_WHY = {
+    Purpose.SIGN: "what is shown",
+    Purpose.POSSESSION: "to prove that you hold it",
+    Purpose.COUNTERSIGN: "to stand behind what is shown, as the administrator before",
+}
+
+
 class Described(NamedTuple):
     """What is told of a document: for people, and as JSON."""
 
@@ -113,7 +120,7 @@ def describe(unverified: UnverifiedDocument, directory: Directory) -> Described:
         whose = ", ".join(directory.subjects_of_key(s.key_id))
         purpose = s.purpose.name.lower()
         signatures.append({"key_id": s.key_id.hex(), "purpose": purpose, "verdict": verdict, "key_of": whose})
-        lines.append(f"  {s.key_id.hex()}  {purpose:<10} {verdict}{f' (key in {whose})' if whose else ''}")
+        lines.append(f"  {s.key_id.hex()}  {purpose:<11} {verdict}{f' (key in {whose})' if whose else ''}")
     if not unverified.signatures:
         lines.append("  none yet")
     members: dict[str, Any] = {
@@ -263,6 +270,11 @@ key_options = (
 @key_options[1]
 @click.option("--use", type=click.Choice(SIGNING_USES), help="Which key, where there are several.")
 @click.option("--possession", is_flag=True, help="Prove that you hold a key which the document names as new.")
+@click.option(
+    "--countersign",
+    is_flag=True,
+    help="As the administrator before a reset, stand behind the keys of the one after it.",
+)
 @click.option("-o", "--out", type=NEW_FILE, help="File to write. [default: FILE itself]")
 @click.option("--yes", is_flag=True, help="Do not ask: you have looked at the document.")
 @with_home
@@ -273,6 +285,7 @@ def sign(
     key_passphrase_file: Path | None,
     use: str | None,
     possession: bool,
+    countersign: bool,
     out: Path | None,
     yes: bool,
     access: Access,
@@ -283,6 +296,9 @@ def sign(
       countermark document sign authority.draft --key kenya.key
       countermark document sign authority.draft --key mine.key --possession
     """
+    if possession and countersign:
+        raise click.UsageError("--possession and --countersign exclude each other")
+    purpose = Purpose.POSSESSION if possession else Purpose.COUNTERSIGN if countersign else Purpose.SIGN
     data = file.read_bytes()
     unverified = read_gathering(data).document
     statement = statement_of(unverified)
@@ -298,10 +314,10 @@ def sign(
             "wrong_signer", f"key {own.hex()} is not named in this document: it has nothing to prove"
         )
     confirm(
-        f"Sign with key {own.hex()[:16]} {'to prove that you hold it' if possession else 'what is shown'}?",
+        f"Sign with key {own.hex()[:16]} {_WHY[purpose]}?",
         assumed=yes,
     )
-    signed = add_signature(data, signer, Purpose.POSSESSION if possession else Purpose.SIGN)
+    signed = add_signature(data, signer, purpose)
     target = out or file
     write_private(target, signed)
     after = [s.key_id.hex() for s in read_gathering(signed).document.signatures]
@@ -312,7 +328,7 @@ def sign(
         ],
         file=str(target),
         key_id=own.hex(),
-        purpose="possession" if possession else "sign",
+        purpose=purpose.name.lower(),
         signed_by=after,
         fingerprint=fingerprint(unverified.payload_hash),
     )

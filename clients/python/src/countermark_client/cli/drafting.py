@@ -32,9 +32,10 @@ from countermark_protocol.appointing import parse_term_of
 from countermark_protocol.claims import Claims
 from countermark_protocol.default_policy import DEFAULT_POLICY
 from countermark_protocol.encoding import parse_object
-from countermark_protocol.identifiers import Role
+from countermark_protocol.identifiers import Role, parse_address
 from countermark_protocol.policy import parse_policy
-from countermark_protocol.records import Ground, State
+from countermark_protocol.records import Ground, InstanceKey, State
+from countermark_protocol.resets import beginning_for
 
 _DAY_MS: Final = 86_400_000
 _ROLES = click.Choice([r.value for r in Role if r is not Role.BROKER])
@@ -200,6 +201,22 @@ def endpoint(
     type=click.IntRange(0, 92),
     help="Days for which messages to the sealing key before it are still accepted; 0 if that key is lost.",
 )
+@click.option(
+    "--until",
+    metavar="TIME",
+    help="When the new keys, or those of --end-instance, count no more, e.g. 2027-12-31. [default: no end]",
+)
+@click.option(
+    "--end-instance",
+    "ending",
+    multiple=True,
+    help="Key id or .pub file that ends at --until; may be repeated.",
+)
+@click.option(
+    "--countersigned",
+    is_flag=True,
+    help="After a reset: the administrator before will countersign, so that the sealing key need not wait.",
+)
 @out_option
 @with_home
 @command
@@ -210,28 +227,46 @@ def keys(
     removed: tuple[str, ...],
     sealing: Path | None,
     overlap_days: int | None,
+    until: str | None,
+    ending: tuple[str, ...],
+    countersigned: bool,
     out: Path,
     access: Access,
 ) -> Result:
     """Change the keys of the endpoint ADDRESS: its instances, its sealing key.
 
+    After a reset of the administrator by its authority a new sealing key waits as long as the log says, unless
+    --countersigned: then the administrator before also signs, by `document sign --countersign`.
+
     Examples:
       countermark draft keys ke.police.nairobi --add-instance desk-2.key.pub --holder desk-2 -o keys.draft
       countermark draft keys ke.police.nairobi --sealing new.key.pub --overlap-days 30 -o keys.draft
     """
-    if not (add_instance or removed or sealing):
-        raise click.UsageError("nothing to change: say --add-instance, --remove-instance or --sealing")
+    if not (add_instance or removed or sealing or ending):
+        raise click.UsageError(
+            "nothing to change: say --add-instance, --remove-instance, --end-instance or --sealing"
+        )
     if (sealing is None) != (overlap_days is None):
         raise click.UsageError("--sealing and --overlap-days go together")
+    if ending and until is None:
+        raise click.UsageError("--end-instance needs --until")
+    end = int(parse_time(until, "--until").timestamp() * 1000) if until is not None else None
     with synced(access) as client:
+        begins = 0
+        if sealing is not None and not countersigned:
+            begins = beginning_for(client.directory, parse_address(address), now())
         data = change_keys(
             client.drafts,
             client.directory,
             address,
-            add=[(load_public_key(add_instance), holder)] if add_instance else [],
+            add=[InstanceKey(load_public_key(add_instance), holder, end)] if add_instance else [],
             remove=[key_id_of(k) for k in removed],
+            ends={key_id_of(k): end for k in ending} if end is not None else None,
             sealing=load_public_key(sealing) if sealing else None,
-            overlap_until=now() + overlap_days * _DAY_MS if overlap_days else 0,
+            overlap_until=max(begins, now()) + overlap_days * _DAY_MS if overlap_days else 0,
+            sealing_from=begins,
+            sealing_until=end if sealing else None,
+            now=now(),
         )
         return written(data, out, client)
 

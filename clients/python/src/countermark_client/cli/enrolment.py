@@ -352,7 +352,7 @@ def finish(access: Access) -> Result:
                 f"{address} yet ({error.code})",
             ) from error
         instance = profile.keystore.signer(INSTANCE)
-        if client.directory.instance(address, instance.public_key.key_id) is not None:
+        if client.directory.listed_instance(address, instance.public_key.key_id) is not None:
             return Result(
                 [f"{address} is enrolled already: this instance's key counts"], address=address, index=None
             )

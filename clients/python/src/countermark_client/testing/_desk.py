@@ -129,7 +129,7 @@ class Desk(Ledger):
 
     def _caller(self, exchange: Exchange, address: Address) -> bytes:
         verified = self._verified(exchange)
-        if self.state.directory.instance(address, verified.key_id) is None:
+        if self.state.directory.instance(address, verified.key_id, time=self._clock()) is None:
             raise SignatureError(
                 "wrong_signer", f"the request is not signed by a current instance of {address}"
             )
@@ -140,7 +140,7 @@ class Desk(Ledger):
         return self._endpoint_of(verified.key_id), verified.digest
 
     def _endpoint_of(self, key_id: KeyId) -> Address:
-        address = self.state.directory.endpoint_of_key(key_id)
+        address = self.state.directory.endpoint_of_key(key_id, time=self._clock())
         if address is None:
             raise SignatureError("wrong_signer", "the request is not signed by a current instance key")
         return address
