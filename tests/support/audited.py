@@ -30,6 +30,7 @@ from countermark_protocol.mandates import Oversight, Witness
 from countermark_protocol.merkle import Frontier, leaf_hash, root_of
 from countermark_protocol.recipients import RecipientRow, recipient_path
 from countermark_protocol.statements import kind_of, read_statement
+from countermark_protocol.tile_reader import Fetch
 from countermark_protocol.tiles import (
     TILE_WIDTH,
     encode_bundle,
@@ -140,6 +141,7 @@ class MemoryLog:
         self.spoil_account: Callable[[Account], Account] = lambda account: account
         self.series: list[HistoryItem] = []
         self.own: TlogPolicy | None = None
+        self.mirrored: Fetch | None = None
         self.page = 500
         self.lag = 0
         self.calls = 0
@@ -273,7 +275,13 @@ class MemoryLog:
     def sync(self, mirror: Mirror, processes: int = 0) -> Synchronised:
         with Signatures(processes) as signatures:
             return synchronise(
-                mirror, self, self.mandate, clock=lambda: self.world.now, signatures=signatures, own=self.own
+                mirror,
+                self,
+                self.mandate,
+                clock=lambda: self.world.now,
+                signatures=signatures,
+                own=self.own,
+                leaves=self.mirrored,
             )
 
     def verify(self, mirror: Mirror, processes: int = 0) -> Verified:

@@ -72,7 +72,9 @@ class VerifiedTiles:
         if not 0 <= start <= size:
             msg = f"expected a start from 0 to the size {size}, got {start}"
             raise ValueError(msg)
-        for index in range(start // TILE_WIDTH, -(-size // TILE_WIDTH)):
+        # Of what is read already, nothing is fetched again.
+        end = -(-size // TILE_WIDTH) if start < size else 0
+        for index in range(start // TILE_WIDTH, end):
             first = index * TILE_WIDTH
             for number, entry in enumerate(self.bundle(index), first):
                 if number >= start:

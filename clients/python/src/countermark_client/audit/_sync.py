@@ -17,6 +17,7 @@ from countermark_client.audit._accounts import AccountKeeper
 from countermark_client.audit._engine import Engine, Mandate
 from countermark_client.audit._findings import Check, Finding, Findings, list_findings
 from countermark_client.audit._fold import Fold, StoppedError, fold_stored
+from countermark_client.audit._leaf_mirror import LeafMirror
 from countermark_client.audit._leaves import (
     LeafKeeper,
     check_checkpoint,
@@ -36,7 +37,7 @@ from countermark_protocol.errors import (
     ProofError,
     TransportError,
 )
-from countermark_protocol.tile_reader import VerifiedTiles
+from countermark_protocol.tile_reader import Fetch, VerifiedTiles
 from countermark_protocol.tlog_policy import TlogPolicy
 
 _PAGE: Final = 4_096
@@ -55,6 +56,7 @@ class Synchronised:
         found: what this call found that was not known.
         open: everything found so far that nobody has settled.
         remarks: what is no finding, and people should know: where times were not vouched for.
+        from_mirror: bundles of leaves that a mirror of the log served.
     """
 
     size: int
@@ -63,6 +65,7 @@ class Synchronised:
     found: tuple[Finding, ...]
     open: tuple[Finding, ...]
     remarks: tuple[str, ...] = ()
+    from_mirror: int = 0
 
 
 def synchronise(
@@ -74,6 +77,7 @@ def synchronise(
     signatures: Signatures,
     progress: Progress = lambda _what, _done, _total: None,
     own: TlogPolicy | None = None,
+    leaves: Fetch | None = None,
 ) -> Synchronised:
     """Bring a mirror up to date.
 
@@ -85,6 +89,7 @@ def synchronise(
         signatures: verifies them.
         progress: told how far it is.
         own: the auditor's own policy: which witnesses it believes, beside those that the log names.
+        leaves: what a mirror of the log serves by tiles (`HttpTiles.fetch`), to be read before the broker itself.
 
     Raises:
         TransportError: the broker is away; what was read is kept.
@@ -97,7 +102,8 @@ def synchronise(
     known = {f.number for f in list_findings(mirror, settled=True)}
     before = mirror.meta_number("verified")
     findings = Findings(mirror, "sync", clock)
-    sync = _Sync(mirror, source, mandate, clock, findings, signatures, progress, own)
+    leaf_mirror = LeafMirror(leaves) if leaves is not None else None
+    sync = _Sync(mirror, source, mandate, clock, findings, signatures, progress, own, leaf_mirror)
     with contextlib.suppress(StoppedError):
         try:
             sync.run()
@@ -110,7 +116,8 @@ def synchronise(
         new=verified - before,
         found=tuple(f for f in findings.found if f.number not in known),
         open=tuple(list_findings(mirror)),
-        remarks=sync.remarks,
+        remarks=(*sync.remarks, *(leaf_mirror.remarks if leaf_mirror is not None else ())),
+        from_mirror=leaf_mirror.bundles if leaf_mirror is not None else 0,
     )
 
 
@@ -125,8 +132,10 @@ class _Sync:
         signatures: Signatures,
         progress: Progress,
         own: TlogPolicy | None,
+        leaves: LeafMirror | None,
     ) -> None:
         self._mirror = mirror
+        self._leaves = leaves
         self._source = source
         self._mandate = mandate
         self._clock = clock
@@ -167,9 +176,34 @@ class _Sync:
         tiles = VerifiedTiles(self._source.fetch, checkpoint)
         try:
             self._check_continues(checkpoint, tiles)
+            if self._leaves is not None:
+                self._read_from_mirror(checkpoint, self._leaves)
             self._read_leaves(checkpoint, tiles)
         except (ProofError, MalformedError) as error:
             self._stop(Check.TILE, "tiles", "tiles that lead to the signed root", str(error), checkpoint)
+        if self._leaves is not None:
+            self._compare(checkpoint, self._leaves)
+
+    def _read_from_mirror(self, checkpoint: Checkpoint, leaves: LeafMirror) -> None:
+        """Read leaves from the mirror as far as they are under the root; the rest comes from the log."""
+        try:
+            self._read_leaves(checkpoint, VerifiedTiles(leaves.before(self._source.fetch), checkpoint))
+        except (ProofError, MalformedError) as error:
+            leaves.spoilt(error)
+
+    def _compare(self, checkpoint: Checkpoint, leaves: LeafMirror) -> None:
+        fork = leaves.fork(checkpoint, self._fold.directory, self._engine.tree.root)
+        if fork is None:
+            return
+        theirs, expected = fork
+        self._stop(
+            Check.FORK,
+            f"checkpoint {theirs.size}",
+            f"a tree whose first {min(theirs.size, checkpoint.size)} leaves have root {expected.hex()}",
+            theirs.root.hex() if theirs.size <= checkpoint.size else "another root",
+            checkpoint,
+            of_the_mirror=theirs.raw,
+        )
 
     def _read_directory(self, size: int) -> None:
         while True:

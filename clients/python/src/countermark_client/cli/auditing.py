@@ -6,7 +6,7 @@ import contextlib
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +22,7 @@ from countermark_client.audit._source import BrokerSource
 from countermark_client.audit._sync import synchronise
 from countermark_client.audit._verify import verify_file
 from countermark_client.cli import _late as late
-from countermark_client.cli.common import FOLDER, HOUR_MS, NEW_FILE, Access, now, with_home
+from countermark_client.cli.common import FOLDER, HOUR_MS, NEW_FILE, Access, environment, now, with_home
 from countermark_client.cli.mirrors import mirror_option, opened, path_of
 from countermark_client.cli.output import REFUSED, Result, command, progress, safe, say, table, utc
 from countermark_client.cli.reporting import report
@@ -33,6 +33,7 @@ from countermark_protocol.tlog_policy import TlogPolicy, parse_policy
 
 if TYPE_CHECKING:
     from countermark_client.audit._source import Progress
+    from countermark_protocol.tile_reader import Fetch
 
 #: How `sync` and `verify` end where there are findings.
 FOUND: Final = REFUSED
@@ -153,9 +154,20 @@ def look_up(scope: str, ground: str, lasts: int, folder: Path | None, access: Ac
 @mirror_option
 @_processes_option
 @_policy_option
+@click.option(
+    "--leaves",
+    metavar="URL",
+    help="Read leaves from a mirror of the log, such as a witness's; checked as the broker's own are.",
+)
 @with_home
 @command
-def sync(folder: Path | None, processes: int | None, policy_file: Path | None, access: Access) -> Result:
+def sync(
+    folder: Path | None,
+    processes: int | None,
+    policy_file: Path | None,
+    leaves: str | None,
+    access: Access,
+) -> Result:
     """Bring the mirror up to date, and judge everything that it takes in.
 
     Goes on where it was ended, whatever ended it. Ends with code 1 while there are findings that nobody has
@@ -164,13 +176,18 @@ def sync(folder: Path | None, processes: int | None, policy_file: Path | None, a
     Examples:
       countermark audit sync
       countermark audit sync --mirror /srv/audit/national
+      countermark audit sync --leaves https://witness.example.org/mirror/5c0e…
     """
     path = path_of(folder, access)
     own = _policy(policy_file, path)
     with access.client() as client, opened(path) as mirror:
         scope = Scope(mirror.text("scope"))
         source = BrokerSource(client, running_look_up(mirror, now()))
-        with Signatures(processes) as signatures, _Steps() as steps:
+        with (
+            Signatures(processes) as signatures,
+            _tiles(leaves, access) as fetch,
+            _Steps() as steps,
+        ):
             done = synchronise(
                 mirror,
                 source,
@@ -179,11 +196,13 @@ def sync(folder: Path | None, processes: int | None, policy_file: Path | None, a
                 signatures=signatures,
                 progress=steps,
                 own=own,
+                leaves=fetch,
             )
     standing = "" if done.verified == done.size else f"; it stands still at entry {done.verified}"
     return Result(
         [
             f"mirrored  {done.size} entries of the log",
+            *([f"leaves    {done.from_mirror} bundles read from {leaves}"] if leaves is not None else []),
             f"judged    {done.new} new; all that the mandate covers below {done.verified}{standing}",
             *_told(done.open, f"{len(done.found)} of them new"),
             *(f"remark    {safe(remark)}" for remark in done.remarks),
@@ -195,7 +214,21 @@ def sync(folder: Path | None, processes: int | None, policy_file: Path | None, a
         found=[f.to_json() for f in done.found],
         open=[f.to_json() for f in done.open],
         remarks=list(done.remarks),
+        from_mirror=done.from_mirror,
     )
+
+
+@contextlib.contextmanager
+def _tiles(url: str | None, access: Access) -> Iterator[Fetch | None]:
+    """What a mirror of the log serves; None where none was named."""
+    if url is None:
+        yield None
+        return
+    from countermark_client.audit._tiles import HttpTiles  # noqa: PLC0415  needed here alone, and slow to load
+
+    verify = str(access.ca) if access.ca is not None else True
+    with HttpTiles(url, transport=environment().transport, verify=verify) as tiles:
+        yield tiles.fetch
 
 
 @audit.command("verify")
