@@ -59,6 +59,7 @@ class Held:
         signers: keys that signed it as its principal.
         threshold: how many of them its principal demanded then.
         countersigners: keys of a former administrator that stand behind it after a reset (resets.py).
+        ground: why it was stated, in words; None if that was not said.
     """
 
     subject: str
@@ -69,6 +70,7 @@ class Held:
     signers: frozenset[KeyId]
     threshold: int
     countersigners: frozenset[KeyId] = frozenset()
+    ground: str | None = None
 
 
 def _runs(until: int | None, time: int) -> bool:
@@ -136,6 +138,7 @@ class Directory:
             document.keys_for(Purpose.SIGN),
             self._threshold_demanded(statement, document),
             document.keys_for(Purpose.COUNTERSIGN),
+            statement.ground,
         )
         self._history.setdefault(statement.subject, []).append(held)
         self._trie = self._trie.with_record(

@@ -21,6 +21,7 @@ from countermark_protocol.identifiers import (
     GroupName,
     KeyId,
     Role,
+    authority_of,
     parse_address,
     parse_authority_code,
     parse_group_name,
@@ -37,10 +38,19 @@ from countermark_protocol.mandates import (
     parse_term,
     parse_witness,
 )
+from countermark_protocol.offices import (
+    MAX_ALTERNATES,
+    Alternate,
+    OfficeHours,
+    parse_alternate,
+    parse_office_hours,
+)
 from countermark_protocol.policy import Policy, parse_policy
 
 MAX_KEYS: Final = 32
 MAX_MEMBERS: Final = 1000
+#: Of the ground of a statement, characters.
+MAX_GROUND: Final = 500
 
 
 class State(StrEnum):
@@ -184,6 +194,8 @@ class EndpointRecord:
         administrator: certifies its keys.
         state: suspended ones neither send nor receive.
         audits: term in which it audits all endpoints of its authority; None unless its role is ``auditor``.
+        alternates: who stands in for it, and when: endpoints of the same authority.
+        office_hours: when somebody is there; None if that is not said.
     """
 
     address: Address
@@ -191,6 +203,8 @@ class EndpointRecord:
     administrator: KeySet
     state: State
     audits: Term | None = None
+    alternates: tuple[Alternate, ...] = ()
+    office_hours: OfficeHours | None = None
 
     def to_json(self) -> JsonObject:
         """The record."""
@@ -201,6 +215,10 @@ class EndpointRecord:
         }
         if self.audits is not None:
             out["audits"] = self.audits.to_json()
+        if self.alternates:
+            out["alternates"] = [alternate.to_json() for alternate in self.alternates]
+        if self.office_hours is not None:
+            out["office_hours"] = self.office_hours.to_json()
         return out
 
 
@@ -381,12 +399,19 @@ def _endpoint(claims: Claims, name: str) -> EndpointRecord:
     address = parse_address(name)
     if claims.has("audits") and role_of(address) is not Role.AUDITOR:
         claims.bad("audits", "no 'audits' but on an address with the role 'auditor'")
+    alternates = (
+        claims.list_of("alternates", parse_alternate, 1, MAX_ALTERNATES) if claims.has("alternates") else ()
+    )
+    if any(a.address == address or authority_of(a.address) != authority_of(address) for a in alternates):
+        claims.bad("alternates", "other endpoints of the same authority")
     return EndpointRecord(
         address=address,
         name=claims.text("name"),
         administrator=claims.parsed("administrator", parse_key_set),
         state=claims.choice("state", State),
         audits=claims.optional("audits", parse_term),
+        alternates=alternates,
+        office_hours=claims.optional("office_hours", parse_office_hours),
     )
 
 
@@ -502,18 +527,22 @@ class DirectoryStatement:
         subject: whose record it carries.
         prev: hash of the subject's previous statement, 32 bytes, or None if there is none.
         record: the whole new record.
+        ground: why, in words; None if that is not said. Who and when are the signatures' and the leaf's.
     """
 
     header: Header
     subject: str
     prev: bytes | None
     record: Record
+    ground: str | None = None
 
     def to_json(self) -> JsonObject:
         """The payload; encode it with `encode_json`."""
         out: JsonObject = {**self.header.to_json(), "subject": self.subject}
         if self.prev is not None:
             out["prev"] = encode_hex(self.prev)
+        if self.ground is not None:
+            out["ground"] = self.ground
         out["record"] = self.record.to_json()
         return out
 
@@ -544,7 +573,8 @@ def parse_directory_statement(payload: JsonObject) -> DirectoryStatement:
         )
     if claims.has("prev") and header.kind in {Kind.FOUNDING, Kind.REVOCATION}:
         claims.bad("prev", "no 'prev' on this kind")
-    statement = DirectoryStatement(header, subject, claims.optional_digest("prev"), record)
+    ground = claims.text("ground", MAX_GROUND) if claims.has("ground") else None
+    statement = DirectoryStatement(header, subject, claims.optional_digest("prev"), record, ground)
     claims.done()
     return statement
 

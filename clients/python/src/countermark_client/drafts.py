@@ -25,6 +25,7 @@ from countermark_protocol.identifiers import KeyId, Role
 from countermark_protocol.judging import judge_statement, resolve_signer
 from countermark_protocol.keys import PublicKey
 from countermark_protocol.mandates import Oversight, Term, Witness
+from countermark_protocol.offices import Alternate, OfficeHours
 from countermark_protocol.records import (
     AuthorityRecord,
     DirectoryStatement,
@@ -148,6 +149,9 @@ def change_endpoint(
     state: State | None = None,
     audits: Term | None = None,
     withdraw_audits: bool = False,
+    alternates: Sequence[Alternate] | None = None,
+    office_hours: OfficeHours | None = None,
+    no_office_hours: bool = False,
 ) -> bytes:
     """Enrol an endpoint, or change its record: its administrator's keys, its name, whether it is in force.
 
@@ -162,6 +166,9 @@ def change_endpoint(
         state: in force, or suspended.
         audits: the term in which it audits all endpoints of its authority; its role must be ``auditor``.
         withdraw_audits: whether it audits them no more.
+        alternates: all who stand in for it; an empty list for none, None for those that stand.
+        office_hours: when somebody is there.
+        no_office_hours: whether that is said no more.
 
     Raises:
         NotFoundError, MalformedError: as `change_authority`.
@@ -180,6 +187,8 @@ def change_endpoint(
         threshold=keys.threshold,
         state=state or (before.state if before else State.ACTIVE),
         audits=None if withdraw_audits else audits or (before.audits if before else None),
+        alternates=alternates if alternates is not None else (before.alternates if before else ()),
+        office_hours=None if no_office_hours else office_hours or (before.office_hours if before else None),
     )
 
 

@@ -33,6 +33,7 @@ from countermark_protocol.identifiers import (
 from countermark_protocol.keys import PublicKey, Signer
 from countermark_protocol.mandates import Oversight, Term, Witness
 from countermark_protocol.merkle import EMPTY_ROOT
+from countermark_protocol.offices import Alternate, OfficeHours
 from countermark_protocol.policy import Policy
 from countermark_protocol.records import (
     AuthorityRecord,
@@ -102,20 +103,32 @@ class Drafts:
         directory: as verified, from which each statement takes the one before it; None while one cannot read
             it yet (then every statement is its subject's first).
         seen: the checkpoint last verified.
+        ground: why, in words, stated with every statement made; None for nothing.
     """
 
     def __init__(
-        self, log: Origin | str, directory: Directory | None = None, seen: Seen = NOTHING_SEEN
+        self,
+        log: Origin | str,
+        directory: Directory | None = None,
+        seen: Seen = NOTHING_SEEN,
+        ground: str | None = None,
     ) -> None:
         self._log = parse_origin(log)
         self._directory = directory
         self._seen = seen
+        self._ground = ground
+
+    def because(self, ground: str | None) -> Drafts:
+        """The same, stating this ground: text of 1 to 500 characters without control characters."""
+        return Drafts(self._log, self._directory, self._seen, ground)
 
     def _draft(self, kind: Kind, name: str, record: Record) -> bytes:
         subject = subject_of(kind, name)
         held = self._directory.held(subject) if self._directory is not None else None
         prev = held.statement if held is not None and kind is not Kind.REVOCATION else None
-        statement = DirectoryStatement(Header(kind, self._log, self._seen), subject, prev, record)
+        statement = DirectoryStatement(
+            Header(kind, self._log, self._seen), subject, prev, record, self._ground
+        )
         data = start_gathering(encode_json(statement.to_json()))
         parse_directory_statement(read_gathering(data).document.claims)  # refuse here what readers would
         return data
@@ -185,10 +198,13 @@ class Drafts:
         threshold: int = 1,
         state: State = State.ACTIVE,
         audits: Term | None = None,
+        alternates: Sequence[Alternate] = (),
+        office_hours: OfficeHours | None = None,
     ) -> bytes:
         """An endpoint's record: signed by its authority; possession by the new administrator keys.
 
-        An auditor's may state the term in which it audits all endpoints of its authority.
+        An auditor's may state the term in which it audits all endpoints of its authority; anybody's, who stands in
+        for it and when it is open.
         """
         record = EndpointRecord(
             address=parse_address(address),
@@ -196,6 +212,8 @@ class Drafts:
             administrator=make_key_set(list(administrator), threshold),
             state=state,
             audits=audits,
+            alternates=tuple(alternates),
+            office_hours=office_hours,
         )
         return self._draft(Kind.ENDPOINT, address, record)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -16,8 +16,31 @@ from countermark_protocol.gathering import read_gathering
 
 if TYPE_CHECKING:
     from countermark_client import Client
+    from countermark_client.statements import Drafts
 
-out_option = click.option("-o", "--out", type=NEW_FILE, required=True, help="File to write.")
+_GROUND: Final = "countermark.ground"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def out_option(function: F) -> F:
+    """Give a command ``--out``, and ``--because``, which `drafts_of` takes up."""
+
+    def keep(context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+        context.meta[_GROUND] = value
+
+    function = click.option(
+        "--because",
+        metavar="TEXT",
+        callback=keep,
+        expose_value=False,
+        help="The ground, in words: it stands in the log beside who signed and when.",
+    )(function)
+    return click.option("-o", "--out", type=NEW_FILE, required=True, help="File to write.")(function)
+
+
+def drafts_of(client: Client) -> Drafts:
+    """Drafts from the directory as read, with the ground that was given."""
+    return client.drafts.because(click.get_current_context().meta.get(_GROUND))
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ Every command reads the directory first, so that the draft follows what stands.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from countermark_client.cli.common import (
     parse_time,
     with_home,
 )
-from countermark_client.cli.drafted import out_option, synced, written
+from countermark_client.cli.drafted import drafts_of, out_option, synced, written
 from countermark_client.cli.governing import governance
 from countermark_client.cli.output import Result, command
 from countermark_client.drafts import (
@@ -33,6 +34,7 @@ from countermark_protocol.claims import Claims
 from countermark_protocol.default_policy import DEFAULT_POLICY
 from countermark_protocol.encoding import parse_object
 from countermark_protocol.identifiers import Role, parse_address
+from countermark_protocol.offices import Alternate, OfficeHours, parse_office_hours
 from countermark_protocol.policy import parse_policy
 from countermark_protocol.records import Ground, InstanceKey, State
 from countermark_protocol.resets import beginning_for
@@ -83,7 +85,7 @@ def policy(use_default: bool, file: Path | None, out: Path, access: Access) -> R
         table = parse_policy(claims)
         claims.done()
     with synced(access) as client:
-        return written(client.drafts.policy(table), out, client)
+        return written(drafts_of(client).policy(table), out, client)
 
 
 @draft.command("authority")
@@ -119,7 +121,7 @@ def authority(
     """
     with synced(access) as client:
         data = change_authority(
-            client.drafts,
+            drafts_of(client),
             client.directory,
             code,
             name=name,
@@ -143,6 +145,20 @@ def authority(
 )
 @click.option("--audits-until", metavar="TIME", help="… and before then, e.g. 2027-12-31.")
 @click.option("--withdraw-audits", is_flag=True, help="It audits them no more.")
+@click.option(
+    "--alternate",
+    "alternates",
+    metavar="ADDRESS[@SINCE..UNTIL]",
+    multiple=True,
+    help="Stands in for it, always or in that time; may be repeated: all of them, a duty roster.",
+)
+@click.option("--no-alternates", is_flag=True, help="Nobody stands in for it any more.")
+@click.option(
+    "--office-hours",
+    metavar="HOURS",
+    help="When somebody is there: days, hours and time zone, e.g. '1-5 08:00-17:00 Africa/Nairobi'; 1 is Monday.",
+)
+@click.option("--no-office-hours", is_flag=True, help="Say nothing of when somebody is there.")
 @_state_options
 @out_option
 @with_home
@@ -156,6 +172,10 @@ def endpoint(
     audits_since: str | None,
     audits_until: str | None,
     withdraw_audits: bool,
+    alternates: tuple[str, ...],
+    no_alternates: bool,
+    office_hours: str | None,
+    no_office_hours: bool,
     suspend: bool,
     resume: bool,
     out: Path,
@@ -163,7 +183,7 @@ def endpoint(
 ) -> Result:
     """Enrol the endpoint ADDRESS, or change what stands of it.
 
-    A new endpoint is enrolled more easily by `countermark init` there and `countermark enrol approve` here.
+    A new endpoint is enrolled more easily by `countermark invite` here and `countermark enrol` there.
 
     Examples:
       countermark draft endpoint ke.police.nairobi --suspend -o nairobi.draft
@@ -173,10 +193,15 @@ def endpoint(
         raise click.UsageError("--audits-since and --audits-until go together")
     if withdraw_audits and audits_since is not None:
         raise click.UsageError("--withdraw-audits and a term exclude each other")
+    if alternates and no_alternates:
+        raise click.UsageError("--alternate and --no-alternates exclude each other")
+    if office_hours and no_office_hours:
+        raise click.UsageError("--office-hours and --no-office-hours exclude each other")
+    standing_in = [_alternate(a) for a in alternates]
     audits = parse_term_of(audits_since, audits_until) if audits_since and audits_until else None
     with synced(access) as client:
         data = change_endpoint(
-            client.drafts,
+            drafts_of(client),
             client.directory,
             address,
             name=name,
@@ -186,8 +211,33 @@ def endpoint(
             state=_state(suspend, resume),
             audits=audits,
             withdraw_audits=withdraw_audits,
+            alternates=standing_in if standing_in or no_alternates else None,
+            office_hours=_hours(office_hours) if office_hours else None,
+            no_office_hours=no_office_hours,
         )
         return written(data, out, client)
+
+
+def _alternate(text: str) -> Alternate:
+    address, at, term = text.partition("@")
+    if not at:
+        return Alternate(parse_address(address, "--alternate"))
+    since, dots, until = term.partition("..")
+    if not dots:
+        raise click.BadParameter("--alternate: expected ADDRESS or ADDRESS@SINCE..UNTIL")
+    return Alternate(parse_address(address, "--alternate"), parse_term_of(since, until))
+
+
+def _hours(text: str) -> OfficeHours:
+    found = re.fullmatch(r"([1-7](?:[-,][1-7])*) (\d\d:\d\d)-(\d\d:\d\d) (\S+)", text.strip())
+    if found is None:
+        raise click.BadParameter("--office-hours: expected e.g. '1-5 08:00-17:00 Africa/Nairobi'")
+    days: set[int] = set()
+    for part in found[1].split(","):
+        first, _, last = part.partition("-")
+        days |= set(range(int(first), int(last or first) + 1))
+    value = {"zone": found[4], "days": sorted(days), "opens": found[2], "closes": found[3]}
+    return parse_office_hours(value, "--office-hours")
 
 
 @draft.command("keys")
@@ -256,7 +306,7 @@ def keys(
         if sealing is not None and not countersigned:
             begins = beginning_for(client.directory, parse_address(address), now())
         data = change_keys(
-            client.drafts,
+            drafts_of(client),
             client.directory,
             address,
             add=[InstanceKey(load_public_key(add_instance), holder, end)] if add_instance else [],
@@ -297,7 +347,7 @@ def group(
     """
     with synced(access) as client:
         data = change_group(
-            client.drafts,
+            drafts_of(client),
             client.directory,
             name,
             title=title,
@@ -325,7 +375,7 @@ def revocation(key: str, ground: str, compromised_at: str | None, out: Path, acc
     """
     since = int(parse_time(compromised_at, "--compromised-at").timestamp() * 1000) if compromised_at else None
     with synced(access) as client:
-        data = client.drafts.revocation(key_id_of(key), ground=ground, compromised_at=since)
+        data = drafts_of(client).revocation(key_id_of(key), ground=ground, compromised_at=since)
         return written(data, out, client)
 
 

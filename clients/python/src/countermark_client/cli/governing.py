@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from countermark_client.cli.common import FILE, Access, key_id_of, load_public_key, with_home
-from countermark_client.cli.drafted import out_option, synced, written
+from countermark_client.cli.drafted import drafts_of, out_option, synced, written
 from countermark_client.cli.output import Result, command
 from countermark_client.drafts import change_governance
 from countermark_protocol.appointing import (
@@ -77,7 +77,7 @@ def governance(
     term = parse_term_of(since, until) if since and until else None
     with synced(access) as client:
         data = change_governance(
-            client.drafts,
+            drafts_of(client),
             client.directory,
             add_governors=[load_public_key(k) for k in add],
             remove_governors=[key_id_of(k) for k in remove],

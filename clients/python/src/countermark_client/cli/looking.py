@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ from countermark_client.cli import _late
 from countermark_client.cli.common import Access, with_home
 from countermark_client.cli.keys import key_json
 from countermark_client.cli.output import Result, command, say, table, utc
-from countermark_protocol.directory import Directory
+from countermark_protocol.directory import Directory, Held
 from countermark_protocol.encoding import JsonObject
 from countermark_protocol.errors import NotFoundError, TransportError
 from countermark_protocol.identifiers import authority_of, parse_address, parse_group_name
@@ -167,21 +168,76 @@ def _summary(record: Record, names: dict[str, str]) -> str:
     return f"{len(record.rules)} rules"
 
 
+def _signers(directory: Directory, held: Held) -> list[str]:
+    """Whose keys signed a statement; of a founding, a governor's own subject is the log's."""
+    return [
+        f"{key_id.hex()[:16]} ({', '.join(directory.subjects_of_key(key_id)) or 'not known'})"
+        for key_id in sorted(held.signers)
+    ]
+
+
+def _history(client: Client, wanted: Callable[[str], bool]) -> Result:
+    directory = client.directory
+    found = sorted(
+        (
+            held
+            for subject in directory.subjects("")
+            if wanted(subject)
+            for held in directory.history(subject)
+        ),
+        key=lambda held: held.index,
+    )
+    rows = (
+        (
+            h.index,
+            utc(h.time),
+            h.subject,
+            _summary(h.record, {}),
+            ", ".join(_signers(directory, h)),
+            h.ground or "-",
+        )
+        for h in found
+    )
+    return Result(
+        [table(("ENTRY", "WHEN", "SUBJECT", "WHAT", "SIGNED BY", "GROUND"), rows)]
+        if found
+        else ["nothing there"],
+        statements=[
+            {
+                "index": h.index,
+                "time": h.time,
+                "subject": h.subject,
+                "signed_by": [key_id.hex() for key_id in sorted(h.signers)],
+                "ground": h.ground,
+                "record": h.record.to_json(),
+            }
+            for h in found
+        ],
+        size=client.checkpoint.size if client.checkpoint else 0,
+    )
+
+
 @click.command("directory")
 @click.argument("prefix", default="")
+@click.option(
+    "--history", is_flag=True, help="Every statement there ever was: who signed it, when, and on what ground."
+)
 @_offline
 @with_home
 @command
-def directory(prefix: str, offline: bool, access: Access) -> Result:
+def directory(prefix: str, history: bool, offline: bool, access: Access) -> Result:
     """List who stands in the directory; those whose subject or address begins with PREFIX.
 
     Examples:
       countermark directory                 everything
       countermark directory ke.             endpoints of Kenya
       countermark directory authority/      all authorities
+      countermark directory authority/ke --history
     """
     with access.client() as client:
         _sync(client, offline=offline)
+        if history:
+            return _history(client, lambda s: s.startswith(prefix) or s.partition("/")[2].startswith(prefix))
         found: list[tuple[str, Any, bool]] = []
         for subject in sorted(client.directory.subjects("")):
             # ``keys/…`` goes with its endpoint; it is listed only where asked for.
