@@ -16,12 +16,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
-from countermark_client import Client, Profile, Settings, make_key
+from countermark_client import Client, Profile, Settings, fetch_invitation, make_key
 from countermark_client.statements import Drafts, sign_gathering
 from countermark_protocol.default_policy import DEFAULT_POLICY
 from countermark_protocol.encoding import encode_json
+from countermark_protocol.invitations import show_code
 from countermark_protocol.keyfile import StoredKey
 from countermark_protocol.keys import Signer
 from countermark_protocol.signers import load_signer
@@ -208,12 +210,14 @@ def serving(world: World) -> Iterator[None]:
         log.close()
 
 
-def _client(world: World, folder: str, address: str | None, keys: list[StoredKey]) -> Client:
+def _client(
+    world: World, folder: str, address: str | None, keys: list[StoredKey], trust: bytes | None = None
+) -> Client:
     profile = Profile.create(
         world.root / folder,
         address=address,
         broker_url=world.url,
-        trust=world.trust,
+        trust=trust or world.trust,
         passphrase=world.passphrase,
         holder="worker-1",
         keys=keys,
@@ -241,7 +245,7 @@ def govern(world: World) -> None:
             authority.publish_statement(sign_gathering(drafts.policy(DEFAULT_POLICY), quorum))
             first = False
         authority.sync()
-        _enrol(world, authority, signer, endpoints)
+        _enrol(world, authority, endpoints)
         if GROUP.startswith(f"{code}/"):
             group = authority.drafts.group(GROUP, title="Firearms desks", members=GROUP_MEMBERS)
             authority.publish_statement(sign_gathering(group, [signer]))
@@ -251,18 +255,20 @@ def govern(world: World) -> None:
         client.sync()
 
 
-def _enrol(world: World, authority: Client, authority_key: Signer, endpoints: dict[str, str]) -> None:
+def _enrol(world: World, authority: Client, endpoints: dict[str, str]) -> None:
+    """Enrol endpoints by the three steps of docs/howto/enrol-an-agency.md, each side with what it has at hand."""
     for address, name in endpoints.items():
-        administrator_key, administrator = _fresh("administrator")
-        instance_key, instance = _fresh("instance")
-        keys = [administrator_key, instance_key, make_key("sealing")]
-        client = _client(world, f"agencies/{address}", address, keys)
-        endpoint = authority.drafts.endpoint(address, name=name, administrator=[administrator.public_key])
-        authority.publish_statement(sign_gathering(endpoint, [authority_key], [administrator]))
-        record = Drafts(ORIGIN).keys(
-            address,
-            signing=[(instance.public_key, "worker-1")],
-            sealing=client.profile.keystore.sealing_key().public_key,
-        )
-        client.publish_statement(sign_gathering(record, [administrator], [instance]))
+        # 1. The authority invites, and gives its applicant the code.
+        code = show_code(authority.invite(address, days=1).code)
+        # 2. The applicant makes its keys, hands in its request, and reads out the fingerprint.
+        invitation, trust = fetch_invitation(code, world.url)
+        keys = [make_key(use) for use in ("administrator", "instance", "sealing")]
+        client = _client(world, f"agencies/{address}", invitation.address, keys, trust.document.data)
+        told = client.request_enrolment(code, name)
+        # 3. The authority compares it, and approves.
+        [waiting] = authority.invitations().waiting
+        authority.approve_enrolment(waiting, told)
+        if not client.wait_enrolled(timedelta(seconds=30)):
+            msg = f"{address} was approved and is not enrolled"
+            raise RuntimeError(msg)
         world.clients[address] = client

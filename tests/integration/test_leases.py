@@ -32,7 +32,7 @@ async def seconds(node):
 
 async def lease(node, key, positions, duration=60, box=Box.ROUTINE, address=KAMPALA, nonce=None):
     """As one worker would, past the signature."""
-    change = Change(Caller(address, bytes(32)), key, nonce or os.urandom(16), await seconds(node))
+    change = Change(key, nonce or os.urandom(16), await seconds(node), Caller(address, bytes(32)))
     return await change_leases(node, change, LeaseRequest(box, tuple(positions), duration))
 
 
@@ -173,11 +173,11 @@ async def test_the_nonce_is_kept_until_the_request_is_too_old_by_the_clock_of_al
     kept = settings.request_age_s + settings.clock_difference_ms // 1000 + 1
     now = await seconds(node)
     for age, nonce in ((kept + 2, b"a" * 16), (kept + 3600, b"b" * 16)):
-        change = Change(Caller(KAMPALA, bytes(32)), ONE, nonce, now - age)
+        change = Change(ONE, nonce, now - age, Caller(KAMPALA, bytes(32)))
         with pytest.raises(SignatureError) as caught:
             await change_leases(node, change, LeaseRequest(Box.ROUTINE, (0,), 60))
         assert caught.value.code == "request_too_old"
-    change = Change(Caller(KAMPALA, bytes(32)), ONE, b"c" * 16, now - settings.request_age_s)
+    change = Change(ONE, b"c" * 16, now - settings.request_age_s, Caller(KAMPALA, bytes(32)))
     await change_leases(node, change, LeaseRequest(Box.ROUTINE, (0,), 60))
     # What is swept could not be replayed any more; what could be is not swept.
     await sweep_once(node)

@@ -113,7 +113,7 @@ async def still(broker):
 
 async def change(node, address=KAMPALA):
     now = await node.database.read(database_now) // 1000
-    return Change(Caller(address, bytes(32)), KeyId(bytes(32)), os.urandom(16), now)
+    return Change(KeyId(bytes(32)), os.urandom(16), now, Caller(address, bytes(32)))
 
 
 async def register(node, url=URL, boxes=INBOXES, address=KAMPALA):

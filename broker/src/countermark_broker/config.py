@@ -178,6 +178,9 @@ class Settings(BaseSettings):
         ge=0,
         description="directory statements a minute of one writer, revocations apart; they go first; 0: any number",
     )
+    invitation_lookups: int = Field(
+        default=60, ge=0, description="codes of invitations a minute of one network address; 0: any number"
+    )
     clock_difference_ms: int = Field(
         default=5_000,
         ge=100,

@@ -1,136 +1,10 @@
 """A log founded, and an endpoint enrolled, by files that pass from person to person; then a message accepted."""
 
-import json
-
 import pytest
 
-from countermark_client import MemoryKeystore, Settings, make_key, testing
-from countermark_client.cli.common import Environment
-from countermark_client.statements import Drafts, sign_gathering
-from countermark_protocol.gathering import finish_gathering
-from countermark_protocol.keys import parse_key_json
-from support.cli import PASSPHRASE, Cli
-
-ORIGIN, HOST, BROKER = "log.test/founding", "broker.test", "xo-test.broker.log"
-URL = f"https://{HOST}"
-POLICE, KAMPALA = "ke.police.nairobi", "ug.police.kampala"
-
-
-def signer(use):
-    return MemoryKeystore((make_key(use),)).signer(use)
-
-
-class Founded:
-    """Three governors (any two of them decide), a broker, and everybody's command line in one folder."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.clock = testing.MovableClock()
-        self.cli = Cli(folder, Environment(clock=self.clock, sleep=self.clock.sleep))
-        for name in ("g1", "g2", "g3"):
-            alg = "ES256" if name == "g3" else "Ed25519"
-            self.cli.run("key", "new", "--use", "governor", "--alg", alg, "--out", folder / f"{name}.key")
-        self.trust = self._found()
-        self.transport = testing.TestTransport(self.broker)
-        self.cli.environment = Environment(
-            transport=self.transport, clock=self.clock, sleep=self.clock.sleep, settings=Settings(attempts=1)
-        )
-        for name in ("g1", "g2", "g3"):
-            self.cli.run(
-                "principal",
-                "init",
-                "--broker",
-                URL,
-                "--trust",
-                self.trust,
-                "--key",
-                folder / f"{name}.key",
-                home=name,
-            )
-
-    def public(self, name):
-        return parse_key_json(json.loads((self.folder / f"{name}.key.pub").read_text()))
-
-    def _found(self):
-        # What `countermark-broker init` does: its own keys, and a draft for the governors.
-        log_key, node, administrator = signer("log"), signer("node"), signer("administrator")
-        draft = self.folder / "founding.draft"
-        draft.write_bytes(
-            Drafts(ORIGIN).founding(
-                log_key=log_key.public_key,
-                governors=[self.public(n) for n in ("g1", "g2", "g3")],
-                quorum=2,
-                broker=BROKER,
-                broker_administrator=[administrator.public_key],
-            )
-        )
-        # The governors sign the file one after the other.
-        for number, name in enumerate(("g1", "g2", "g3"), 1):
-            shown = self.cli.json("document", "show", draft)
-            assert (shown["complete"], shown["principal"]["signed"]) == (False, number - 1)
-            self.cli.run("document", "sign", draft, "--key", self.folder / f"{name}.key", "--yes")
-        # What `countermark-broker found` does: possession by its own keys, and entry 0.
-        founding = finish_gathering(sign_gathering(draft.read_bytes(), possession=[log_key, administrator]))
-        self.broker = testing.TestBroker(
-            founding=founding,
-            log_key=log_key,
-            node_key=node,
-            clock=self.clock,
-            authority=HOST,
-            pass_time=self.clock.sleep,
-        )
-        nodes = Drafts(ORIGIN, self.broker.state.directory).keys(
-            BROKER, signing=[(node.public_key, "node-1")], sealing=None, reads={}
-        )
-        self.broker.post_statement(sign_gathering(nodes, [administrator], [node]))
-        trust = self.folder / "founding.trust"
-        trust.write_bytes(founding)
-        return trust
-
-    def decide(self, *draft, possession=()):
-        """Two governors draft, sign and publish a statement."""
-        file = self.folder / f"{len(list(self.folder.iterdir()))}.draft"
-        self.cli.run("draft", *draft, "-o", file, home="g1")
-        self.cli.run("document", "sign", file, "--yes", home="g1")
-        assert self.cli.json("document", "show", file, home="g2")["complete"] is False
-        self.cli.run("document", "sign", file, "--yes", home="g3")
-        for key in possession:
-            self.cli.run("document", "sign", file, "--key", key, "--possession", "--yes")
-        assert self.cli.json("document", "show", file, home="g2")["complete"] is True
-        return self.cli.json("document", "publish", file, home="g2")
-
-    def admit(self, code, *names, threshold=1):
-        """Governors admit an authority with keys of its own."""
-        keys = [self.folder / f"{name}.key" for name in names]
-        for key in keys:
-            self.cli.run("key", "new", "--use", "authority", "--out", key)
-        publics = [arg for key in keys for arg in ("--key", f"{key}.pub")]
-        self.decide(
-            "authority", code, "--name", f"Authority {code}", *publics, "--threshold", threshold,
-            "--role", "police", "--role", "contact", possession=keys,
-        )  # fmt: skip
-        for name, key in zip(names, keys, strict=True):
-            self.cli.run("principal", "init", "--broker", URL, "--trust", self.trust, "--key", key, home=name)
-
-    def init(self, address, home=None, **kwargs):
-        return self.cli.json(
-            "init",
-            "--address",
-            address,
-            "--broker",
-            URL,
-            "--trust",
-            self.trust,
-            home=home or address,
-            **kwargs,
-        )
-
-    def enrol(self, address, authority):
-        made = self.init(address)
-        self.cli.run(
-            "enrol", "approve", made["request"], "--fingerprint", made["request_fingerprint"], home=authority
-        )
-        self.cli.run("enrol", "finish", home=address)
+from countermark_client import testing
+from support.cli import PASSPHRASE
+from support.founded import KAMPALA, POLICE, URL, Founded
 
 
 @pytest.fixture
@@ -201,7 +75,7 @@ def test_the_trust_files_fingerprint_decides_before_anything_is_made(founded):
     assert again["code"] == "profile_exists"
     text = founded.cli.run(*args, home="q").stdout
     assert "compare this fingerprint by voice" in text
-    assert "enrol finish" in text
+    assert "countermark enrol" in text
 
 
 def test_making_a_profile_sends_nothing_and_shows_no_secret(founded):
@@ -220,22 +94,22 @@ def test_approval_asks_and_compares(founded):
     made = founded.init(POLICE)
     request = made["request"]
     cli = founded.cli
-    told = cli.run("enrol", "approve", request, home="kenya", stdin="n\n", code=2).stderr
+    told = cli.run("approve", request, home="kenya", stdin="n\n", code=2).stderr
     assert made["request_fingerprint"] in told
     assert POLICE in told
-    cli.run("enrol", "approve", request, home="kenya", stdin="", code=2)
-    wrong = cli.json("enrol", "approve", request, "--fingerprint", "00", home="kenya", code=1)["error"]
+    cli.run("approve", request, home="kenya", stdin="", code=2)
+    wrong = cli.json("approve", request, "--fingerprint", "00", home="kenya", code=1)["error"]
     assert wrong["code"] == "other_fingerprint"
     assert founded.broker.state.directory.endpoint(POLICE) is None
-    early = cli.json("enrol", "finish", home=POLICE, code=1)["error"]
+    early = cli.json("enrol", home=POLICE, code=1)["error"]
     assert early["code"] == "not_enrolled"
     assert "authority 'ke' has not approved" in early["message"]
     unready = cli.run("whoami", home=POLICE)
     assert "not enrolled" in unready.stderr
     assert "can send    no" in unready.stdout
-    cli.run("enrol", "approve", request, home="kenya", stdin="y\n")
-    assert cli.json("enrol", "finish", home=POLICE)["index"] is not None
-    assert cli.json("enrol", "finish", home=POLICE)["index"] is None
+    cli.run("approve", request, home="kenya", stdin="y\n")
+    assert cli.json("enrol", home=POLICE)["index"] is not None
+    assert cli.json("enrol", home=POLICE)["index"] is None
     assert cli.json("whoami", home=POLICE)["enrolled"] is True
 
 
@@ -243,22 +117,22 @@ def test_approval_of_what_is_no_request_or_not_ones_own(founded):
     founded.admit("ke", "kenya")
     cli = founded.cli
     cli.run("draft", "group", "ke/g", "--title", "G", "-o", founded.folder / "g", home="kenya")
-    error = cli.json("enrol", "approve", founded.folder / "g", "--yes", home="kenya", code=1)["error"]
+    error = cli.json("approve", founded.folder / "g", "--yes", home="kenya", code=1)["error"]
     assert error["code"] == "not_a_request"
     foreign = founded.init(KAMPALA)
-    error = cli.json("enrol", "approve", foreign["request"], "--yes", home="kenya", code=1)["error"]
+    error = cli.json("approve", foreign["request"], "--yes", home="kenya", code=1)["error"]
     assert error["code"] == "principal_not_standing"
     outside = founded.init("ke.customs.mombasa")
-    error = cli.json("enrol", "approve", outside["request"], "--yes", home="kenya", code=1)["error"]
+    error = cli.json("approve", outside["request"], "--yes", home="kenya", code=1)["error"]
     assert error["code"] == "outside_mandate"
     made = founded.init(POLICE)
-    error = cli.json("enrol", "approve", made["request"], "--yes", home="g1", code=1)["error"]
+    error = cli.json("approve", made["request"], "--yes", home="g1", code=1)["error"]
     assert error["code"] == "no_such_key"
     spoilt = founded.folder / "spoilt.request"
     data = bytearray((founded.folder / POLICE / "endpoint.request").read_bytes())
     data[-1] ^= 1
     spoilt.write_bytes(bytes(data))
-    error = cli.json("enrol", "approve", spoilt, "--yes", home="kenya", code=1)["error"]
+    error = cli.json("approve", spoilt, "--yes", home="kenya", code=1)["error"]
     assert error["code"] == "bad_signature"
 
 
@@ -266,9 +140,9 @@ def test_two_keys_of_an_authority_sign_one_after_the_other(founded):
     founded.admit("ke", "one", "two", threshold=2)
     made = founded.init(POLICE)
     half = founded.folder / "half.request"
-    first = founded.cli.json("enrol", "approve", made["request"], "--yes", "-o", half, home="one")
+    first = founded.cli.json("approve", made["request"], "--yes", "-o", half, home="one")
     assert (first["published"], first["file"]) == (False, str(half))
-    second = founded.cli.json("enrol", "approve", half, "--yes", home="two")
+    second = founded.cli.json("approve", half, "--yes", home="two")
     assert second["published"] is True
     assert founded.broker.state.directory.endpoint(POLICE) is not None
 
@@ -276,9 +150,7 @@ def test_two_keys_of_an_authority_sign_one_after_the_other(founded):
 def test_an_authoritys_key_file_may_stay_outside_its_profile(founded):
     founded.admit("ke", "kenya")
     made = founded.init(POLICE)
-    founded.cli.run(
-        "enrol", "approve", made["request"], "--key", founded.folder / "kenya.key", "--yes", home="g1"
-    )
+    founded.cli.run("approve", made["request"], "--key", founded.folder / "kenya.key", "--yes", home="g1")
     assert founded.broker.state.directory.endpoint(POLICE) is not None
 
 

@@ -498,7 +498,9 @@ def test_help_everywhere(cli):
         ["draft", "keys"],
         ["document", "sign"],
         ["key", "new"],
-        ["enrol", "approve"],
+        ["enrol"],
+        ["approve"],
+        ["invite"],
         ["init"],
     ):
         text = cli.run(*args, "--help").stdout

@@ -8,7 +8,7 @@ from __future__ import annotations
 from fastapi import Request
 
 from countermark_broker.api.limits import source_of
-from countermark_broker.services.changes import Change
+from countermark_broker.services.changes import Change, Signed
 from countermark_broker.services.node import Caller, Node
 from countermark_protocol.errors import SignatureError
 from countermark_protocol.httpsig import (
@@ -64,7 +64,13 @@ async def authenticate_change(node: Node, request: Request, body: bytes | None =
     The nonce is spent where the change is made (`services.changes.begin_change`), in the same transaction.
     """
     verified = await _verify(node, request, body)
-    return Change(_caller(node, verified), verified.key_id, verified.nonce, verified.created)
+    return Change(verified.key_id, verified.nonce, verified.created, _caller(node, verified))
+
+
+async def authenticate_signer(node: Node, request: Request, body: bytes | None = None) -> Signed:
+    """As `authenticate_change`, for whoever signed: the call itself says whose key that must be."""
+    verified = await _verify(node, request, body)
+    return Signed(verified.key_id, verified.nonce, verified.created)
 
 
 def check_still_counts(node: Node, key_id: KeyId) -> None:

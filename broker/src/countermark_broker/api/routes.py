@@ -12,6 +12,7 @@ from countermark_broker.api.audit import audit_router
 from countermark_broker.api.body import BodyBudget
 from countermark_broker.api.delivery import delivery_router
 from countermark_broker.api.errors import problem_of, problem_response
+from countermark_broker.api.invitations import invitations_router
 from countermark_broker.api.leases import leases_router
 from countermark_broker.api.limits import RequestLimit
 from countermark_broker.api.middleware import AccessLog
@@ -52,6 +53,7 @@ def make_api(node: Node, listeners: Listeners) -> FastAPI:
         delivery_router(node, listeners),
         audit_router(node),
         leases_router(node, budget),
+        invitations_router(node, budget),
         webhooks_router(node, budget),
         log_router(node),
         health_router(node),

@@ -15,23 +15,32 @@ from countermark_protocol.identifiers import KeyId
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A verified request that wants to change something.
+class Signed:
+    """A verified request that wants to change something, whoever signed it.
 
     Attributes:
-        caller: who signed it.
-        key: id of the instance key that signed.
+        key: id of the key that signed.
         nonce: 16 bytes.
         created: when it was signed, seconds since 1970.
     """
 
-    caller: Caller
     key: KeyId
     nonce: bytes
     created: int
 
 
-def begin_change(node: Node, connection: Connection, change: Change) -> int:
+@dataclass(frozen=True, slots=True)
+class Change(Signed):
+    """The same, signed by an endpoint's instance key.
+
+    Attributes:
+        caller: whose.
+    """
+
+    caller: Caller
+
+
+def begin_change(node: Node, connection: Connection, change: Signed) -> int:
     """Spend the request's nonce in the transaction that makes its change; the database's time, ms since 1970.
 
     Its age is judged once more, by the clock that all nodes share: else a node whose clock is behind would take a

@@ -12,6 +12,7 @@ from typing import Final
 from countermark_broker.services.changes import Change, begin_change
 from countermark_broker.services.node import Caller, Node
 from countermark_broker.store.engine import Connection, database_now
+from countermark_broker.store.invitations import has_expired_invitations, sweep_invitations
 from countermark_broker.store.leases import (
     give_back,
     has_expired_leases,
@@ -73,16 +74,21 @@ async def list_leases(node: Node, caller: Caller, box: Box, first: int, limit: i
 
 
 async def sweep_once(node: Node) -> bool:
-    """Delete expired leases and nonces; whether there were any. Any node sweeps for all."""
+    """Delete expired leases, nonces and invitations; whether there were any. Any node sweeps for all."""
 
     def look(connection: Connection) -> bool:
         now = database_now(connection)
-        return has_expired_leases(connection, now) or has_old_nonces(connection, now)
+        return (
+            has_expired_leases(connection, now)
+            or has_old_nonces(connection, now)
+            or has_expired_invitations(connection, now)
+        )
 
     def sweep(connection: Connection) -> None:
         now = database_now(connection)
         sweep_leases(connection, now)
         sweep_nonces(connection, now)
+        sweep_invitations(connection, now)
 
     # Looked first: a node with nothing to sweep should not take the write lock.
     found = await node.database.read(look)

@@ -234,6 +234,20 @@ webhook_boxes: Final = Table(
     Column("told", BigInteger, nullable=False),
 )
 
+#: Unlogged and short-lived: where an endpoint-to-be and its authority find each other. A code is no secret.
+invitations: Final = Table(
+    "invitations",
+    metadata,
+    Column("code", String(12), primary_key=True),
+    Column("authority", String(160), nullable=False, index=True),
+    Column("address", String(160), nullable=False),
+    Column("issuer", LargeBinary(32), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False, index=True),
+    Column("endpoint", LargeBinary, nullable=True),
+    Column("keys", LargeBinary, nullable=True),
+)
+
 #: Nodes and their releases, for operators.
 nodes: Final = Table(
     "nodes",

@@ -19,6 +19,8 @@ if typing.TYPE_CHECKING:
     from countermark_client._compose import default_handling
     from countermark_client._disclosing import Disclosed
     from countermark_client._evidence import MadeEvidence
+    from countermark_client._invitations import Approved, Invited, PendingEnrolment
+    from countermark_client._invited import fetch_invitation, fetch_invitation_async
     from countermark_client._keystore import (
         ADMINISTRATOR,
         AUTHORITY,
@@ -70,6 +72,8 @@ else:
             "countermark_client._disclosing": "Disclosed",
             "countermark_client._self_check": "SelfCheck",
             "countermark_client._evidence": "MadeEvidence",
+            "countermark_client._invitations": "Approved Invited PendingEnrolment",
+            "countermark_client._invited": "fetch_invitation fetch_invitation_async",
             "countermark_client._keystore": (
                 "ADMINISTRATOR AUTHORITY GOVERNOR INSTANCE SEALING SEALING_OLD Keystore MemoryKeystore "
                 "make_key register_scheme"
@@ -98,6 +102,7 @@ __all__ = [
     "SEALING",
     "SEALING_OLD",
     "Adopted",
+    "Approved",
     "AsyncClient",
     "AsyncReceived",
     "BackupReport",
@@ -112,6 +117,7 @@ __all__ = [
     "Exported",
     "FlushReport",
     "Imported",
+    "Invited",
     "Keystore",
     "LogReport",
     "MadeEvidence",
@@ -125,6 +131,7 @@ __all__ = [
     "OutboxItem",
     "OutboxState",
     "Outcome",
+    "PendingEnrolment",
     "Profile",
     "Purged",
     "Received",
@@ -139,6 +146,8 @@ __all__ = [
     "Watch",
     "create_backup",
     "default_handling",
+    "fetch_invitation",
+    "fetch_invitation_async",
     "make_key",
     "read_trust_file",
     "register_scheme",

@@ -19,6 +19,7 @@ from countermark_client._flows_log import Progress, verify_log
 from countermark_client._flows_receipts import Receipts
 from countermark_client._flows_send import Sender
 from countermark_client._flows_webhooks import Webhooks
+from countermark_client._invitations import Invitations
 from countermark_client._io import Flow
 from countermark_client._log import LogView
 from countermark_client._models import Draft, LogReport, Rejected
@@ -77,6 +78,7 @@ class Core:
         self.gatherer = Gatherer(self.session, self.log, accounts, self.boxes, self.overview)
         self.workers = Workers(self.session, self.log, accounts, self.sender, self.boxes, self.inbox)
         self.webhooks = Webhooks(self.session, self.log, accounts)
+        self.invitations = Invitations(self.session, self.log, self.sender)
         self.carrier = Carrier(self.session, self.log, self.boxes, self.receipts, self.inbox)
         self.restored = Restored(self.session, self.log, self.sender.settler, self.boxes)
         self.offline = OfflinePost(

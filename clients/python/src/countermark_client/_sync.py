@@ -22,6 +22,7 @@ from countermark_client._disclosing import Disclosed
 from countermark_client._evidence import MadeEvidence
 from countermark_client._flows_log import Progress
 from countermark_client._flows_webhooks import DEFAULT_BOXES
+from countermark_client._invitations import Approved, Invited, PendingEnrolment
 from countermark_client._io import Flow, NextLine, Request, Response, Sleep
 from countermark_client._local import LocalCalls
 from countermark_client._models import (
@@ -49,6 +50,8 @@ from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.encoding import JsonObject
 from countermark_protocol.errors import CountermarkError, TransportError
 from countermark_protocol.handling import Handling
+from countermark_protocol.invitations import Pending
+from countermark_protocol.keys import Signer
 from countermark_protocol.manifest import Urgency
 from countermark_protocol.receipts import RejectionReason
 from countermark_protocol.webhooks import Webhook
@@ -611,6 +614,65 @@ class Client(LocalCalls):
             NotFoundError: ``unknown_key``: no record ever named the key.
         """
         self._run(self._core.revocations.import_document(document))
+
+    # --- enrolling others, and oneself ---
+
+    def invite(self, address: str, days: int = 7) -> Pending:
+        """Invite an endpoint of this authority: a code for it to find its invitation by, which is no secret.
+
+        Args:
+            address: to be enrolled; within this authority's mandate.
+            days: 1 to 31, after which the invitation is gone.
+
+        Raises:
+            PolicyError: ``outside_mandate``.
+            ConflictError: ``already_enrolled``, ``too_many_invitations``.
+            NotFoundError: ``no_such_authority``; ``no_such_key``: this profile is no authority's.
+        """
+        return self._run(self._core.invitations.invite(address, days))
+
+    def invitations(self) -> Invited:
+        """What this authority has open: requests that wait for approval, and invitations without one."""
+        return self._run(self._core.invitations.read())
+
+    def withdraw_invitation(self, code: str) -> None:
+        """Withdraw an invitation of this authority, or refuse the request that came on it."""
+        self._run(self._core.invitations.withdraw(code))
+
+    def approve_enrolment(
+        self, found: PendingEnrolment, fingerprint: str, signer: Signer | None = None
+    ) -> Approved:
+        """Approve a request, and publish it once enough of the authority's keys have signed.
+
+        Args:
+            found: from `invitations`.
+            fingerprint: as the applicant told it by voice: whoever holds the request's keys will *be* the endpoint.
+            signer: the authority's key; this profile's if None.
+
+        Raises:
+            SignatureError: ``other_fingerprint``: nothing was signed.
+            CountermarkError: as the broker refuses it.
+        """
+        return self._run(self._core.invitations.approve(found, fingerprint, signer))
+
+    def request_enrolment(self, code: str, name: str | None = None) -> str:
+        """Hand in the request of this profile's endpoint on an invitation.
+
+        Args:
+            code: of the invitation.
+            name: of the endpoint, for people; its address if not said.
+
+        Returns:
+            The fingerprint to be read out to the authority, by voice.
+
+        Raises:
+            NotFoundError: ``no_invitation``.
+        """
+        return self._run(self._core.invitations.request(code, name))
+
+    def wait_enrolled(self, within: timedelta) -> bool:
+        """Wait until the authority has approved and this instance's key counts; whether it does."""
+        return self._run(self._core.invitations.wait_enrolled(within.total_seconds()))
 
     # --- webhooks ---
 

@@ -1,4 +1,4 @@
-"""What few commands need and what loads slowly: rich, for tables and progress bars, and posting without a profile."""
+"""What few commands need and what loads slowly: tables, progress bars, QR codes, and calls without a profile."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from countermark_client._invited import fetch_invitation
     from countermark_client.cli.publishing import publish_with_trust
+    from countermark_client.cli.qr import draw_qr
 else:
     __getattr__ = importer(
         __name__,
@@ -21,7 +23,9 @@ else:
             "rich.progress": "BarColumn MofNCompleteColumn Progress TextColumn TimeRemainingColumn",
             "rich.table": "Table",
             "rich.text": "Text",
+            "countermark_client._invited": "fetch_invitation",
             "countermark_client.cli.publishing": "publish_with_trust",
+            "countermark_client.cli.qr": "draw_qr",
         },
     )
 
@@ -34,5 +38,7 @@ __all__ = [
     "Text",
     "TextColumn",
     "TimeRemainingColumn",
+    "draw_qr",
+    "fetch_invitation",
     "publish_with_trust",
 ]

@@ -1,4 +1,4 @@
-"""`countermark init`, `principal`, `enrol`: how somebody comes to stand in the directory."""
+"""`countermark init` and `principal`: profiles made from a trust file, and the request that goes by hand."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from countermark_client._invitations import check_told
 from countermark_client._keystore import (
     ADMINISTRATOR,
-    AUTHORITY,
     INSTANCE,
     SEALING,
     MemoryKeystore,
@@ -22,21 +22,15 @@ from countermark_client.cli.common import (
     NEW_FILE,
     Access,
     load_private,
-    now,
     with_home,
 )
-from countermark_client.cli.documents import choose_signer, confirm, key_options
 from countermark_client.cli.keys import key_json
-from countermark_client.cli.output import Result, command, say
-from countermark_client.drafts import check_complete, check_signatures
+from countermark_client.cli.output import Result, command
 from countermark_client.statements import Drafts, sign_gathering
-from countermark_protocol.encoding import malformed
-from countermark_protocol.errors import ConflictError, NotFoundError, SignatureError
 from countermark_protocol.gathering import read_gathering
 from countermark_protocol.identifiers import authority_of, parse_address
 from countermark_protocol.keyfile import StoredKey
 from countermark_protocol.keys import fingerprint
-from countermark_protocol.records import EndpointRecord, KeysRecord, parse_directory_statement
 
 REQUEST_FILE = "endpoint.request"
 
@@ -56,19 +50,12 @@ def read_trust(path: Path, expected: str | None) -> TrustFile:
     """
     trust = read_trust_file(path.read_bytes())
     if expected is not None:
-        _check_fingerprint(trust.fingerprint, expected, f"the trust file {path}")
+        check_told(trust.fingerprint, expected, f"the trust file {path}")
     return trust
 
 
-def _check_fingerprint(actual: str, expected: str, what: str) -> None:
-    if "".join(expected.lower().split()) != "".join(actual.split()):
-        raise SignatureError(
-            "other_fingerprint",
-            f"{what} has the fingerprint {actual}, which is not the one that you were told: do not go on",
-        )
-
-
-def _compare(trust: TrustFile, expected: str | None) -> list[str]:
+def compare_lines(trust: TrustFile, expected: str | None) -> list[str]:
+    """What log a profile is made for, and what is still to be compared by voice."""
     lines = [f"log            {trust.origin}", f"its trust file {trust.fingerprint}"]
     if expected is None:
         lines.append("compare this fingerprint by voice with somebody who knows the log, before you go on")
@@ -116,8 +103,8 @@ def init(
 ) -> Result:
     """Make a profile: fresh keys in an encrypted file, and the request to be enrolled.
 
-    Nothing is sent. Give the request to your authority, which approves it with `countermark enrol approve`;
-    then run `countermark enrol finish`.
+    Nothing is sent: for who was given no invitation, but the trust file. Give the request to your authority, which
+    approves it with `countermark approve`; then run `countermark enrol`.
 
     Example:
       countermark init --address ke.police.nairobi --broker https://broker.example --trust founding.trust
@@ -150,7 +137,7 @@ def init(
     keys = [key_json(use, public) for use, public in keystore.public_keys()]
     lines = [
         f"profile        {access.home} for {parsed}",
-        *_compare(trust_file, expected),
+        *compare_lines(trust_file, expected),
         *(f"{k['use']:<14} {k['fingerprint']}" for k in keys),
     ]
     if further_instance:
@@ -184,7 +171,7 @@ def init(
             f"request        {target}",
             f"its fingerprint {mark}",
             f"next: give the request to authority '{authority_of(parsed)}', tell it this last fingerprint by voice,",
-            "and run `countermark enrol finish` once it has approved",
+            "and run `countermark enrol` once it has approved",
         ],
         home=str(access.home),
         address=parsed,
@@ -242,140 +229,11 @@ def principal_init(
     return Result(
         [
             f"profile        {access.home}",
-            *_compare(trust_file, expected),
+            *compare_lines(trust_file, expected),
             *(f"{k['use']:<14} {k['fingerprint']}" for k in keys),
         ],
         home=str(access.home),
         log=trust_file.origin,
         trust_fingerprint=trust_file.fingerprint,
         keys=keys,
-    )
-
-
-# --- enrolling -----------------------------------------------------------------------------------------
-
-
-@click.group("enrol")
-def enrol() -> None:
-    """Enrol an endpoint: its authority approves, its administrator finishes."""
-
-
-@enrol.command("approve")
-@click.argument("request", type=FILE)
-@key_options[0]
-@key_options[1]
-@click.option("--fingerprint", "expected", help="Of the request, as its applicant told you by voice.")
-@click.option("--yes", is_flag=True, help="Do not ask: you have compared the fingerprint.")
-@click.option("-o", "--out", type=NEW_FILE, help="Where to write it, if more of your keys must sign.")
-@with_home
-@command
-def approve(
-    request: Path,
-    key_file: Path | None,
-    key_passphrase_file: Path | None,
-    expected: str | None,
-    yes: bool,
-    out: Path | None,
-    access: Access,
-) -> Result:
-    """Approve an endpoint's REQUEST: sign it with the authority's key, and publish it.
-
-    Compare the fingerprint with the applicant by voice first: whoever holds the keys in the request will be
-    the endpoint.
-
-    Example:
-      countermark enrol approve nairobi.request --fingerprint '91c2 …'
-    """
-    data = request.read_bytes()
-    unverified = read_gathering(data).document
-    statement = parse_directory_statement(unverified.claims)
-    record = statement.record
-    if not isinstance(record, EndpointRecord):
-        malformed(
-            "not_a_request", f"{request} is a statement of '{statement.subject}', not an endpoint's request"
-        )
-    mark = fingerprint(unverified.payload_hash)
-    with access.client() as client:
-        client.sync()
-        if statement.header.log != client.profile.log:
-            raise SignatureError("wrong_log", f"the request is for the log '{statement.header.log}'")
-        check_signatures(client.directory, unverified)
-        if expected is not None:
-            _check_fingerprint(mark, expected, f"the request {request}")
-        else:
-            say(f"address        {record.address}\nname           {record.name}\nfingerprint    {mark}")
-            confirm("Has the applicant told you this fingerprint, by voice? Enrol it?", assumed=yes)
-        signer = choose_signer(access, key_file, AUTHORITY, key_passphrase_file, client.profile)
-        signed = sign_gathering(data, [signer])
-        try:
-            check_complete(client.directory, read_gathering(signed).document, now())
-        except SignatureError as error:
-            if error.code != "too_few_signatures":
-                raise
-            target = out or request
-            write_private(target, signed)
-            return Result(
-                [
-                    f"signed, not published: {error.message}",
-                    f"next: pass {target} on to the authority's other signers, who run the same command",
-                ],
-                address=record.address,
-                fingerprint=mark,
-                published=False,
-                file=str(target),
-            )
-        index = client.publish_statement(signed)
-    return Result(
-        [f"enrolled: {record.address} (entry {index}); it now runs `countermark enrol finish`"],
-        address=record.address,
-        fingerprint=mark,
-        published=True,
-        index=index,
-    )
-
-
-@enrol.command("finish")
-@with_home
-@command
-def finish(access: Access) -> Result:
-    """Publish the keys of this profile's endpoint, once its authority has approved. May be repeated."""
-    with access.client() as client:
-        profile = client.profile
-        address = profile.endpoint
-        administrator = profile.keystore.signer(ADMINISTRATOR)
-        try:
-            client.sync()
-        except SignatureError as error:
-            raise NotFoundError(
-                "not_enrolled",
-                f"the log knows no key of this profile: authority '{authority_of(address)}' has not approved "
-                f"{address} yet ({error.code})",
-            ) from error
-        instance = profile.keystore.signer(INSTANCE)
-        if client.directory.listed_instance(address, instance.public_key.key_id) is not None:
-            return Result(
-                [f"{address} is enrolled already: this instance's key counts"], address=address, index=None
-            )
-        held = client.directory.held(f"keys/{address}")
-        if held is not None and isinstance(held.record, KeysRecord):
-            raise ConflictError(
-                "keys_stand",
-                f"{address} has keys already, and this instance's is not among them: "
-                "let its administrator add it with `countermark draft keys --add-instance`",
-            )
-        draft = client.drafts.keys(
-            address,
-            signing=[(instance.public_key, profile.holder)],
-            sealing=profile.keystore.sealing_key().public_key,
-        )
-        index = client.publish_statement(sign_gathering(draft, [administrator], [instance]))
-        client.sync()
-    return Result(
-        [
-            f"enrolled: {address} can send and receive (entry {index})",
-            f"keep the administrator's key elsewhere too: `countermark key export --use {ADMINISTRATOR}`",
-        ],
-        address=address,
-        index=index,
-        instance_key=instance.public_key.key_id.hex(),
     )

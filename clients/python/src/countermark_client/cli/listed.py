@@ -35,8 +35,8 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
             ),
             Listed(
                 "enrol",
-                "enrolment:enrol",
-                "Enrol an endpoint: its authority approves, its administrator finishes.",
+                "enrolling:enrol",
+                "Enrol by an invitation: make keys here, hand in the request, show its fingerprint.",
             ),
             Listed(
                 "whoami",
@@ -207,6 +207,16 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
                 "principal",
                 "enrolment:principal",
                 "Profiles of governors and authorities: they sign directory statements and send no messages.",
+            ),
+            Listed(
+                "invite",
+                "enrolling:invite",
+                "Invite the endpoint ADDRESS of this authority: a code by which it finds its invitation.",
+            ),
+            Listed(
+                "approve",
+                "enrolling:approve",
+                "Approve an endpoint's request: compare its fingerprint, sign, publish.",
             ),
             Listed("draft", "drafting:draft", "Draft directory statements; then sign, pass on, publish."),
             Listed(

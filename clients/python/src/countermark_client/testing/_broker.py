@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qs
 
-from countermark_client.testing._desk import Answer, Desk, Exchange, Refused
+from countermark_client.testing._desk import Answer, Exchange, Refused
+from countermark_client.testing._reception import Reception
 from countermark_protocol.accounts import Verdict
 from countermark_protocol.acts import parse_act
 from countermark_protocol.answers import (
@@ -61,7 +62,7 @@ _LINES: Final = {"content-type": "application/jsonl"}
 _BYTES: Final = {"content-type": "application/octet-stream"}
 
 
-class TestBroker(Desk):
+class TestBroker(Reception):
     """A whole log in memory.
 
     Args:
@@ -102,6 +103,7 @@ class TestBroker(Desk):
         self.cosigned = b""
         self._pass_time = pass_time
         self._leases: dict[tuple[Address, Box, int], tuple[KeyId, int]] = {}
+        self.invitations = {}
         self._nonces: set[tuple[KeyId, bytes]] = set()
 
     # --- calls ---
@@ -144,6 +146,18 @@ class TestBroker(Desk):
                 return self._post_leases(exchange)
             case "GET", ["v1", "leases"]:
                 return self._get_leases(exchange)
+            case "POST", ["v1", "invitations"]:
+                return self._post_invitation(exchange)
+            case "GET", ["v1", "invitations"]:
+                return self._get_invitations(exchange)
+            case "GET", ["v1", "invitations", code]:
+                return self._get_invitation(code)
+            case "POST", ["v1", "invitations", code]:
+                return self._post_request(exchange, code)
+            case "PUT", ["v1", "invitations", code, "approval"]:
+                return self._put_approval(exchange, code)
+            case "DELETE", ["v1", "invitations", code]:
+                return self._delete_invitation(exchange, code)
             case "GET", ["v1", "directory"]:
                 return self._get_directory(exchange)
             case "GET", ["v1", "log", what]:
