@@ -23,6 +23,7 @@ from countermark_protocol.keys import sha256
 from countermark_protocol.leaf import parse_leaf
 from countermark_protocol.merkle import leaf_hash, root_of
 from countermark_protocol.proof import Inclusion
+from countermark_protocol.stamp_history import StampHistory
 from countermark_protocol.tiles import (
     TILE_WIDTH,
     encode_bundle,
@@ -100,6 +101,10 @@ class Auditor:
     def witnessed(self, start: int) -> WitnessHistory:
         """Witnessed checkpoints."""
         return WitnessHistory(tuple(item for item in self.cosigned if item.minute >= start), complete=True)
+
+    def stamps(self, start: int) -> StampHistory:
+        """It keeps none."""
+        return StampHistory((), complete=True)
 
     def entries(self, start: int) -> list[tuple[Shown, bytes]]:
         """Entries, up to one that is hidden."""

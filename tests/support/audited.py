@@ -29,6 +29,7 @@ from countermark_protocol.leaf import Leaf, parse_leaf
 from countermark_protocol.mandates import Oversight, Witness
 from countermark_protocol.merkle import Frontier, leaf_hash, root_of
 from countermark_protocol.recipients import RecipientRow, recipient_path
+from countermark_protocol.stamp_history import StampHistory, StampItem
 from countermark_protocol.statements import kind_of, read_statement
 from countermark_protocol.tile_reader import Fetch
 from countermark_protocol.tiles import (
@@ -38,6 +39,7 @@ from countermark_protocol.tiles import (
     parse_bundle_path,
     parse_tile_path,
 )
+from countermark_protocol.timestamps import TsaRoots
 from countermark_protocol.tlog_policy import TlogPolicy
 from countermark_protocol.witness_history import HistoryItem, WitnessHistory
 from support.protocol_world import NOW, ProtocolWorld, copy_state, fresh_state
@@ -125,7 +127,9 @@ class MemoryLog:
         spoil_entry, spoil_box, spoil_tile, spoil_account: what a test makes of each answer.
         page: entries in one page.
         series: witnessed checkpoints that it shows, in the order of time.
+        stamped: time stamps that it shows, in the order of minute and authority.
         own: the auditor's own policy.
+        roots: of authorities of time stamps that the auditor believes.
         lag: how many entries the node that shows boxes has not heard of yet.
         calls: how many answers were given; at `fail_at` the answer is an error.
     """
@@ -140,8 +144,10 @@ class MemoryLog:
         self.spoil_tile: Callable[[str, bytes], bytes] = lambda _path, data: data
         self.spoil_account: Callable[[Account], Account] = lambda account: account
         self.series: list[HistoryItem] = []
+        self.stamped: list[StampItem] = []
         self.own: TlogPolicy | None = None
         self.mirrored: Fetch | None = None
+        self.roots: TsaRoots = ()
         self.page = 500
         self.lag = 0
         self.calls = 0
@@ -195,6 +201,10 @@ class MemoryLog:
             self._called()
         rest = [item for item in self.series if item.minute >= start]
         return WitnessHistory(tuple(rest[: self.page]), len(rest) <= self.page)
+
+    def stamps(self, start: int) -> StampHistory:
+        rest = [item for item in self.stamped if item.minute >= start]
+        return StampHistory(tuple(rest[: self.page]), len(rest) <= self.page)
 
     # --- what a mandate covers ---
 
@@ -282,12 +292,18 @@ class MemoryLog:
                 signatures=signatures,
                 own=self.own,
                 leaves=self.mirrored,
+                roots=self.roots,
             )
 
     def verify(self, mirror: Mirror, processes: int = 0) -> Verified:
         with Signatures(processes) as signatures:
             return verify_mirror(
-                mirror, self.fingerprint, clock=lambda: self.world.now, signatures=signatures, own=self.own
+                mirror,
+                self.fingerprint,
+                clock=lambda: self.world.now,
+                signatures=signatures,
+                own=self.own,
+                roots=self.roots,
             )
 
     def verify_file(self, path: Path) -> Verified:

@@ -89,7 +89,8 @@ def finished(world, draft):
     statements = [e for e in world.entries if e.leaf.kind in DIRECTORY_KINDS]
     history = [(e.index, e.leaf.encode(), e.document.data) for e in statements]
     documents = {e.document.statement_hash: e.document.data for e in statements}
-    older = [one for one in (draft.earlier, draft.witnessed) if one is not None]
+    stamped = [one.at for one in draft.stamps]
+    older = [one for one in (draft.earlier, draft.witnessed, *stamped) if one is not None]
     sizes = [*(parse_checkpoint(one.checkpoint).size for one in older), world.state.size]
     plan = plan_evidence(draft, world.state.directory, documents, sizes)
     return complete_evidence(draft, plan, history, {at: world.inclusion(at) for at in plan.leaves})

@@ -16,6 +16,7 @@ from countermark_broker.services.leases import keep_swept
 from countermark_broker.services.listeners import Listeners, measure
 from countermark_broker.services.maintenance import check_keys
 from countermark_broker.services.retention import keep_purging
+from countermark_broker.services.stamping import Stamping
 from countermark_broker.services.undelivered import beat_once, keep_watch
 from countermark_broker.services.webhooks import WebhookSender
 from countermark_broker.services.witnessing import Witnessing
@@ -72,6 +73,8 @@ class Broker:
         await check_keys(node)
         calls = node.settings.webhooks and not node.settings.read_only
         sender = WebhookSender(node) if calls else None
+        stamps = node.settings.timestamp_authorities and not node.settings.read_only
+        stamping = Stamping(node) if stamps else None
         self._woken_to = checkpoint.size
         node.publisher.on_advance(lambda _old, _new: self._moved.set())
         node.sequencer.start()
@@ -81,6 +84,8 @@ class Broker:
             with contextlib.suppress(UnavailableError):
                 await beat_once(node)
             tasks |= {"watch": keep_watch(node), "sweep": keep_swept(node), "witness": Witnessing(node).run()}
+            if stamping is not None:
+                tasks["stamp"] = stamping.run()
             if node.settings.retention_purges:
                 tasks["retention"] = keep_purging(node)
         if sender is not None:

@@ -9,6 +9,7 @@ Source: docs/operations/running-a-broker.md §3.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -25,6 +26,7 @@ from pydantic_settings import (
 
 from countermark_broker.errors import ConfigurationError
 from countermark_broker.logs import LogFormat
+from countermark_protocol.stamp_history import AUTHORITY_NAME
 
 PREFIX: Final = "COUNTERMARK_BROKER_"
 #: Read by other parts than `Settings`, each in one place.
@@ -45,6 +47,7 @@ _OTHER_VARIABLES: Final = frozenset(
     }
 )
 CONFIG_FILE: Final = "broker.toml"
+_STAMPING_URL: Final = re.compile(r"https?://[^/@\s#?\\]+(?:/[^@\s#\\]*)?\Z")
 
 
 class Settings(BaseSettings):
@@ -249,6 +252,24 @@ class Settings(BaseSettings):
     witness_alarm_s: int = Field(
         default=60, ge=1, description="s without a quorum of witnesses, beyond the minute, until the alarm"
     )
+    timestamp_authorities: dict[str, str] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="authorities that stamp witnessed checkpoints (RFC 3161), name → URL; two or more, or none",
+    )
+    timestamp_roots: Path | None = Field(
+        default=None,
+        description="certificates (PEM) that their stamps must lead to, relative to home; needed with authorities",
+    )
+    timestamp_interval_s: int = Field(
+        default=3_600, ge=1, description="s between two stamps of one authority, while the log grows"
+    )
+    timestamp_timeout_s: float = Field(
+        default=20, gt=0, le=300, description="s for one answer of an authority in all"
+    )
+    timestamp_alarm_s: int = Field(
+        default=7_200, ge=1, description="s that an authority gives no stamps until the alarm"
+    )
     stop_grace_s: int = Field(
         default=20, ge=1, description="s that requests may still take once told to stop"
     )
@@ -268,6 +289,28 @@ class Settings(BaseSettings):
         for network in value:
             ip_network(network)
         return value
+
+    @field_validator("timestamp_authorities")
+    @classmethod
+    def _stamping_urls(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, url in value.items():
+            if AUTHORITY_NAME.match(name) is None:
+                msg = "expected names of 1 to 32 lower-case letters, digits and hyphens"
+                raise ValueError(msg)
+            # No user in it: URLs stand in logs of others.
+            if not _STAMPING_URL.match(url):
+                msg = "expected URLs http(s)://<host>[:<port>]/<path>, without user or fragment"
+                raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _stamps_are_checked(self) -> Settings:
+        if self.timestamp_authorities and self.timestamp_roots is None:
+            msg = (
+                "timestamp_roots is needed with timestamp_authorities: else anything would be kept as a stamp"
+            )
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _gap_beyond_beat(self) -> Settings:

@@ -71,6 +71,19 @@ class Metrics:
             registry=r,
             multiprocess_mode="livemax",
         )
+        self.stamps = Counter(
+            "countermark_stamps",
+            "Time stamps that this node asked for, by authority and outcome",
+            ["authority", "outcome"],
+            registry=r,
+        )
+        self.stamps_failing = Gauge(
+            "countermark_stamps_failing_seconds",
+            "Since an authority of time stamps first failed; 0 while it stamps",
+            ["authority"],
+            registry=r,
+            multiprocess_mode="livemax",
+        )
         self.listeners = Gauge(
             "countermark_listeners", "Long-polls waiting", registry=r, multiprocess_mode="livesum"
         )

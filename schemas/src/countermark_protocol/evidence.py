@@ -40,6 +40,7 @@ from countermark_protocol.proof import (
     row_to_json,
 )
 from countermark_protocol.recipients import MAX_RECIPIENTS, RecipientRow
+from countermark_protocol.stamp_history import parse_stamp_response
 from countermark_protocol.submission import MAX_DOCUMENT_BYTES
 from countermark_protocol.trie import TrieProof, TrieRecord
 
@@ -50,6 +51,7 @@ MAX_EVIDENCE_BYTES: Final = 64 * 1024 * 1024
 MAX_ITEMS: Final = 20_000
 MAX_FACTS: Final = 100_000
 MAX_DISCLOSURES: Final = 100
+MAX_STAMPED: Final = 16
 _MAX_CONSISTENCY: Final = 130
 
 
@@ -81,6 +83,19 @@ class Earlier:
 
     checkpoint: bytes
     consistency: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """A witnessed checkpoint with the message, and an authority's time stamp on it.
+
+    Attributes:
+        at: the checkpoint, and the path from it to the newest.
+        response: DER of the TimeStampResp.
+    """
+
+    at: Earlier
+    response: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +146,7 @@ class Evidence:
         statements: directory statements.
         facts: what the directory held, and when.
         witnessed: the oldest checkpoint with the message that a quorum of witnesses cosigned; None where there is none.
+        stamps: the oldest time stamp of each authority on a witnessed checkpoint with the message.
     """
 
     log: Origin
@@ -148,6 +164,7 @@ class Evidence:
     statements: tuple[bytes, ...]
     facts: tuple[Fact, ...]
     witnessed: Earlier | None = None
+    stamps: tuple[Stamped, ...] = ()
 
 
 # --- writing -----------------------------------------------------------------------------------------
@@ -161,6 +178,13 @@ def _record_json(record: TrieRecord | None) -> JsonObject | None:
         "index": record.index,
         "time": record.time,
         "statement": encode_hex(record.statement),
+    }
+
+
+def _earlier_json(older: Earlier) -> JsonObject:
+    return {
+        "checkpoint": older.checkpoint.decode("utf-8"),
+        "consistency": [encode_hex(h) for h in older.consistency],
     }
 
 
@@ -178,10 +202,11 @@ def encode_evidence(evidence: Evidence) -> bytes:
     }
     for name, older in (("earlier", evidence.earlier), ("witnessed", evidence.witnessed)):
         if older is not None:
-            out[name] = {
-                "checkpoint": older.checkpoint.decode("utf-8"),
-                "consistency": [encode_hex(h) for h in older.consistency],
-            }
+            out[name] = _earlier_json(older)
+    if evidence.stamps:
+        out["stamps"] = [
+            {**_earlier_json(one.at), "response": encode_base64url(one.response)} for one in evidence.stamps
+        ]
     out["message"] = evidence.message.to_json()
     if evidence.recipients is not None:
         out["recipients"] = [recipient_to_json(row) for row in evidence.recipients]
@@ -233,6 +258,17 @@ def _earlier(value: Any, what: str) -> Earlier:
         claims.parsed("checkpoint", parse_checkpoint_text),
         tuple(parse_digest(h, what) for h in claims.items("consistency", 0, _MAX_CONSISTENCY)),
     )
+    claims.done()
+    return out
+
+
+def _stamped(value: Any, what: str) -> Stamped:
+    claims = Claims(value, what)
+    at = Earlier(
+        claims.parsed("checkpoint", parse_checkpoint_text),
+        tuple(parse_digest(h, what) for h in claims.items("consistency", 0, _MAX_CONSISTENCY)),
+    )
+    out = Stamped(at, claims.parsed("response", parse_stamp_response))
     claims.done()
     return out
 
@@ -323,6 +359,9 @@ def parse_evidence(data: bytes) -> Evidence:
         ),
         facts=tuple(_fact(v, "a fact") for v in claims.items("facts", 1, MAX_FACTS)),
         witnessed=claims.optional("witnessed", _earlier),
+        stamps=tuple(_stamped(v, "a stamp") for v in claims.items("stamps", 1, MAX_STAMPED))
+        if claims.has("stamps")
+        else (),
     )
     claims.done()
     if out.recipients is not None and out.recipient is not None:

@@ -29,6 +29,7 @@ from countermark_protocol.evidence_entries import (
     check_entry,
     check_message,
 )
+from countermark_protocol.evidence_stamps import StampShown, check_stamps
 from countermark_protocol.evidence_witnesses import (
     FirstWitnessed,
     Witnessing,
@@ -41,6 +42,7 @@ from countermark_protocol.leaf import Leaf, parse_leaf
 from countermark_protocol.merkle import leaf_hash, verify_consistency, verify_inclusion
 from countermark_protocol.proof import Inclusion
 from countermark_protocol.statements import kind_of
+from countermark_protocol.timestamps import TsaRoots
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class VerifiedEvidence:
         message: the message.
         entries: what became of it, in log order.
         disclosures: what was disclosed of it.
+        stamps: time stamps on witnessed checkpoints with the message.
+        roots_given: whether roots of authorities of time stamps were given; without any no stamp counts.
     """
 
     log: Origin
@@ -72,6 +76,8 @@ class VerifiedEvidence:
     message: MessageShown
     entries: tuple[EntryShown, ...]
     disclosures: tuple[DisclosureShown, ...]
+    stamps: tuple[StampShown, ...]
+    roots_given: bool
 
     @property
     def fingerprint(self) -> str:
@@ -79,13 +85,14 @@ class VerifiedEvidence:
         return fingerprint(self.founding)
 
 
-def verify_evidence(data: bytes, expected: str | None = None) -> VerifiedEvidence:
+def verify_evidence(data: bytes, expected: str | None = None, tsa_roots: TsaRoots = ()) -> VerifiedEvidence:
     """Check a file of evidence; see the errors of the functions that this calls.
 
     Args:
         data: the file.
         expected: the founding's fingerprint, as compared over another channel, or its whole payload hash; None
             where it is still to be compared.
+        tsa_roots: of authorities of time stamps that are believed; none if none is.
 
     Raises:
         MalformedError: not evidence, or something in it is not of its form.
@@ -118,7 +125,8 @@ def verify_evidence(data: bytes, expected: str | None = None) -> VerifiedEvidenc
     log_key = directory.log_key_for(checkpoint_bytes.size)
     checkpoint = verify_checkpoint(checkpoint_bytes, evidence.log, log_key.raw)
     earlier = _earlier(evidence, directory, checkpoint)
-    first = verify_first_witnessed(directory, evidence, leaves[evidence.message.inclusion.index], checkpoint)
+    leaf = leaves[evidence.message.inclusion.index]
+    first = verify_first_witnessed(directory, evidence, leaf, checkpoint)
     message, entries, disclosures = check_statements(directory, evidence)
     return VerifiedEvidence(
         log=evidence.log,
@@ -132,6 +140,8 @@ def verify_evidence(data: bytes, expected: str | None = None) -> VerifiedEvidenc
         message=message,
         entries=entries,
         disclosures=disclosures,
+        stamps=check_stamps(directory, evidence, leaf, checkpoint, tsa_roots),
+        roots_given=bool(tsa_roots),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from countermark_protocol.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
 from countermark_protocol.directory import Directory
 from countermark_protocol.errors import ProofError, SignatureError
-from countermark_protocol.evidence import Evidence
+from countermark_protocol.evidence import Earlier, Evidence
 from countermark_protocol.leaf import Leaf
 from countermark_protocol.merkle import verify_consistency
 from countermark_protocol.records import LogRecord
@@ -95,15 +95,20 @@ def verify_first_witnessed(
     """
     if evidence.witnessed is None:
         return None
-    unverified = parse_checkpoint(evidence.witnessed.checkpoint)
+    return verify_witnessed(directory, evidence, evidence.witnessed, leaf, newest)
+
+
+def verify_witnessed(
+    directory: Directory, evidence: Evidence, older: Earlier, leaf: Leaf, newest: Checkpoint
+) -> FirstWitnessed:
+    """As `verify_first_witnessed`, of one witnessed checkpoint in the file."""
+    unverified = parse_checkpoint(older.checkpoint)
     if not evidence.message.inclusion.index < unverified.size <= newest.size:
         raise ProofError(
             "beyond_checkpoint", "the witnessed checkpoint is not between the message and the newest"
         )
     checkpoint = verify_checkpoint(unverified, evidence.log, directory.log_key_for(unverified.size).raw)
-    verify_consistency(
-        checkpoint.size, checkpoint.root, newest.size, newest.root, list(evidence.witnessed.consistency)
-    )
+    verify_consistency(checkpoint.size, checkpoint.root, newest.size, newest.root, list(older.consistency))
     record = directory.log(checkpoint.size - 1)
     quorum = _quorum(directory, record, checkpoint, record.witness_quorum)
     if quorum.existed_by is None:

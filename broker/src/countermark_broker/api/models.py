@@ -25,6 +25,22 @@ class WitnessedModel(BaseModel):
     checkpoint: str
 
 
+class StampModel(BaseModel):
+    """A time stamp (RFC 3161) on a witnessed checkpoint."""
+
+    minute: int
+    authority: str
+    checkpoint: str
+    response: str
+
+
+class StampHistoryModel(BaseModel):
+    """Time stamps on witnessed checkpoints."""
+
+    stamps: list[StampModel]
+    complete: bool
+
+
 class WitnessHistoryModel(BaseModel):
     """Witnessed checkpoints in the order of time."""
 

@@ -16,18 +16,21 @@ from countermark_broker.api.limits import OpenReads
 from countermark_broker.api.models import (
     ConsistencyModel,
     InclusionAnswerModel,
+    StampHistoryModel,
     StatusModel,
     WitnessHistoryModel,
 )
 from countermark_broker.errors import FatalError
 from countermark_broker.services.listeners import Listeners, measure
 from countermark_broker.services.node import Node
+from countermark_broker.services.stamping import read_covering_stamps, read_stamp_history
 from countermark_broker.services.statements import prove_consistency, prove_inclusion, read_leaf_range
 from countermark_broker.services.tiles import read_bundle, read_tile
 from countermark_broker.services.witnessing import read_history, read_witnessed
 from countermark_protocol.content_coding import accepts_gzip
 from countermark_protocol.encoding import encode_hex
 from countermark_protocol.errors import NotFoundError
+from countermark_protocol.stamp_history import MAX_STAMPS
 from countermark_protocol.tiles import parse_bundle_path, parse_tile_path
 from countermark_protocol.witness_history import MAX_HISTORY
 
@@ -88,6 +91,21 @@ def log_router(node: Node) -> APIRouter:
         """The series of witnessed checkpoints from a minute on: the newest of each minute that has one."""
         async with reads.turn(request):
             page = await read_history(node, first, limit)
+        return json_response(page)
+
+    @router.get("/witnessed/stamps", responses=responses(StampHistoryModel, 400))
+    async def get_stamps(
+        request: Request,
+        first: From = 0,
+        limit: Annotated[int, Query(ge=1, le=MAX_STAMPS)] = MAX_STAMPS,
+        size: Size = None,
+    ) -> Response:
+        """Time stamps from a minute on; with `size`, of each authority the oldest on a tree of so many leaves."""
+        async with reads.turn(request):
+            if size is None:
+                page = await read_stamp_history(node, first, limit)
+            else:
+                page = await read_covering_stamps(node, size)
         return json_response(page)
 
     @router.get(

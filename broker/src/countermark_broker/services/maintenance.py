@@ -17,6 +17,7 @@ from countermark_broker.config import TEST_FAIL_VARIABLE, TEST_HOOKS_VARIABLE, T
 from countermark_broker.errors import FatalError, UnavailableError
 from countermark_broker.log.rebuild import Replayer, replay_log
 from countermark_broker.services.node import Node
+from countermark_broker.services.stamping import check_stamps
 from countermark_broker.store.engine import Connection, backend_of, database_now
 from countermark_broker.store.head import Head, read_head, take_lock
 from countermark_broker.store.migrate import check_migrated
@@ -31,6 +32,7 @@ MOST_FINDINGS: Final = 1000
 _ABSENT = (
     "see whether the database, and the checkpoint store's if it is one, is running and reachable; then again"
 )
+_LOG_GOES_ON = "the log goes on without these stamps; ask who runs the authority, or name another one"
 _UNPUBLISHED = "start the broker: it publishes what is committed"
 
 
@@ -155,6 +157,7 @@ async def examine(node: Node, migrations: Path, environ: Mapping[str, str]) -> l
         ("durability", durability),
         ("clock", clock),
         ("nodes", others),
+        ("time stamps", lambda: check_stamps(node)),
         ("store", lambda: _check_store(node)),
         ("keys", lambda: check_keys(node)),
     ):
@@ -166,7 +169,8 @@ async def examine(node: Node, migrations: Path, environ: Mapping[str, str]) -> l
         except UnavailableError as error:
             checks.append(Check(name, ok=False, message=str(error), hint=_ABSENT))
         except CountermarkError as error:
-            checks.append(Check(name, ok=False, message=str(error), hint=error.hint))
+            hint = _LOG_GOES_ON if error.code == "tsa_away" else error.hint
+            checks.append(Check(name, ok=False, message=str(error), hint=hint))
     return checks
 
 

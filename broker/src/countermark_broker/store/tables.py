@@ -151,6 +151,31 @@ cosigned: Final = Table(
     Column("note", LargeBinary, nullable=False),
 )
 
+#: Time stamps on witnessed checkpoints, by authority and the minute that each states. Gathered, not in the log: what is
+#: lost cannot be had again.
+stamps: Final = Table(
+    "stamps",
+    metadata,
+    Column("minute", BigInteger, primary_key=True, autoincrement=False),
+    Column("authority", String(32), primary_key=True),
+    Column("size", BigInteger, nullable=False, index=True),
+    Column("note", LargeBinary, nullable=False),
+    Column("response", LargeBinary, nullable=False),
+)
+
+#: Unlogged: which node asks an authority of time stamps, and how the authority fares.
+stamp_authorities: Final = Table(
+    "stamp_authorities",
+    metadata,
+    Column("authority", String(32), primary_key=True),
+    Column("asking_until", BigInteger, nullable=False),
+    Column("answered_at", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("failing_since", BigInteger, nullable=False),
+    Column("tried_at", BigInteger, nullable=False),
+    Column("error", String(64), nullable=False),
+)
+
 #: Until when messages are kept, those below the entry in `retention_scan`. A list to work off, no view: it is filled
 #: by looking through the log, so that messages accepted by a release that does not know it are not passed over.
 retentions: Final = Table(

@@ -30,12 +30,14 @@ from countermark_protocol.claims import Claims, Kind
 from countermark_protocol.disclosure import disclosure_digest
 from countermark_protocol.documents import parse_document, statement_hash
 from countermark_protocol.encoding import parse_json, parse_object
-from countermark_protocol.errors import NotFoundError, ProofError, SignatureError
+from countermark_protocol.errors import CountermarkError, NotFoundError, ProofError, SignatureError
 from countermark_protocol.evidence import (
+    MAX_STAMPED,
     Earlier,
     Evidence,
     LoggedDisclosure,
     LoggedDocument,
+    Stamped,
     encode_evidence,
 )
 from countermark_protocol.evidence_checks import VerifiedEvidence, verify_evidence
@@ -48,8 +50,10 @@ from countermark_protocol.proof import (
     parse_recipients,
 )
 from countermark_protocol.recipients import RecipientRow
+from countermark_protocol.stamp_history import StampItem, parse_stamp_history
 from countermark_protocol.statements import kind_of
 from countermark_protocol.submission import parse_submission
+from countermark_protocol.timestamps import TsaRoots, parse_stamp
 from countermark_protocol.tlog_policy import check_quorum
 from countermark_protocol.witnesses import quorum_policy
 
@@ -88,7 +92,7 @@ class Gatherer:
         self._boxes = boxes
         self._overview = overview
 
-    def make(self, ref: MessageRef, disclosures: Iterable[bytes]) -> Flow[MadeEvidence]:
+    def make(self, ref: MessageRef, disclosures: Iterable[bytes], tsa_roots: TsaRoots) -> Flow[MadeEvidence]:
         """Gather, complete and check evidence; see `Client.evidence`."""
         payload = message_hash(ref)
         stored = self._store.message(payload)
@@ -110,13 +114,19 @@ class Gatherer:
         if stored.direction is Direction.IN:
             recipient = yield from self._overview.own_recipient(payload)
         note = yield from self._first_witnessed(stored.index)
+        stamps = yield from self._stamps(stored.index)
         # Last, so that directory and checkpoint are not behind anything gathered before.
         checkpoint = yield from self._log.sync()
         draft = yield from self._draft(stored, entries, acts, recipient, checkpoint)
-        draft = replace(draft, witnessed=(yield from self._continued(note, checkpoint)))
+        draft = replace(
+            draft,
+            witnessed=(yield from self._continued(note, checkpoint)),
+            stamps=(yield from self._stamped(stamps, checkpoint)),
+        )
         history = self._store.directory()
         documents = {statement_hash(document): document for _, _, document in history}
-        older = [one for one in (draft.earlier, draft.witnessed) if one is not None]
+        stamped = [one.at for one in draft.stamps]
+        older = [one for one in (draft.earlier, draft.witnessed, *stamped) if one is not None]
         sizes = [*(parse_checkpoint(one.checkpoint).size for one in older), checkpoint.size]
         plan = plan_evidence(draft, self._log.directory, documents, sizes)
         leaves: dict[int, Inclusion] = {}
@@ -124,7 +134,7 @@ class Gatherer:
             leaves[index] = yield from self._inclusion(index, checkpoint)
         data = encode_evidence(complete_evidence(draft, plan, history, leaves))
         trust = self._session.profile.trust.document.payload_hash.hex()
-        return MadeEvidence(data, verify_evidence(data, trust))
+        return MadeEvidence(data, verify_evidence(data, trust, tsa_roots))
 
     # --- the message ---
 
@@ -180,6 +190,31 @@ class Gatherer:
                 raise problem_error(answer.problem) from None
             return None
         return response.body if parse_checkpoint(response.body).size > index else None
+
+    def _stamps(self, index: int) -> Flow[tuple[StampItem, ...]]:
+        """The oldest stamp of each authority on a checkpoint with an entry; not verified here."""
+        try:
+            response, _ = yield from self._session.call(
+                "GET", "/v1/log/witnessed/stamps", f"size={index + 1}"
+            )
+        except ProblemAnswer as answer:
+            if answer.problem.status != _NOT_FOUND:
+                raise problem_error(answer.problem) from None
+            return ()  # a broker of a release that has none
+        return parse_stamp_history(response.body).items
+
+    def _stamped(self, items: Sequence[StampItem], newest: Checkpoint) -> Flow[tuple[Stamped, ...]]:
+        """Stamps with the paths of their checkpoints to the newest; those that would spoil this file are left out."""
+        out: list[Stamped] = []
+        for item in items[:MAX_STAMPED]:
+            at = yield from self._continued(item.checkpoint, newest)
+            try:
+                parse_stamp(item.response, item.checkpoint)
+            except CountermarkError:
+                continue
+            if at is not None:
+                out.append(Stamped(at, item.response))
+        return tuple(out)
 
     def _continued(self, note: bytes | None, newest: Checkpoint) -> Flow[Earlier | None]:
         """A witnessed checkpoint with the path to the newest; None where it would prove nothing in this file."""

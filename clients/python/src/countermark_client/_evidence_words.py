@@ -54,6 +54,7 @@ def tell(evidence: VerifiedEvidence) -> Told:
             f"The log says that it logged the message on {moment(evidence.message.signed.time)}, and witnesses had "
             f"seen it there by {moment(first.existed_by * 1000)}: the log's clock was wrong."
         )
+    doubts += _stamp_doubts(evidence)
     return Told(tuple(_proven(evidence, signed)), tuple(doubts), tuple(_not_proven(evidence)))
 
 
@@ -112,11 +113,23 @@ def _proven(evidence: VerifiedEvidence, signed: tuple[Signed, ...]) -> Iterator[
             f"the message, which the newest continues unchanged; a quorum of {first.quorum} had seen it by then, "
             "whatever the log's own clock said."
         )
+    yield from _stamped(evidence)
     if witnessing.existed_by is not None:
         yield (
             f"Witnesses apart from the log ({named(sorted(witnessing.times))}) cosigned its newest tree: a quorum of "
             f"{witnessing.quorum} had seen it by {moment(witnessing.existed_by * 1000)}."
         )
+
+
+def _stamped(evidence: VerifiedEvidence) -> Iterator[str]:
+    for stamp in evidence.stamps:
+        if stamp.verified is not None and not stamp.early:
+            yield (
+                f"It existed at the latest by {moment(stamp.verified.latest)} according to "
+                f"{stamp.verified.authority}, an authority of time stamps that is neither the log nor a witness and "
+                f"whose certificate leads to the roots given: it stamped a tree of {stamp.size} entries with the "
+                "message, which witnesses had cosigned and the newest continues unchanged."
+            )
 
 
 def _key(signed: Signed) -> str:
@@ -195,6 +208,45 @@ def _doubt(signed: Signed) -> str:
     )
 
 
+def _stamp_doubts(evidence: VerifiedEvidence) -> Iterator[str]:
+    logged = moment(evidence.message.signed.time)
+    for stamp in evidence.stamps:
+        if stamp.verified is None:
+            continue
+        at = moment(stamp.verified.latest)
+        if stamp.early:
+            yield (
+                f"{stamp.verified.authority} stamped a tree with the message on {at}, and witnesses cosigned it only "
+                f"by {moment(stamp.witnessed_by)}: one of their clocks was wrong, so this stamp counts for nothing."
+            )
+        elif stamp.ahead:
+            yield (
+                f"The log says that it logged the message on {logged}, and {stamp.verified.authority} stamped it by "
+                f"{at}: the log's clock was wrong."
+            )
+
+
+def _stamps_lacking(evidence: VerifiedEvidence) -> Iterator[str]:
+    """What stamps do not say, and why."""
+    if not evidence.stamps:
+        yield "By when an authority of time stamps had seen it: there is no time stamp (RFC 3161) in this file."
+    elif not evidence.roots_given:
+        says = [f"'{s.stated.authority}' on {moment(s.stated.time)}" for s in evidence.stamps]
+        yield (
+            f"That {_number(len(says), 'time stamp')} in this file, said to be by {named(says)}, are what they say: "
+            "no roots of their authorities were given. Give those that you believe with --tsa-roots."
+        )
+    else:
+        for stamp in evidence.stamps:
+            if stamp.verified is None:
+                yield f"That a time stamp of {moment(stamp.stated.time)} is what it says: {stamp.reason}."
+        if any(stamp.verified is not None for stamp in evidence.stamps):
+            yield (
+                "That the certificates of authorities of time stamps were not revoked: nobody is asked, and they are "
+                "judged as of the times that the stamps state."
+            )
+
+
 def _not_proven(evidence: VerifiedEvidence) -> Iterator[str]:
     if not evidence.compared:
         yield (
@@ -217,6 +269,7 @@ def _not_proven(evidence: VerifiedEvidence) -> Iterator[str]:
             "That the log showed everybody the same history, and that its times are right: that needs witnesses, "
             f"and {why}."
         )
+    yield from _stamps_lacking(evidence)
     yield "That a person, rather than a program of the endpoint, read the message or understood it."
     yield "Who held a key: the directory gives a pseudonym, and the endpoint's administrator knows the name."
     yield "That what the message states is true, or that nobody else was shown its content."
@@ -306,6 +359,20 @@ def evidence_json(evidence: VerifiedEvidence, told: Told) -> dict[str, Any]:
             "existed_by": first.existed_by,
             "in_doubt": first.ahead,
         },
+        "stamps": [
+            {
+                "size": stamp.size,
+                "authority": stamp.stated.authority,
+                "time": stamp.stated.time,
+                "existed_by": stamp.verified.latest if stamp.verified is not None else None,
+                "verified": stamp.verified is not None,
+                "certificate": stamp.verified.certificate.hex() if stamp.verified is not None else None,
+                "reason": stamp.reason or None,
+                "in_doubt": stamp.early or stamp.ahead,
+            }
+            for stamp in evidence.stamps
+        ],
+        "stamp_roots_given": evidence.roots_given,
         "proven": list(told.proven),
         "doubts": list(told.doubts),
         "not_proven": list(told.not_proven),

@@ -54,6 +54,7 @@ from countermark_protocol.invitations import Pending
 from countermark_protocol.keys import Signer
 from countermark_protocol.manifest import Urgency
 from countermark_protocol.receipts import RejectionReason
+from countermark_protocol.timestamps import TsaRoots
 from countermark_protocol.webhooks import Webhook
 
 T = TypeVar("T")
@@ -503,19 +504,23 @@ class Client(LocalCalls):
         """
         return self._run(self._core.disclosing.disclose(message, to, ground, parts))
 
-    def evidence(self, message: MessageRef, *, disclosures: Iterable[bytes] = ()) -> MadeEvidence:
+    def evidence(
+        self, message: MessageRef, *, disclosures: Iterable[bytes] = (), tsa_roots: TsaRoots = ()
+    ) -> MadeEvidence:
         """Everything that proves to a court what became of a message, in one file (docs/spec/evidence.md).
 
         Args:
             message: sent or received, and in the log.
             disclosures: what was disclosed of its content, from `disclose`.
+            tsa_roots: of authorities of time stamps that are believed (`parse_tsa_roots`): without any, the file
+                has the stamps that cover the message all the same, and what is told of it does not count them.
 
         Raises:
             NotFoundError: ``unknown_message``, ``not_logged``, ``disclosure_not_logged``.
             VerificationError: something does not prove what it should; nothing was made.
             TransportError: the broker is away.
         """
-        return self._run(self._core.gatherer.make(message, disclosures))
+        return self._run(self._core.gatherer.make(message, disclosures, tsa_roots))
 
     # --- checking ---
 

@@ -3,9 +3,9 @@
 Search, statistics and reports read these tables; only `_sync` writes into them, page by page, each in one
 transaction with what it verified of it. Two sorts of tables:
 
-- *kept bytes*, as the broker showed them and as they were verified: ``checkpoints``, ``cosigned``, ``leaves``,
-  ``entries``, ``boxes`` (``shown``), ``accounts``, ``look_ups``. ``countermark audit verify`` trusts nothing else, and
-  of these nothing but the founding's fingerprint;
+- *kept bytes*, as the broker showed them and as they were verified: ``checkpoints``, ``cosigned``, ``stamps``,
+  ``leaves``, ``entries``, ``boxes`` (``shown``), ``accounts``, ``look_ups``. ``countermark audit verify`` trusts
+  nothing else, and of these nothing but the founding's fingerprint;
 - *derived* from them, one row where a reader wants one: ``messages``, ``deliveries``, ``acts``, the other columns of
   ``entries`` and ``boxes``, ``frontiers``. Verifying makes them anew and compares.
 
@@ -43,6 +43,11 @@ CREATE TABLE IF NOT EXISTS checkpoints (
 );
 -- Checkpoints that a quorum of witnesses cosigned, as the broker showed them: the newest of each minute since 1970.
 CREATE TABLE IF NOT EXISTS cosigned (minute INTEGER PRIMARY KEY, size INTEGER NOT NULL, note BLOB NOT NULL);
+-- Time stamps on such checkpoints, as the broker showed them: minute of the time stated, the operator's name for the
+-- authority, the stamped note and its size, the authority's response.
+CREATE TABLE IF NOT EXISTS stamps (
+  minute INTEGER NOT NULL, authority TEXT NOT NULL, size INTEGER NOT NULL, note BLOB NOT NULL,
+  response BLOB NOT NULL, PRIMARY KEY (minute, authority)) WITHOUT ROWID;
 -- Every leaf below the newest checkpoint, whatever the mandate.
 CREATE TABLE IF NOT EXISTS leaves (
   idx INTEGER PRIMARY KEY, kind INTEGER NOT NULL, time INTEGER NOT NULL, leaf BLOB NOT NULL);

@@ -127,7 +127,7 @@ def judge_series(
         if stated > size:
             continue  # of a mirror whose synchronisation was interrupted
         place = f"witnessed checkpoint of minute {minute}"
-        checkpoint = _of_this_log(place, stated, note, tree, fold, findings, origin)
+        checkpoint = checkpoint_of_this_log(place, stated, note, tree, fold, findings, origin)
         if checkpoint is None:
             continue
         try:
@@ -178,9 +178,10 @@ def _rows(mirror: Mirror, after: int) -> Iterator[tuple[int, int, bytes]]:
         start = rows[-1][0] + 1
 
 
-def _of_this_log(
+def checkpoint_of_this_log(
     place: str, stated: int, note: bytes, tree: Tree, fold: Fold, findings: Findings, origin: Origin
 ) -> Checkpoint | None:
+    """A kept checkpoint that the log signed and whose root the mirror's leaves give; None, and a finding, else."""
     checkpoint = check_checkpoint(place, note, origin, fold, findings)
     if checkpoint is None:
         return None

@@ -39,6 +39,7 @@ from countermark_protocol.proof import (
     path_to_json,
     recipient_to_json,
 )
+from countermark_protocol.stamp_history import StampHistory, parse_stamp_history
 from countermark_protocol.witness_history import WitnessHistory, parse_witness_history
 
 if TYPE_CHECKING:
@@ -81,6 +82,10 @@ class LiveSource(Source, Protocol):
         """Witnessed checkpoints from a minute on; none where the broker keeps none."""
         ...
 
+    def stamps(self, start: int) -> StampHistory:
+        """Time stamps from a minute on; none where the broker keeps none."""
+        ...
+
 
 class BrokerSource:
     """A broker, asked by the client of an auditor.
@@ -114,6 +119,14 @@ class BrokerSource:
         except NotFoundError:
             return WitnessHistory((), complete=True)
         return parse_witness_history(answer.body)
+
+    def stamps(self, start: int) -> StampHistory:
+        """Time stamps from a minute on; a broker that does not know the call keeps none."""
+        try:
+            answer, _ = self._get("/v1/log/witnessed/stamps", f"from={start}", signed=False)
+        except NotFoundError:
+            return StampHistory((), complete=True)
+        return parse_stamp_history(answer.body)
 
     def entries(self, start: int) -> Sequence[tuple[Shown, bytes]]:
         """Entries from an index on."""

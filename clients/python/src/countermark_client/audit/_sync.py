@@ -28,6 +28,7 @@ from countermark_client.audit._mirror import Mirror
 from countermark_client.audit._series import keep_series
 from countermark_client.audit._signatures import Signatures
 from countermark_client.audit._source import LiveSource, Progress
+from countermark_client.audit._stamps import check_stamps, keep_stamps
 from countermark_client.audit._times import check_times
 from countermark_protocol.acts import Scope
 from countermark_protocol.checkpoint import Checkpoint, parse_checkpoint
@@ -38,6 +39,7 @@ from countermark_protocol.errors import (
     TransportError,
 )
 from countermark_protocol.tile_reader import Fetch, VerifiedTiles
+from countermark_protocol.timestamps import TsaRoots
 from countermark_protocol.tlog_policy import TlogPolicy
 
 _PAGE: Final = 4_096
@@ -78,6 +80,7 @@ def synchronise(
     progress: Progress = lambda _what, _done, _total: None,
     own: TlogPolicy | None = None,
     leaves: Fetch | None = None,
+    roots: TsaRoots = (),
 ) -> Synchronised:
     """Bring a mirror up to date.
 
@@ -90,6 +93,7 @@ def synchronise(
         progress: told how far it is.
         own: the auditor's own policy: which witnesses it believes, beside those that the log names.
         leaves: what a mirror of the log serves by tiles (`HttpTiles.fetch`), to be read before the broker itself.
+        roots: of authorities of time stamps that it believes; none if none.
 
     Raises:
         TransportError: the broker is away; what was read is kept.
@@ -103,7 +107,7 @@ def synchronise(
     before = mirror.meta_number("verified")
     findings = Findings(mirror, "sync", clock)
     leaf_mirror = LeafMirror(leaves) if leaves is not None else None
-    sync = _Sync(mirror, source, mandate, clock, findings, signatures, progress, own, leaf_mirror)
+    sync = _Sync(mirror, source, mandate, clock, findings, signatures, progress, own, leaf_mirror, roots)
     with contextlib.suppress(StoppedError):
         try:
             sync.run()
@@ -133,6 +137,7 @@ class _Sync:
         progress: Progress,
         own: TlogPolicy | None,
         leaves: LeafMirror | None,
+        roots: TsaRoots,
     ) -> None:
         self._mirror = mirror
         self._leaves = leaves
@@ -142,6 +147,7 @@ class _Sync:
         self._findings = findings
         self._progress = progress
         self._own = own
+        self._roots = roots
         self.remarks: tuple[str, ...] = ()
         self._fold = Fold(mandate.founding, mandate.origin, findings)
         self._engine = Engine(mirror, mirror, mandate, self._fold, findings, signatures, progress)
@@ -155,6 +161,7 @@ class _Sync:
         else:
             self._boxes()
         keep_series(self._mirror, self._source, self._clock())
+        keep_stamps(self._mirror, self._source, self._clock())
         self.remarks = check_times(
             self._mirror,
             self._engine.tree,
@@ -162,6 +169,15 @@ class _Sync:
             self._findings,
             self._mandate.origin,
             self._own,
+            anew=False,
+        )
+        self.remarks += check_stamps(
+            self._mirror,
+            self._engine.tree,
+            self._fold,
+            self._findings,
+            self._mandate.origin,
+            self._roots,
             anew=False,
         )
 

@@ -22,6 +22,7 @@ from countermark_client.audit._leaves import LeafKeeper, check_checkpoint, count
 from countermark_client.audit._mirror import DERIVED, Mirror
 from countermark_client.audit._signatures import Signatures
 from countermark_client.audit._source import Progress, StoredSource
+from countermark_client.audit._stamps import check_stamps
 from countermark_client.audit._times import check_times
 from countermark_client.errors import StorageError
 from countermark_protocol.acts import Scope
@@ -29,6 +30,7 @@ from countermark_protocol.checkpoint import parse_checkpoint
 from countermark_protocol.errors import CountermarkError
 from countermark_protocol.identifiers import Address, Origin
 from countermark_protocol.merkle import Frontier, leaf_hash
+from countermark_protocol.timestamps import TsaRoots
 from countermark_protocol.tlog_policy import TlogPolicy
 
 _PAGE: Final = 4_096
@@ -63,6 +65,7 @@ def verify_file(
     signatures: Signatures,
     progress: Progress = lambda _what, _done, _total: None,
     own: TlogPolicy | None = None,
+    roots: TsaRoots = (),
 ) -> Verified:
     """As `verify_mirror`, of a file: one that cannot be opened is a finding, kept nowhere."""
     try:
@@ -74,7 +77,7 @@ def verify_file(
         return Verified(0, 0, 0, (damaged,))
     try:
         return verify_mirror(
-            mirror, fingerprint, clock=clock, signatures=signatures, progress=progress, own=own
+            mirror, fingerprint, clock=clock, signatures=signatures, progress=progress, own=own, roots=roots
         )
     finally:
         mirror.close()
@@ -89,6 +92,7 @@ def verify_mirror(
     progress: Progress = lambda _what, _done, _total: None,
     scratch: Path | None = None,
     own: TlogPolicy | None = None,
+    roots: TsaRoots = (),
 ) -> Verified:
     """Verify a mirror; findings are kept in it, in the place of those of the last time.
 
@@ -100,6 +104,7 @@ def verify_mirror(
         progress: told how far it is.
         scratch: a folder for the second mirror, which is about half as large; the system's if None.
         own: the auditor's own policy: which witnesses it believes, beside those that the log names.
+        roots: of authorities of time stamps that it believes; none if none.
 
     Raises:
         StorageError: ``not_a_mirror``.
@@ -114,7 +119,7 @@ def verify_mirror(
         run: _Verification | None = None
         try:
             _check_file(mirror, findings)
-            run = _Verification(mirror, again, _mandate(mirror), findings, signatures, progress, own)
+            run = _Verification(mirror, again, _mandate(mirror), findings, signatures, progress, own, roots)
             run.run(fingerprint, path)
         except StoppedError:
             pass
@@ -172,6 +177,7 @@ class _Verification:
         signatures: Signatures,
         progress: Progress,
         own: TlogPolicy | None,
+        roots: TsaRoots,
     ) -> None:
         self._mirror = mirror
         self._again = again
@@ -179,6 +185,7 @@ class _Verification:
         self._findings = findings
         self._progress = progress
         self._own = own
+        self._roots = roots
         self.remarks: tuple[str, ...] = ()
         self._fold = Fold(mandate.founding, mandate.origin, findings)
         self._engine = Engine(again, mirror, mandate, self._fold, findings, signatures, progress)
@@ -205,6 +212,15 @@ class _Verification:
             self._findings,
             self._mandate.origin,
             self._own,
+            anew=True,
+        )
+        self.remarks += check_stamps(
+            self._mirror,
+            self._engine.tree,
+            self._fold,
+            self._findings,
+            self._mandate.origin,
+            self._roots,
             anew=True,
         )
         if self._engine.verified == verified:

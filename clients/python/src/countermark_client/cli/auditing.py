@@ -29,6 +29,7 @@ from countermark_client.cli.reporting import report
 from countermark_client.cli.reviewing import search, timeline
 from countermark_protocol.acts import Scope
 from countermark_protocol.errors import NotFoundError
+from countermark_protocol.timestamps import TsaRoots, parse_tsa_roots
 from countermark_protocol.tlog_policy import TlogPolicy, parse_policy
 
 if TYPE_CHECKING:
@@ -56,6 +57,12 @@ _policy_option = click.option(
     help="Witnesses that you believe beside those the log names, as C2SP tlog-policy. "
     "[default: `witnesses.policy` in the mirror's folder, if it is there]",
 )
+_roots_option = click.option(
+    "--tsa-roots",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Certificates (PEM) of authorities of time stamps that you believe: without any, no time stamp bounds a time.",
+)
 
 
 @click.group("audit")
@@ -70,6 +77,11 @@ for one in (search, timeline, report):
 def _policy(file: Path | None, mirror: Path) -> TlogPolicy | None:
     """The auditor's own policy, if there is one."""
     return read_own_policy(mirror.parent) if file is None else parse_policy(file.read_bytes())
+
+
+def _roots(file: Path | None) -> TsaRoots:
+    """The authorities of time stamps that are believed."""
+    return () if file is None else parse_tsa_roots(file.read_bytes())
 
 
 def _untold(_done: int, _total: int) -> None:
@@ -159,6 +171,7 @@ def look_up(scope: str, ground: str, lasts: int, folder: Path | None, access: Ac
     metavar="URL",
     help="Read leaves from a mirror of the log, such as a witness's; checked as the broker's own are.",
 )
+@_roots_option
 @with_home
 @command
 def sync(
@@ -166,6 +179,7 @@ def sync(
     processes: int | None,
     policy_file: Path | None,
     leaves: str | None,
+    tsa_roots: Path | None,
     access: Access,
 ) -> Result:
     """Bring the mirror up to date, and judge everything that it takes in.
@@ -179,7 +193,7 @@ def sync(
       countermark audit sync --leaves https://witness.example.org/mirror/5c0e…
     """
     path = path_of(folder, access)
-    own = _policy(policy_file, path)
+    own, roots = _policy(policy_file, path), _roots(tsa_roots)
     with access.client() as client, opened(path) as mirror:
         scope = Scope(mirror.text("scope"))
         source = BrokerSource(client, running_look_up(mirror, now()))
@@ -197,6 +211,7 @@ def sync(
                 progress=steps,
                 own=own,
                 leaves=fetch,
+                roots=roots,
             )
     standing = "" if done.verified == done.size else f"; it stands still at entry {done.verified}"
     return Result(
@@ -240,6 +255,7 @@ def _tiles(url: str | None, access: Access) -> Iterator[Fetch | None]:
     help="Of the trust file, as compared by voice. [default: that of the profile's trust file]",
 )
 @_policy_option
+@_roots_option
 @with_home
 @command
 def verify(
@@ -247,6 +263,7 @@ def verify(
     processes: int | None,
     fingerprint: str | None,
     policy_file: Path | None,
+    tsa_roots: Path | None,
     access: Access,
 ) -> Result:
     """Verify the mirror again, from its own bytes alone: offline, without keys or passphrase.
@@ -261,11 +278,13 @@ def verify(
     path = path_of(folder, access)
     if not path.exists():
         raise NotFoundError("no_mirror", f"there is no mirror in {path.parent}")
-    own = _policy(policy_file, path)
+    own, roots = _policy(policy_file, path), _roots(tsa_roots)
     expected = " ".join(fingerprint.lower().split()) if fingerprint is not None else _own_fingerprint(access)
     begun = time.monotonic()
     with Signatures(processes) as signatures, _Steps() as steps:
-        done = verify_file(path, expected, clock=now, signatures=signatures, progress=steps, own=own)
+        done = verify_file(
+            path, expected, clock=now, signatures=signatures, progress=steps, own=own, roots=roots
+        )
     seconds = max(time.monotonic() - begun, 0.001)
     return Result(
         [

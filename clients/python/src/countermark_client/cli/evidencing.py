@@ -27,9 +27,11 @@ from countermark_client.cli.verifying import evidence
 from countermark_protocol.encoding import malformed
 from countermark_protocol.evidence import MAX_EVIDENCE_BYTES
 from countermark_protocol.evidence_checks import VerifiedEvidence, verify_evidence
+from countermark_protocol.timestamps import MAX_ROOTS_BYTES, TsaRoots, parse_tsa_roots
 
 if TYPE_CHECKING:
     from countermark_client import Client
+    from countermark_client._evidence_pdf import PaperSigner
 
 __all__ = ["evidence"]
 
@@ -53,6 +55,11 @@ paper_options: Any = (
         metavar="FILE",
         help=f"PKCS#12 file with the certificate and key that sign the PDF; asks, or takes {SIGN_VARIABLE}.",
     ),
+    click.option(
+        "--tsa",
+        metavar="URL",
+        help="Authority (RFC 3161) that stamps the time of the PDF's signature; it learns a digest.",
+    ),
 )
 
 
@@ -63,7 +70,29 @@ def with_paper(function: Any) -> Any:
     return function
 
 
-def check_paper(pdf: Path | None, sign_with: Path | None) -> None:
+_roots_option: Any = click.option(
+    "--tsa-roots",
+    type=FILE,
+    metavar="FILE",
+    help="Certificates (PEM) of authorities of time stamps that you believe: without any, no time stamp counts.",
+)
+
+
+def with_roots(function: Any) -> Any:
+    """Give a command the option of authorities of time stamps."""
+    return _roots_option(function)
+
+
+def read_tsa_roots(path: Path | None) -> TsaRoots:
+    """The roots of a file; none if none is given.
+
+    Raises:
+        MalformedError: ``bad_tsa_roots``.
+    """
+    return parse_tsa_roots(read_file(path, MAX_ROOTS_BYTES)) if path is not None else ()
+
+
+def check_paper(pdf: Path | None, sign_with: Path | None, tsa: str | None) -> None:
     """Refuse what cannot be meant, before anything is done.
 
     Raises:
@@ -71,11 +100,15 @@ def check_paper(pdf: Path | None, sign_with: Path | None) -> None:
     """
     if sign_with is not None and pdf is None:
         raise click.UsageError("--sign-with signs the PDF: give --pdf too")
+    if tsa is not None and sign_with is None:
+        raise click.UsageError("--tsa stamps a signature: give --sign-with too")
     if pdf is not None and pdf.exists():
         raise click.UsageError(f"{pdf} exists: choose another name")
 
 
-def write_paper(proven: VerifiedEvidence, data: bytes, file: Path, pdf: Path, sign_with: Path | None) -> str:
+def write_paper(
+    proven: VerifiedEvidence, data: bytes, file: Path, pdf: Path, sign_with: Path | None, tsa: str | None
+) -> str:
     """Write the PDF beside a file of evidence; a line that says so.
 
     Raises:
@@ -88,9 +121,15 @@ def write_paper(proven: VerifiedEvidence, data: bytes, file: Path, pdf: Path, si
     signer = None
     if sign_with is not None:
         passphrase = passphrase_for(f"the certificate {sign_with}", None, variable=SIGN_VARIABLE)
-        signer = PaperSigner(read_file(sign_with, _MAX_PKCS12), passphrase)
+        signer = PaperSigner(read_file(sign_with, _MAX_PKCS12), passphrase, tsa)
     write_new(pdf, make_paper(proven, tell(proven), data, file.name, now(), signer))
-    return f"written: {pdf}, {f'signed by {signer.name}' if signer is not None else 'NOT signed, and it says so'}"
+    return f"written: {pdf}, {_signed(signer, tsa)}"
+
+
+def _signed(signer: PaperSigner | None, tsa: str | None) -> str:
+    if signer is None:
+        return "NOT signed, and it says so"
+    return f"signed by {signer.name}{f', the time stamped by {tsa}' if tsa is not None else ''}"
 
 
 def with_parts(function: Any) -> Any:
@@ -159,6 +198,7 @@ def _disclosures(
     "--disclosure", "files", type=FILE, multiple=True, help="A disclosure made before, to be put in."
 )
 @with_parts
+@with_roots
 @with_paper
 @with_home
 @command
@@ -170,8 +210,10 @@ def export_evidence(
     ground: str | None,
     parts: tuple[str, ...],
     everything: bool,
+    tsa_roots: Path | None,
     pdf: Path | None,
     sign_with: Path | None,
+    tsa: str | None,
     access: Access,
 ) -> Result:
     """Write all that proves to a court what became of the message HASH, in one file.
@@ -184,7 +226,8 @@ def export_evidence(
       countermark evidence export 4be1c0ff --part /items/17 --to 'High Court, Nairobi' --ground 'case 12 of 2026'
       countermark evidence export 4be1c0ff --pdf exhibit-7.pdf --sign-with notary.p12
     """
-    check_paper(pdf, sign_with)
+    check_paper(pdf, sign_with, tsa)
+    roots = read_tsa_roots(tsa_roots)
     wanted = None
     if to is not None or ground is not None or parts or everything:
         if to is None or ground is None:
@@ -195,12 +238,14 @@ def export_evidence(
         target = out or Path(f"{short(message)}.evidence.json")
         if target.exists():
             raise click.UsageError(f"{target} exists: choose another name")
-        made = client.evidence(message, disclosures=_disclosures(client, message, files, wanted))
+        made = client.evidence(
+            message, disclosures=_disclosures(client, message, files, wanted), tsa_roots=roots
+        )
     write_new(target, made.data)
     told = shown(made.proven)
     lines = [f"written: {target}", "it tells who wrote to whom: hand it on as its handling allows"]
     if pdf is not None:
-        lines.append(write_paper(made.proven, made.data, target, pdf, sign_with))
+        lines.append(write_paper(made.proven, made.data, target, pdf, sign_with, tsa))
     return Result(
         [*lines, "", *told.shown],
         told.exit_code,
@@ -211,18 +256,27 @@ def export_evidence(
 @evidence.command("verify")
 @click.argument("file", type=FILE)
 @click.option("--fingerprint", help="Of the log's founding, as you know it from elsewhere: it is compared.")
+@with_roots
 @with_paper
 @command
-def verify_file(file: Path, fingerprint: str | None, pdf: Path | None, sign_with: Path | None) -> Result:
+def verify_file(
+    file: Path,
+    fingerprint: str | None,
+    tsa_roots: Path | None,
+    pdf: Path | None,
+    sign_with: Path | None,
+    tsa: str | None,
+) -> Result:
     """Check a file of evidence, and say what it proves and what not; needs no profile and no network.
 
-    Example:
+    Examples:
       countermark evidence verify exhibit-7.evidence.json --fingerprint '9e32 47d4 1a8d 950b 47af 7717 fdca d349'
+      countermark evidence verify exhibit-7.evidence.json --tsa-roots authorities-of-time-stamps.pem
     """
-    check_paper(pdf, sign_with)
+    check_paper(pdf, sign_with, tsa)
     data = read_file(file, MAX_EVIDENCE_BYTES)
-    proven = verify_evidence(data, fingerprint)
+    proven = verify_evidence(data, fingerprint, read_tsa_roots(tsa_roots))
     told = shown(proven)
     if pdf is not None:
-        told.shown = [write_paper(proven, data, file, pdf, sign_with), "", *told.shown]
+        told.shown = [write_paper(proven, data, file, pdf, sign_with, tsa), "", *told.shown]
     return told

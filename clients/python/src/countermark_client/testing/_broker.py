@@ -46,6 +46,7 @@ from countermark_protocol.leaf import LEAF_BYTES
 from countermark_protocol.leases import Granted, Lease, leased_box, parse_lease_request
 from countermark_protocol.proof import Inclusion
 from countermark_protocol.receipts import parse_receipt
+from countermark_protocol.stamp_history import StampHistory, StampItem, oldest_stamps
 from countermark_protocol.state import DeliveryStage
 from countermark_protocol.statements import (
     Act,
@@ -101,6 +102,8 @@ class TestBroker(Reception):
         self.bulk_commit = 4
         #: The checkpoint that it says witnesses have cosigned; see `World.cosign`.
         self.cosigned = b""
+        #: The time stamps that it keeps.
+        self.stamps: list[StampItem] = []
         self._pass_time = pass_time
         self._leases: dict[tuple[Address, Box, int], tuple[KeyId, int]] = {}
         self.invitations = {}
@@ -162,6 +165,8 @@ class TestBroker(Reception):
                 return self._get_directory(exchange)
             case "GET", ["v1", "log", what]:
                 return self._get_log(exchange, what)
+            case "GET", ["v1", "log", "witnessed", "stamps"]:
+                return self._get_log(exchange, "witnessed/stamps")
             case "GET", ["v1", ("health" | "ready")]:
                 return 200, _JSON, b'{"status":"ok"}'
         raise NotFoundError("no_such_path", "there is no such call")
@@ -387,6 +392,10 @@ class TestBroker(Reception):
             if not self.cosigned:
                 raise NotFoundError("not_witnessed", "no quorum of witnesses has cosigned this log yet")
             return 200, {"content-type": "text/plain; charset=utf-8"}, self.cosigned
+        if what == "witnessed/stamps":
+            covered = _number(exchange, "size", 0, 2**53 - 1, 0)
+            stamps = StampHistory(oldest_stamps(self.stamps, covered), complete=True)
+            return 200, _JSON, encode_json(stamps.to_json())
         if what == "leaves":
             start = _number(exchange, "from", 0, size, 0)
             limit = _number(exchange, "limit", 1, 10_000, 10_000)
