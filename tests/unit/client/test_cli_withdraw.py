@@ -5,7 +5,7 @@ import pytest
 from countermark_client import testing
 from support.cli import cli_for
 
-POLICE, KAMPALA = "ke.police.nairobi", "ug.police.kampala"
+POLICE, KAMPALA, MOMBASA = "ke.police.nairobi", "ug.police.kampala", "ke.customs.mombasa"
 
 
 @pytest.fixture
@@ -59,3 +59,41 @@ def test_notices_tell_of_what_the_broker_purged(world, cli):
 def test_what_is_not_in_the_log_is_not_withdrawn(cli):
     send(cli)
     assert "unknown_message" in cli.run("withdraw", "00" * 32, "--yes", home=POLICE, code=1).stderr
+
+
+def test_a_recall_names_who_has_collected_it_already(world, cli):
+    world.enrol(MOMBASA)
+    world.profile(MOMBASA, folder=cli.folder / MOMBASA).close()
+    file = cli.file("n.json", testing.sample_notice("KE-1"))
+    to = ("--to", KAMPALA, "--to", MOMBASA)
+    [sent] = cli.json("send", "lost-or-stolen-notice", *to, "--file", file, home=POLICE)["messages"]
+    message = sent["message"]
+    cli.run("inbox", home=KAMPALA)
+    assert "this needs your consent" in cli.run("recall", message, home=POLICE, code=2).stderr
+    done = cli.json("recall", message[:12], "--yes", home=POLICE)
+    assert [(r["recipient"], r["stage"]) for r in done["collected"]] == [(KAMPALA, "delivered")]
+    assert done["prevented"] == [MOMBASA]
+    assert done["purged"]["ground"] == "withdrawn"
+    # What the others do later changes nothing of who had it by then.
+    assert cli.json("inbox", "--accept", home=MOMBASA)["messages"] == []
+    cli.run("accept", message, home=KAMPALA)
+    again = cli.json("recall", message, "--yes", home=POLICE)
+    assert ([r["recipient"] for r in again["collected"]], again["prevented"]) == ([KAMPALA], [MOMBASA])
+    told = cli.run("recall", message, "--yes", home=POLICE).stdout
+    assert f"HAS IT       {KAMPALA}" in told
+    assert f"never got it {MOMBASA}" in told
+
+
+async def test_a_recall_awaited(world):
+    police, kampala = world.async_client(POLICE), world.client(KAMPALA)
+    async with police:
+        sent = await police.send("lost-or-stolen-notice", testing.sample_notice("KE-2"), [KAMPALA])
+        done = await police.recall(sent)
+    assert (done.message, done.collected) == (sent.message, ())
+    assert [r.recipient for r in done.prevented] == [KAMPALA]
+    assert list(kampala.inbox()) == []
+
+
+def test_what_was_never_logged_is_not_recalled(cli):
+    error = cli.json("recall", "0" * 64, "--yes", home=POLICE, code=1)["error"]
+    assert error["code"] == "unknown_message"

@@ -12,6 +12,7 @@ import typing
 from countermark_client import _later
 
 if typing.TYPE_CHECKING:
+    from countermark_client._addressing import Addressee, LeftOut, Resolution
     from countermark_client._async import AsyncClient, AsyncReceived
     from countermark_client._backup import BackupReport, create_backup, restore_backup, verify_backup
     from countermark_client._bundle_carrier import CarriedBack
@@ -45,6 +46,7 @@ if typing.TYPE_CHECKING:
         OpenPosition,
         Outcome,
         Purged,
+        Recalled,
         RecipientStatus,
         Rejected,
         Sent,
@@ -64,6 +66,7 @@ else:
     __getattr__ = _later.importer(
         __name__,
         {
+            "countermark_client._addressing": "Addressee LeftOut Resolution",
             "countermark_client._async": "AsyncClient AsyncReceived",
             "countermark_client._backup": "BackupReport create_backup restore_backup verify_backup",
             "countermark_client._bundle_carrier": "CarriedBack",
@@ -80,7 +83,7 @@ else:
             ),
             "countermark_client._models": (
                 "ConversationItem Draft FlushReport LogReport MessageRef MessageStatus Notice Purged "
-                "OpenedMessage OpenPosition Outcome RecipientStatus Rejected Sent Successor"
+                "OpenedMessage OpenPosition Outcome Recalled RecipientStatus Rejected Sent Successor"
             ),
             "countermark_client._profile": "Evidence Profile",
             "countermark_client._restored": "Adopted Compared",
@@ -101,6 +104,7 @@ __all__ = [
     "INSTANCE",
     "SEALING",
     "SEALING_OLD",
+    "Addressee",
     "Adopted",
     "Approved",
     "AsyncClient",
@@ -119,6 +123,7 @@ __all__ = [
     "Imported",
     "Invited",
     "Keystore",
+    "LeftOut",
     "LogReport",
     "MadeEvidence",
     "MemoryKeystore",
@@ -134,9 +139,11 @@ __all__ = [
     "PendingEnrolment",
     "Profile",
     "Purged",
+    "Recalled",
     "Received",
     "RecipientStatus",
     "Rejected",
+    "Resolution",
     "SelfCheck",
     "Sent",
     "Settings",

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from countermark_client import _contents, _http
+from countermark_client._addressing import Resolution
 from countermark_client._bundle_carrier import CarriedBack
 from countermark_client._core import Core, portions
 from countermark_client._disclosing import Disclosed
@@ -34,6 +35,7 @@ from countermark_client._models import (
     OpenPosition,
     Outcome,
     Purged,
+    Recalled,
     Sent,
     message_hash,
 )
@@ -246,6 +248,7 @@ class AsyncClient(LocalCalls):
         exercise: bool = False,
         visible: bool | None = None,
         reference: str | None = None,
+        alternates: bool = False,
     ) -> Sent:
         """Send a message and prove that it is in the log; arguments as in `Draft`.
 
@@ -270,8 +273,17 @@ class AsyncClient(LocalCalls):
             exercise=exercise,
             visible=visible,
             reference=reference,
+            alternates=alternates,
         )
         return await self._run(self._core.sender.send(draft))
+
+    async def resolve(self, draft: Draft) -> Resolution:
+        """Whom a draft would go to, by the newest directory: an explicit list. Nothing is made or sent.
+
+        Raises:
+            MalformedError, NotFoundError, UncheckableError: a name leads nowhere, or the content is not valid.
+        """
+        return await self._run(self._core.sender.resolve(draft))
 
     async def reply(
         self,
@@ -481,6 +493,16 @@ class AsyncClient(LocalCalls):
             VerificationError: the broker's answer does not prove what it should.
         """
         return await self._run(self._core.purges.withdraw(message))
+
+    async def recall(self, message: MessageRef) -> Recalled:
+        """Call back a message that went to a wrong recipient: `withdraw` it, and learn who had collected it by then.
+
+        Whoever has not signed for it before the purge's log entry never reads it. The others are named.
+
+        Raises:
+            CountermarkError: as `withdraw`, and as `notices`.
+        """
+        return await self._run(self._core.recall(message))
 
     async def disclose(
         self, message: MessageRef, to: str, ground: str, *, parts: Iterable[str] | None = None

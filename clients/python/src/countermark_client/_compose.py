@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from countermark_client import _contents
+from countermark_client._addressing import LeftOut, Resolution, addressee, resolve_names
 from countermark_client._log import LogView
 from countermark_client._models import Draft, MessageRef, message_hash
 from countermark_client._open import UnacceptableError, open_received
@@ -29,8 +30,6 @@ from countermark_protocol.handling import Classification, Handling, Tlp, UsePurp
 from countermark_protocol.identifiers import (
     Address,
     authority_of,
-    parse_address,
-    parse_group_name,
 )
 from countermark_protocol.manifest import (
     ResolvedGroup,
@@ -38,13 +37,9 @@ from countermark_protocol.manifest import (
     parse_manifest,
 )
 from countermark_protocol.policy import PolicyFacts, allowing_rule
-from countermark_protocol.recipients import (
-    MAX_RECIPIENTS,
-)
-from countermark_protocol.records import GroupRecord, KeysRecord
+from countermark_protocol.records import KeysRecord
 from countermark_protocol.types import TYPES, known_types
 
-GROUP_PREFIX: Final = "group:"
 #: Records of a trace are kept for years; an agency that must delete earlier says so in `handling`.
 _DEFAULT_RETENTION_MS: Final = 5 * 365 * 24 * 3600 * 1000
 
@@ -63,6 +58,28 @@ def default_handling(now: int) -> Handling:
         purpose=UsePurpose.CRIMINAL_INVESTIGATION,
         retention_until=now + _DEFAULT_RETENTION_MS,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What a draft takes over from the message that it replies to, if it does not say otherwise."""
+
+    handling: Handling
+    exercise: bool
+    target: Target | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """Recipients by address with the name that led to each, and what stands against them."""
+
+    recipients: dict[Address, str]
+    left_out: tuple[LeftOut, ...]
+    group: ResolvedGroup | None
+    message: _contents.Message
+    problems: list[JsonObject]
+    terms: _Terms
+    now: int
 
 
 class Composer:
@@ -88,25 +105,77 @@ class Composer:
             PolicyError: ``recipients_refused``, with every problem by recipient in ``facts['problems']``;
                 ``review_refused``: a rule for senders forbids this content.
         """
+        chosen = self._choose(draft)
+        if chosen.problems:
+            named = "; ".join(f"{p['recipient']}: {p['message']}" for p in chosen.problems[:5])
+            more = f" (and {len(chosen.problems) - 5} more)" if len(chosen.problems) > 5 else ""
+            raise PolicyError(
+                "recipients_refused", f"nothing was sent. {named}{more}", problems=chosen.problems
+            )
+        message, recipients = chosen.message, tuple(chosen.recipients)
+        terms, now = chosen.terms, chosen.now
+        self._review(draft, message, recipients, terms, now)
+        return self._sealer.seal(
+            draft, message, recipients, chosen.group, terms.handling, terms.exercise, terms.target, now
+        )
+
+    def resolve(self, draft: Draft) -> Resolution:
+        """Whom a draft would go to, and whom its selectors leave out; nothing is made or sent.
+
+        Raises:
+            MalformedError, UncheckableError, NotFoundError: as `compose`.
+
+        Does not prove: that it would be sent. What stands against a recipient that was not selected, `compose` tells.
+        """
+        chosen, directory = self._choose(draft), self._directory
+        return Resolution(
+            tuple(addressee(directory, a, by, chosen.now) for a, by in chosen.recipients.items()),
+            chosen.left_out,
+            chosen.group,
+            self._log.seen.size,
+            directory.count,
+            directory.head,
+        )
+
+    def _choose(self, draft: Draft) -> _Chosen:
+        """Resolve a draft's names, and leave out whom only a selector found and what stands against."""
         now = self._session.clock()
         target = self._target(draft.in_reply_to)
-        group, recipients = self._resolve(draft.to)
-        exercise = draft.exercise or (target is not None and target.manifest.exercise)
-        handling = draft.handling or (
-            target.manifest.handling if target is not None else default_handling(now)
+        terms = _Terms(
+            draft.handling or (target.manifest.handling if target is not None else default_handling(now)),
+            draft.exercise or (target is not None and target.manifest.exercise),
+            target,
         )
+        content = draft.content
+        document = _contents.content_document(content) if isinstance(content, _contents.Message) else content
+        own = self._session.profile.endpoint
+        named = resolve_names(self._directory, draft.to, own, document, alternates=draft.alternates, time=now)
+        recipients, left_out = dict(named.chosen), []
+        while True:
+            message, problems = self._problems(draft, tuple(recipients), named.group, terms)
+            dropped = [p for p in problems if p["recipient"] in named.selected & recipients.keys()]
+            if not dropped:
+                break
+            for problem in dropped:
+                by = recipients.pop(problem["recipient"], None)
+                if by is not None:
+                    address = Address(problem["recipient"])
+                    left_out.append(LeftOut(address, by, problem["code"], problem["message"]))
+            if not recipients:
+                told = "; ".join(f"{one.address}: {one.message}" for one in left_out[:5])
+                raise NotFoundError("nobody_selected", f"nobody who was selected can be written to. {told}")
+        return _Chosen(recipients, tuple(left_out), named.group, message, problems, terms, now)
+
+    def _problems(
+        self, draft: Draft, recipients: tuple[Address, ...], group: ResolvedGroup | None, terms: _Terms
+    ) -> tuple[_contents.Message, list[JsonObject]]:
         message, problems = self._content(draft, recipients)
         # Roles, countries and handling are asked of the table that stands; the broker decides again.
-        problems += self._policy_problems(draft, message, recipients, handling, exercise, target)
+        problems += self._policy_problems(draft, message, recipients, terms)
         problems += self._succession_problems(draft, recipients)
-        if group is not None and handling.tlp is Tlp.RED:
+        if group is not None and terms.handling.tlp is Tlp.RED:
             problems += [_problem(group.name, "red_to_group", "TLP:RED names its recipients one by one")]
-        if problems:
-            named = "; ".join(f"{p['recipient']}: {p['message']}" for p in problems[:5])
-            more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
-            raise PolicyError("recipients_refused", f"nothing was sent. {named}{more}", problems=problems)
-        self._review(draft, message, recipients, handling, exercise, target, now)
-        return self._sealer.seal(draft, message, recipients, group, handling, exercise, target, now)
+        return message, problems
 
     # --- what is checked ---
 
@@ -123,32 +192,6 @@ class Composer:
 
     def _stored(self, ref: MessageRef) -> StoredMessage | None:
         return self._session.store.message(message_hash(ref))
-
-    def _resolve(self, to: Sequence[str]) -> tuple[ResolvedGroup | None, tuple[Address, ...]]:
-        if isinstance(to, str):
-            msg = "expected a list of addresses, got one string"
-            raise TypeError(msg)
-        names = [t.removeprefix(GROUP_PREFIX) for t in to if t.startswith(GROUP_PREFIX)]
-        if not names:
-            recipients = tuple(sorted({parse_address(t, "recipient") for t in to}))
-            if not 1 <= len(recipients) <= MAX_RECIPIENTS:
-                malformed(
-                    "too_many_recipients", f"expected 1 to {MAX_RECIPIENTS} recipients, got {len(recipients)}"
-                )
-            return None, recipients
-        if len(to) > 1:
-            malformed(
-                "mixed_recipients", "expected one group, or addresses: a message names one group at most"
-            )
-        name = parse_group_name(names[0])
-        directory = self._directory
-        record, held = directory.group(name), directory.held(f"group/{name}")
-        if record is None or held is None or not isinstance(held.record, GroupRecord):
-            raise NotFoundError("unknown_group", f"there is no group '{name}', or it is suspended")
-        members = tuple(sorted(set(record.members) - {self._session.profile.endpoint}))
-        if not 1 <= len(members) <= MAX_RECIPIENTS:
-            malformed("too_many_recipients", f"group '{name}' has {len(members)} other members")
-        return ResolvedGroup(name, held.statement), members
 
     def _content(
         self, draft: Draft, recipients: tuple[Address, ...]
@@ -199,10 +242,9 @@ class Composer:
         draft: Draft,
         message: _contents.Message,
         recipients: tuple[Address, ...],
-        handling: Handling,
-        exercise: bool,
-        target: Target | None,
+        terms: _Terms,
     ) -> list[JsonObject]:
+        handling, exercise, target = terms.handling, terms.exercise, terms.target
         facts = PolicyFacts(
             sender=self._session.profile.endpoint,
             type=message.TYPE,
@@ -256,11 +298,10 @@ class Composer:
         draft: Draft,
         message: _contents.Message,
         recipients: tuple[Address, ...],
-        handling: Handling,
-        exercise: bool,
-        target: Target | None,
+        terms: _Terms,
         now: int,
     ) -> None:
+        handling, exercise, target = terms.handling, terms.exercise, terms.target
         circumstances = _contents.Circumstances(
             today=dt.datetime.fromtimestamp(now / 1000, dt.UTC).date(),
             # Drills may play through another State's records.

@@ -22,7 +22,7 @@ from countermark_client._flows_webhooks import Webhooks
 from countermark_client._invitations import Invitations
 from countermark_client._io import Flow
 from countermark_client._log import LogView
-from countermark_client._models import Draft, LogReport, Rejected
+from countermark_client._models import Draft, LogReport, MessageRef, Recalled, Rejected, message_hash
 from countermark_client._overview import Overview
 from countermark_client._profile import Profile
 from countermark_client._purges import Purges
@@ -41,6 +41,7 @@ from countermark_protocol.errors import (
     InconsistentLogError,
     UncheckableError,
 )
+from countermark_protocol.receipts import Receipt
 
 T = TypeVar("T")
 
@@ -118,6 +119,23 @@ class Core:
         for box in (Box.NOTICES, Box.URGENT, Box.ROUTINE):
             yield from self.boxes.read_all(box)
         return {box: self.session.store.box_state(box).count for box in Box}
+
+    def recall(self, ref: MessageRef) -> Flow[Recalled]:
+        """Withdraw a message, then read who had it by then; see `Client.recall`."""
+        purged = yield from self.purges.withdraw(ref)
+        # Every receipt that precedes the purge in the log precedes in the box of notices what is read from now on.
+        yield from self.overview.read_notices()
+        message = message_hash(ref)
+        had = {
+            notice.statement.author
+            for notice in self.boxes.notices_from(0)
+            if isinstance(notice.statement, Receipt)
+            and notice.index < purged.index
+            and any(item.message == message for item in notice.statement.items)
+        }
+        recipients = self.overview.status(ref).recipients
+        collected = tuple(r for r in recipients if r.recipient in had)
+        return Recalled(message, purged, collected, tuple(r for r in recipients if r.recipient not in had))
 
     def verify_log(self, progress: Progress | None) -> Flow[LogReport]:
         """Recompute the whole log."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from countermark_client._accounts import Accounts
+from countermark_client._addressing import Resolution
 from countermark_client._compose import Composer
 from countermark_client._io import Flow
 from countermark_client._keystore import INSTANCE
@@ -167,6 +168,12 @@ class Sender:
             return None
         known.check(draft)
         return known.payload
+
+    def resolve(self, draft: Draft) -> Flow[Resolution]:
+        """Whom a draft would go to, by the newest directory."""
+        with contextlib.suppress(TransportError):
+            yield from self._log.sync()
+        return self._composer.resolve(draft)
 
     def _make(self, draft: Draft, *, may_read: bool) -> Flow[_Made]:
         digest = digest_of(draft) if draft.reference is not None else None

@@ -51,7 +51,8 @@ class Draft:
     Attributes:
         type: message type, e.g. ``tracing-request``.
         content: the typed message, or its document.
-        to: addresses, or one group as ``group:<owner>/<name>``.
+        to: addresses, selectors such as ``ke.*.*``, ``contact:BE`` or ``contact:made-in`` for a country's points of
+            contact; or one group as ``group:<owner>/<name>``. `Client.resolve` shows whom that gives.
         urgency: the last two go to the recipients' box ``urgent``.
         handling: how it may be used; that of the message replied to, or `default_handling`, if not said.
         in_reply_to: the message it answers.
@@ -63,6 +64,7 @@ class Draft:
         reference: a name of your own for this message, 1 to 200 characters: what is sent again under the same
             reference is the message that was made first, so that a program which crashed can begin again. Said in
             another way (all but `reply_by` and the retention) it is refused.
+        alternates: whether those who stand in for offices that are closed at this moment get it too.
     """
 
     type: str
@@ -77,6 +79,7 @@ class Draft:
     exercise: bool = False
     visible: bool | None = None
     reference: str | None = None
+    alternates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +340,23 @@ class MessageStatus:
     error: str | None
     successor: Successor | None
     purged: Purged | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A message that its sender has called back, and whom that no longer reaches.
+
+    Attributes:
+        message: payload hash, 32 bytes.
+        purged: the log's statement that its content is gone.
+        collected: who had signed for it by then, and keeps what it opened: they are to be told by other means.
+        prevented: who had not, and never can.
+    """
+
+    message: bytes
+    purged: Purged
+    collected: tuple[RecipientStatus, ...]
+    prevented: tuple[RecipientStatus, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,8 @@ def digest_of(draft: Draft) -> bytes:
         "visible": draft.visible,
         "expires_in": draft.expires_in // dt.timedelta(milliseconds=1) if draft.expires_in else None,
         "handling": _handling(draft.handling) if draft.handling is not None else None,
+        # Only where it is said, so that digests kept by an earlier release stay what they are.
+        **({"alternates": True} if draft.alternates else {}),
     }
     return labelled_hash("draft", encode_json([*_whats(draft), said]))
 

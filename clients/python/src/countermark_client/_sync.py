@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from countermark_client import _contents, _http
+from countermark_client._addressing import Resolution
 from countermark_client._bundle_carrier import CarriedBack
 from countermark_client._core import Core, portions
 from countermark_client._disclosing import Disclosed
@@ -35,6 +36,7 @@ from countermark_client._models import (
     OpenPosition,
     Outcome,
     Purged,
+    Recalled,
     Sent,
     message_hash,
 )
@@ -247,6 +249,7 @@ class Client(LocalCalls):
         exercise: bool = False,
         visible: bool | None = None,
         reference: str | None = None,
+        alternates: bool = False,
     ) -> Sent:
         """Send a message and prove that it is in the log; arguments as in `Draft`.
 
@@ -271,8 +274,17 @@ class Client(LocalCalls):
             exercise=exercise,
             visible=visible,
             reference=reference,
+            alternates=alternates,
         )
         return self._run(self._core.sender.send(draft))
+
+    def resolve(self, draft: Draft) -> Resolution:
+        """Whom a draft would go to, by the newest directory: an explicit list. Nothing is made or sent.
+
+        Raises:
+            MalformedError, NotFoundError, UncheckableError: a name leads nowhere, or the content is not valid.
+        """
+        return self._run(self._core.sender.resolve(draft))
 
     def reply(
         self,
@@ -482,6 +494,16 @@ class Client(LocalCalls):
             VerificationError: the broker's answer does not prove what it should.
         """
         return self._run(self._core.purges.withdraw(message))
+
+    def recall(self, message: MessageRef) -> Recalled:
+        """Call back a message that went to a wrong recipient: `withdraw` it, and learn who had collected it by then.
+
+        Whoever has not signed for it before the purge's log entry never reads it. The others are named.
+
+        Raises:
+            CountermarkError: as `withdraw`, and as `notices`.
+        """
+        return self._run(self._core.recall(message))
 
     def disclose(
         self, message: MessageRef, to: str, ground: str, *, parts: Iterable[str] | None = None

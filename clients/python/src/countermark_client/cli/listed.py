@@ -66,6 +66,11 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
                 "Withdraw sent messages: the log states it, and the broker deletes their content for good.",
             ),
             Listed(
+                "recall",
+                "withdrawing:recall",
+                "Call back a message that went to a wrong recipient, and name who has collected it already.",
+            ),
+            Listed(
                 "notices",
                 "reading:notices",
                 "Read new receipts and undelivered notices about sent messages; `status` tells them by message.",
@@ -148,6 +153,17 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
                 "group",
                 "looking:group",
                 "Show the members of the group NAME (<owner>/<name>), and who of them can receive now.",
+            ),
+            Listed(
+                "resolve",
+                "addressing:resolve",
+                "Show whom names lead to: addresses, selectors, a group, or contact:COUNTRY.",
+            ),
+            Listed(
+                "contact",
+                "addressing:contact",
+                "Show whom to ask about a weapon made in a COUNTRY: its points of contact, and whether somebody is "
+                "there.",
             ),
             Listed(
                 "types",

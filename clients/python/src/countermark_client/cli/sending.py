@@ -14,6 +14,7 @@ import click
 
 from countermark_client._compose import default_handling
 from countermark_client._models import ConversationItem, Draft
+from countermark_client.cli.addressing import resolution_json, settle
 from countermark_client.cli.common import Access, message_of, now, parse_time, with_home
 from countermark_client.cli.content_files import FORMATS, Row, format_of, parse_mapping, read_rows
 from countermark_client.cli.delivering import deliver, refuse_invalid, remark, with_references
@@ -100,6 +101,14 @@ _MESSAGE_OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
     ),
     click.option("--check", is_flag=True, help="Check the file only; send nothing."),
     click.option(
+        "--alternates",
+        is_flag=True,
+        help="Send it to those, too, who stand in for offices that are closed at this moment.",
+    ),
+    click.option(
+        "--yes", is_flag=True, help="Do not ask, at a terminal, whether the recipients found are right."
+    ),
+    click.option(
         "--wait",
         type=click.Choice(["logged", "witnessed"]),
         default="logged",
@@ -179,6 +188,7 @@ def _drafts(
             supersedes=supersedes,
             exercise=options["exercise"],
             visible=options["visible"],
+            alternates=options["alternates"],
         )
         for row in rows
         if row.content is not None
@@ -242,9 +252,14 @@ def _send(
             refs = [m.hex() if m is not None else "" for m in (target.message if target else None, replaced)]
             sent_as = json.dumps(
                 [message_type, sorted(to), refs, *(options[n] for n in _PART_OF_THE_MESSAGE)]
+                # Only where it is said, so that rows sent by an earlier release are known again.
+                + (["alternates"] if options["alternates"] else [])
             )
             drafts = with_references(drafts, f"named:{options['run']}", sent_as)
+        drafts, resolved = settle(client, drafts, assumed=options["yes"])
         result = deliver(client, rows, drafts, message_type, options["report"])
+        if resolved:
+            result["resolved"] = [resolution_json(found) for found in resolved]
         if options["wait"] == "witnessed":
             result = _wait_witnessed(client, result, timedelta(seconds=options["within"]))
         return result
@@ -279,7 +294,7 @@ def _wait_witnessed(client: Client, result: Result, within: timedelta) -> Result
     multiple=True,
     required=True,
     metavar="ADDRESS",
-    help="Address, or one group as group:owner/name; may be repeated.",
+    help="Address, selector such as 'ke.*.*', contact:BE, contact:made-in; or one group:owner/name; may be repeated.",
 )
 @click.option("--reply-to", metavar="HASH", help="The message that it answers.")
 @click.option("--supersedes", metavar="HASH", help="An own message that it replaces.")
@@ -297,10 +312,13 @@ def send(
     """Send messages of TYPE: checked, sealed, signed, proven to be in the log.
 
     All contents of a file are validated before the first is sent, unless --bulk says otherwise. A file of many can be
-    sent again after it broke off: what was sealed is not sent twice. `countermark types` lists the types.
+    sent again after it broke off: what was sealed is not sent twice. `countermark types` lists the types. Where
+    recipients are given by a name, whom it leads to is shown first.
 
     Examples:
       countermark send tracing-request --to be.contact.federal --file request.json
+      countermark send tracing-request --to contact:made-in --file request.json
+      countermark send lost-or-stolen-notice --to '*.customs.*' --file stolen.jsonl
       countermark send lost-or-stolen-notice --to group:xo-eac/police --file stolen.csv --mapping columns.json
       countermark send lost-or-stolen-notice --to be.ncb.brussels --file register.csv --bulk --report done.jsonl
       cat notices.jsonl | countermark send confiscation-notice --to be.ncb.brussels --file - --format jsonl
