@@ -69,7 +69,8 @@ def citations():
 
 def test_pages_have_numbered_sections():
     expected = (
-        "api audit backup bundle directory disclosure documents encoding enrolment evidence export keys log messages policy"
+        "api audit backup bundle contradictions directory disclosure documents encoding enrolment evidence export keys log"
+        " messages policy"
         " sealing witness"
     )
     assert sorted(PAGES) == expected.split()

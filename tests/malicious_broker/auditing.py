@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from countermark_client.audit._engine import Mandate
 from countermark_client.audit._findings import evidence_of
+from countermark_client.audit._holdings import holdings_of_mirror
 from countermark_client.audit._mirror import Mirror
 from countermark_client.audit._replay import Shown
 from countermark_client.audit._signatures import Signatures
@@ -18,6 +19,7 @@ from countermark_protocol.answers import BoxPage, DirectoryPage, LoggedStatement
 from countermark_protocol.boxes import Box
 from countermark_protocol.claims import DIRECTORY_KINDS
 from countermark_protocol.encoding import encode_json, parse_object
+from countermark_protocol.holdings import Holdings
 from countermark_protocol.identifiers import Address, authority_of
 from countermark_protocol.keys import sha256
 from countermark_protocol.leaf import parse_leaf
@@ -182,6 +184,11 @@ class Auditor:
 
     def _leaves(self) -> list[bytes]:
         return [leaf for (leaf,) in self.mirror.database.execute("SELECT leaf FROM leaves ORDER BY idx")]
+
+    @property
+    def held(self) -> Holdings:
+        """What it would show to another party."""
+        return holdings_of_mirror(self.mirror, self._world.clock()).holdings
 
     def evidence(self, claim: str, *pieces: bytes) -> bytes:
         """Evidence with the directory that the mirror holds."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from countermark_client import Client
-from countermark_protocol.encoding import encode_base64url, encode_json, parse_base64url, parse_object
+from countermark_client import Client, Narrowing
+from countermark_protocol.contradictions import Contradiction, encode_contradiction, of_logged
+from countermark_protocol.documents import parse_document
+from countermark_protocol.holdings import Holdings
+from countermark_protocol.identifiers import parse_origin
 
 #: (index, leaf, signed document) of a directory statement.
 Logged = tuple[int, bytes, bytes]
@@ -13,33 +16,9 @@ Logged = tuple[int, bytes, bytes]
 
 def file_of(claim: str, pieces: Iterable[bytes], directory: Iterable[Logged]) -> bytes:
     """What is claimed, the bytes that show it, and the directory statements that say whose keys are whose."""
-    return encode_json(
-        {
-            "claim": claim,
-            "directory": [
-                {"index": index, "leaf": encode_base64url(leaf), "document": encode_base64url(document)}
-                for index, leaf, document in directory
-            ],
-            "pieces": [encode_base64url(piece) for piece in pieces],
-        }
-    )
-
-
-def read_file(data: bytes) -> tuple[str, list[bytes], list[Logged]]:
-    """The reverse; raises whatever is wrong with it."""
-    value = parse_object(data, "evidence")
-    if set(value) != {"claim", "directory", "pieces"}:
-        raise ValueError("a member is missing or unknown")
-    directory = []
-    for one in value["directory"]:
-        if set(one) != {"index", "leaf", "document"}:
-            raise ValueError("a member is missing or unknown")
-        directory.append((one["index"], _bytes(one["leaf"]), _bytes(one["document"])))
-    return value["claim"], [_bytes(piece) for piece in value["pieces"]], directory
-
-
-def _bytes(text: str) -> bytes:
-    return parse_base64url(text, "piece", limit=10_000_000)
+    statements = of_logged(list(directory))
+    origin = parse_origin(parse_document(statements[0].document).claims["log"])
+    return encode_contradiction(Contradiction(claim, tuple(pieces), statements), origin)
 
 
 def kept_by(client: Client) -> bytes:
@@ -51,6 +30,11 @@ def kept_by(client: Client) -> bytes:
 def pieced(client: Client, claim: str, pieces: Sequence[bytes]) -> bytes:
     """Evidence put together by hand, for what no single client claims."""
     return file_of(claim, pieces, client.profile.store.directory())
+
+
+def held_by(client: Client, narrowing: Narrowing | None = None) -> Holdings:
+    """What a client would show to another party."""
+    return client.holdings(narrowing).holdings
 
 
 def changed(data: bytes, samples: int = 24) -> Iterable[bytes]:

@@ -44,13 +44,16 @@ ACTS: Final[dict[str, Expected]] = {
     # deliveries
     "withholding a delivery and serving what follows": Expected(_A, ("box_gap",)),
     "denying a delivery by an account and serving it later": Expected(_V, ("account_contradicted",)),
-    'saying "nothing there" of the newest delivery': Expected(_V),
+    'saying "nothing there" of the newest delivery': Expected(_V, ("account_omits",)),
     "ending a box and counting more of it in the same account": Expected(_A, ("account_contradicted",)),
     "understating an account": Expected(_V, ("account_contradicted",)),
     'saying "not held" of something logged': Expected(_V, ("not_held_contradicted",)),
+    'saying "not held" of what another party has the proof of': Expected(_V, ("not_held_contradicted",)),
     "deleting an entry's data without a word": Expected(_A, ("refusal_unproven",)),
     "reordering a box": Expected(_P, ("box_gap", "box_head_mismatch")),
-    "showing two workers different entries at one position": Expected(_V),
+    "showing two workers different entries at one position": Expected(
+        _V, ("box_forked", "accounts_differ", "account_contradicted")
+    ),
     # content, keys, receipts
     "altering a manifest": Expected(_P, ("bad_signature", "leaf_mismatch")),
     "altering content": Expected(_P, ("content_swapped",)),
@@ -78,6 +81,9 @@ ACTS: Final[dict[str, Expected]] = {
     "dropping a submission without an answer": Expected(_A, ("broker_unreachable",)),
     # the log
     "forking the log to two parties that are kept apart": Expected(_U),
+    "forking the log to two parties that compare what they hold": Expected(
+        _V, ("checkpoint_fork", "account_other_root")
+    ),
     "forking the log to two parties, when a statement crosses over": Expected(_V, ("seen_fork",)),
     "rewriting an entry": Expected(_C, ("checkpoint_fork",)),
     "rolling the log back": Expected(_A, ("checkpoint_fork",)),
@@ -95,10 +101,14 @@ ACTS: Final[dict[str, Expected]] = {
     "omitting an entry from a national auditor's mandate and showing what follows": Expected(
         _A, ("box_broken",)
     ),
-    "omitting the newest entry from a national auditor's mandate": Expected(_V),
+    "omitting the newest entry from a national auditor's mandate": Expected(
+        _V, ("account_contradicted", "accounts_differ")
+    ),
     "omitting an entry from an oversight auditor's mandate": Expected(_A, ("entry_missing",)),
     "understating an account to an auditor": Expected(_V, ("account_contradicted",)),
-    "showing an owner and its auditor different entries at one position": Expected(_V),
+    "showing an owner and its auditor different entries at one position": Expected(
+        _V, ("box_forked", "accounts_differ", "account_contradicted")
+    ),
     # witnesses
     "forking the log to two parties, where witnesses are named": Expected(
         _C, ("log_forked", "stale_checkpoint")

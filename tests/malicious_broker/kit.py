@@ -268,10 +268,17 @@ class MaliciousBroker(TestBroker):
         return super().handle(exchange)
 
     def _get_sealed(self, exchange, payload, what):
+        self._deny(exchange, payload)
+        return super()._get_sealed(exchange, payload, what)
+
+    def _get_statement(self, exchange, payload):
+        self._deny(exchange, payload)
+        return super()._get_statement(exchange, payload)
+
+    def _deny(self, exchange, payload):
         if payload in self.denied:
             caller, request = self._any_instance(exchange)
             raise Refused(NotFoundError("not_held", "no such message"), caller, request, Verdict.NOT_HELD)
-        return super()._get_sealed(exchange, payload, what)
 
     def tamper(self, path: str, change) -> None:
         """Change its JSON answers to calls whose path ends so, in place."""

@@ -11,6 +11,7 @@ from countermark_protocol.policy import Policy
 from countermark_protocol.proof import recipient_to_json
 from countermark_protocol.submission import parse_submission
 from malicious_broker.auditing import Auditor
+from malicious_broker.evidence import held_by
 from malicious_broker.kit import BELGIUM, KENYA, MOMBASA, malicious_world, send, unposted
 from malicious_broker.verdicts import Act, silent
 
@@ -72,8 +73,7 @@ def test_omitting_the_newest_entry(scene):
     broker.claimed.clear()
     act.nobody_notices(kenya.sync_sent, kenya.notices)
     silent(kenya)
-    twin = auditor.evidence("account_contradicted", auditor.account, *_proven(kenya, 0))
-    act.convinces(auditor.evidence("account_contradicted", auditor.account, *_proven(kenya, 1)), twin)
+    act.convince_together(auditor.held, held_by(kenya), codes={"account_contradicted", "accounts_differ"})
 
 
 def test_omitting_an_entry_from_an_overseer(scene):
@@ -120,11 +120,9 @@ def test_an_owner_and_its_auditor_at_one_position(scene):
     broker._boxes[SENT], broker.claimed[SENT] = [other.index], told
     assert _found(auditor) == []
     silent(two)
-    shown = (auditor.document(other.index), auditor.proof(other.index, place=SENT))
-    own = _proven(two, 0)
     assert sent.index != other.index
-    twin = auditor.evidence("two_at_one_position", *own, *own)
-    act.convinces(auditor.evidence("two_at_one_position", *shown, *own), twin)
+    codes = {"box_forked", "accounts_differ", "account_contradicted"}
+    act.convince_together(auditor.held, held_by(two), codes=codes)
 
 
 def test_what_an_overseer_replays(scene):

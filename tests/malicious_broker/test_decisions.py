@@ -8,6 +8,7 @@ from countermark_client._refusals import recipients_of
 from countermark_client.statements import finish_gathering, sign_gathering
 from countermark_protocol.accounts import parse_account
 from countermark_protocol.claims import Header, Kind, Seen
+from countermark_protocol.contradiction_rules import DECIDED_BY_DIRECTORY
 from countermark_protocol.documents import parse_document, sign_document
 from countermark_protocol.encoding import encode_json, parse_object
 from countermark_protocol.errors import NotFoundError, PolicyError
@@ -18,7 +19,6 @@ from countermark_protocol.receipts import Undelivered
 from countermark_protocol.submission import parse_submission
 from malicious_broker.evidence import pieced
 from malicious_broker.kit import BELGIUM, KENYA, malicious_world, resigned, send, unposted
-from malicious_broker.rules import DECIDED_BY_DIRECTORY
 from malicious_broker.verdicts import Act, silent
 
 OTHER = Origin("log.test/another")

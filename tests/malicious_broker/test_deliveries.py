@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from countermark_client import Narrowing
 from countermark_client._session import ProblemAnswer
 from countermark_protocol.boxes import Box, BoxState
-from countermark_protocol.encoding import encode_json, parse_object
 from countermark_protocol.errors import CountermarkError
-from malicious_broker.evidence import pieced
+from malicious_broker.evidence import held_by, pieced
 from malicious_broker.kit import BELGIUM, KENYA, malicious_world, send
 from malicious_broker.verdicts import Act, silent
 
@@ -118,25 +118,52 @@ def test_nothing_there(scene):
     silent(kenya, belgium)  # each by itself: the sender sees no receipt for the second, and that is all
     stages = [d.stage for sent in both for d in kenya.status(sent).recipients]
     assert [str(stage) for stage in stages] == ["delivered", "open"]
-    # Together they convince.
-    together = _together(belgium, kenya.profile.store, 1)
-    act.convinces(together, twin=_together(belgium, kenya.profile.store, 0))
+    # Together they convince; and only together.
+    act.convince_together(held_by(belgium), held_by(kenya), codes={"account_omits"})
 
 
-def _together(recipient, sender, number):
-    """The recipient's account and box, and the sender's proof of where its message went."""
-    item = sender.outbox_item(sender.messages()[number].payload)
-    answer = parse_object(item.proof, "answer")
-    proof = {"checkpoint": answer["checkpoint"], "inclusion": answer["inclusion"]}
-    proof["rows"] = answer["deliveries"]["rows"]
-    store = recipient.profile.store
-    count = store.box_state(Box.ROUTINE).count
-    entries = [store.box_entry(Box.ROUTINE, i) for i in range(count)]
-    box = {"box": "routine", "entries": [[index, statement.hex()] for index, statement, _ in entries]}
-    document = sender.message(item.payload).document
-    return pieced(
-        recipient, "account_omits", (_account(recipient), encode_json(box), document, encode_json(proof))
-    )
+def test_nothing_there_of_which_one_period_or_box_is_shown(scene):
+    """What is narrowed to where the entry stands convinces as well; what leaves it out finds nothing."""
+    world, broker, kenya, belgium = scene
+    act = Act('saying "nothing there" of the newest delivery', world)
+    for _ in range(3):
+        send(kenya)
+        _received(belgium)
+    world.clock.advance(hours=1)
+    begin = world.clock()
+    first = send(kenya)
+    _received(belgium)
+    hidden = send(kenya)
+    broker.withhold(BELGIUM, Box.ROUTINE, 4)
+    broker.understate(BELGIUM, Box.ROUTINE, 4)
+    _received(belgium)
+    period = Narrowing(since=begin, boxes=frozenset({Box.ROUTINE}))
+    theirs = held_by(belgium, period)
+    assert [b.end.start for b in theirs.boxes] == [2]
+    assert [e.inclusion.index for e in theirs.entries] == [first.index]
+    ours = held_by(kenya, Narrowing(since=begin, boxes=frozenset({Box.SENT}), parties=(BELGIUM,)))
+    assert [e.inclusion.index for e in ours.entries] == [first.index, hidden.index]
+    act.convince_together(theirs, ours, codes={"account_omits"})
+    for left_out in (
+        Narrowing(parties=("tz",)),
+        Narrowing(until=begin),
+        Narrowing(boxes=frozenset({Box.NOTICES})),
+    ):
+        assert act.nothing_between(theirs, held_by(kenya, left_out)) > 0
+
+
+def test_nothing_there_and_nothing_wrong(scene):
+    """The honest twin: an account from before a delivery, beside the proof of it."""
+    world, _, kenya, belgium = scene
+    act = Act('saying "nothing there" of the newest delivery', world)
+    _received(belgium)
+    send(kenya)
+    before = belgium.profile.store.accounts()
+    assert before
+    assert act.nothing_between(held_by(belgium), held_by(kenya)) > 0
+    _received(belgium)
+    kenya.notices()
+    assert act.nothing_between(held_by(belgium), held_by(kenya)) == belgium.checkpoint.size
 
 
 def test_counting_more_than_is_shown(scene):
@@ -270,5 +297,6 @@ def test_two_workers_at_one_position(scene):
         act.nobody_notices(lambda worker=worker: _received(worker), worker.sync_sent)
     act.nobody_notices(kenya.notices, kenya.sync_sent)
     silent(one, two, kenya)
-    evidence = pieced(one, "two_at_one_position", (*_newest(one), *_newest(two)))
-    act.convinces(evidence, twin=pieced(one, "two_at_one_position", (*_newest(one), *_newest(one))))
+    # Accounts that fit what each is shown do not fit each other, nor what the other is shown.
+    codes = {"box_forked", "accounts_differ", "account_contradicted"}
+    act.convince_together(held_by(one), held_by(two), codes=codes)

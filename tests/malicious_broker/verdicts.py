@@ -10,9 +10,11 @@ import pytest
 from countermark_client import Client
 from countermark_client._trust import read_trust_file
 from countermark_client.testing import World
+from countermark_protocol.comparing import compare
+from countermark_protocol.contradictions import encode_contradiction
 from countermark_protocol.errors import CountermarkError, UncheckableError
-from malicious_broker.convince import convince
-from malicious_broker.court import NotConvincedError
+from countermark_protocol.holdings import Holdings, encode_holdings, parse_holdings
+from malicious_broker.convince import NotConvincedError, convince
 from malicious_broker.evidence import changed, kept_by
 from malicious_broker.expectations import ACTS, Class
 
@@ -60,6 +62,32 @@ class Act:
         """An audit, a witness or a comparison found this."""
         assert set(codes) <= set(self.expected.codes)
         self._met |= set(codes)
+
+    def convince_together(
+        self, *held: Holdings, codes: set[str], beside: frozenset[str] = frozenset()
+    ) -> None:
+        """What parties find who compare what they hold convinces; nobody finds anything in what it holds itself.
+
+        Args:
+            held: by each.
+            codes: of this act, that are found.
+            beside: of another act that this one is hidden by.
+        """
+        for one in held:
+            assert compare([one], self.fingerprint).found == ()
+        # As files, read again by somebody else.
+        read = [parse_holdings(encode_holdings(one)) for one in held]
+        found = compare(read, self.fingerprint).found
+        assert {f.contradiction.claim for f in found} == codes | beside
+        self.found(codes)
+        for one in found:
+            self.convinces(encode_contradiction(one.contradiction, held[0].log))
+
+    def nothing_between(self, *held: Holdings) -> int:
+        """The honest twin: a comparison finds nothing, and says up to which size two parties hold one log."""
+        done = compare(held, self.fingerprint)
+        assert done.found == ()
+        return done.agreed[0][2]
 
     def nobody_notices(self, *calls: Callable[[], Any]) -> None:
         """Honest parties do what they do every day, and nothing is raised."""

@@ -289,8 +289,9 @@ class DirectoryPage:
         }
 
 
-def _logged(value: Any) -> LoggedStatement:
-    claims = Claims(value, "directory statement")
+def parse_logged_statement(value: Any, what: str = "directory statement") -> LoggedStatement:
+    """Parse the JSON form of a `LoggedStatement`."""
+    claims = Claims(value, what)
     out = LoggedStatement(
         claims.integer("index"), claims.parsed("leaf", _bytes), claims.parsed("document", _bytes)
     )
@@ -303,7 +304,7 @@ def parse_directory_page(data: bytes) -> DirectoryPage:
     claims = Claims(parse_object(data, "directory page"), "directory page")
     page = DirectoryPage(
         checkpoint=claims.parsed("checkpoint", parse_checkpoint_text),
-        statements=tuple(_logged(v) for v in claims.items("statements", 0, MAX_PAGE)),
+        statements=tuple(parse_logged_statement(v) for v in claims.items("statements", 0, MAX_PAGE)),
         complete=claims.boolean("complete"),
         last=claims.parsed("last", parse_inclusion),
     )

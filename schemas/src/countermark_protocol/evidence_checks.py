@@ -37,7 +37,7 @@ from countermark_protocol.evidence_witnesses import (
     verify_first_witnessed,
 )
 from countermark_protocol.identifiers import Origin
-from countermark_protocol.keys import fingerprint
+from countermark_protocol.keys import check_fingerprint, fingerprint
 from countermark_protocol.leaf import Leaf, parse_leaf
 from countermark_protocol.merkle import leaf_hash, verify_consistency, verify_inclusion
 from countermark_protocol.proof import Inclusion
@@ -104,7 +104,7 @@ def verify_evidence(data: bytes, expected: str | None = None, tsa_roots: TsaRoot
     if kind_of(founding.claims) is not Kind.FOUNDING:
         malformed("not_a_trust_file", "the evidence does not begin with the founding of a log")
     if expected is not None:
-        _compare(founding.payload_hash, expected)
+        check_fingerprint(founding.payload_hash, expected)
     checkpoint_bytes = parse_checkpoint(evidence.checkpoint)
     leaves = _leaves(evidence, checkpoint_bytes.size, checkpoint_bytes.root)
     newest = checkpoint_bytes.size - 1
@@ -169,15 +169,6 @@ def check_statements(
 
 
 # --- the tree ------------------------------------------------------------------------------------------
-
-
-def _compare(founding: bytes, expected: str) -> None:
-    given = "".join(expected.split()).lower()
-    if given not in {founding.hex(), founding[:16].hex()}:
-        raise VerificationError(
-            "other_fingerprint",
-            f"the log of this evidence has the fingerprint {fingerprint(founding)}, not the one expected",
-        )
 
 
 def _leaves(evidence: Evidence, size: int, root: bytes) -> dict[int, Leaf]:

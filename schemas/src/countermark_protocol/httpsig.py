@@ -232,6 +232,19 @@ def request_digest(base: bytes) -> bytes:
     return labelled_hash("request", base)
 
 
+def requested_path(base: bytes) -> str:
+    """The path that a signature base asks for; its lines are those of `signature_base`.
+
+    Raises:
+        MalformedError: ``path_form``: it names none.
+    """
+    lines = base.decode("ascii", "replace").split("\n")
+    paths = [line.removeprefix('"@path": ') for line in lines if line.startswith('"@path": ')]
+    if len(paths) != 1:
+        malformed("path_form", "expected a signature base with one line for the path of the request")
+    return paths[0]
+
+
 # --- signing -----------------------------------------------------------------------------------------
 
 

@@ -28,7 +28,7 @@ from countermark_protocol.encoding import (
     malformed,
     parse_base64url,
 )
-from countermark_protocol.errors import SignatureError, UncheckableError
+from countermark_protocol.errors import SignatureError, UncheckableError, VerificationError
 from countermark_protocol.identifiers import KeyId
 
 
@@ -302,6 +302,23 @@ def fingerprint(digest: bytes) -> str:
     """Eight groups of four hexadecimal digits, to compare by voice: the first 16 bytes of a digest."""
     text = digest[:16].hex()
     return " ".join(text[i : i + 4] for i in range(0, len(text), 4))
+
+
+def check_fingerprint(digest: bytes, expected: str) -> None:
+    """Check that a founding is the one whose fingerprint people have compared.
+
+    Args:
+        digest: payload hash of the founding, 32 bytes.
+        expected: its fingerprint, or that whole hash; blanks and case do not count.
+
+    Raises:
+        VerificationError: ``other_fingerprint``.
+    """
+    if "".join(expected.split()).lower() not in {digest.hex(), digest[:16].hex()}:
+        raise VerificationError(
+            "other_fingerprint",
+            f"this log has the fingerprint {fingerprint(digest)}, not the one expected",
+        )
 
 
 def sha256(data: bytes) -> bytes:

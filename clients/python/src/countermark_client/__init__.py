@@ -20,6 +20,7 @@ if typing.TYPE_CHECKING:
     from countermark_client._compose import default_handling
     from countermark_client._disclosing import Disclosed
     from countermark_client._evidence import MadeEvidence
+    from countermark_client._holdings import MadeHoldings, Narrowing
     from countermark_client._invitations import Approved, Invited, PendingEnrolment
     from countermark_client._invited import fetch_invitation, fetch_invitation_async
     from countermark_client._keystore import (
@@ -75,6 +76,7 @@ else:
             "countermark_client._disclosing": "Disclosed",
             "countermark_client._self_check": "SelfCheck",
             "countermark_client._evidence": "MadeEvidence",
+            "countermark_client._holdings": "MadeHoldings Narrowing",
             "countermark_client._invitations": "Approved Invited PendingEnrolment",
             "countermark_client._invited": "fetch_invitation fetch_invitation_async",
             "countermark_client._keystore": (
@@ -126,10 +128,12 @@ __all__ = [
     "LeftOut",
     "LogReport",
     "MadeEvidence",
+    "MadeHoldings",
     "MemoryKeystore",
     "MessageRef",
     "MessageStage",
     "MessageStatus",
+    "Narrowing",
     "Notice",
     "OpenPosition",
     "OpenedMessage",

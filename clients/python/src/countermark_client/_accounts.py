@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, NoReturn
 
 from countermark_client._continuity import consistency_path
-from countermark_client._convicting import encode_proof
+from countermark_client._convicting import fetch_proof
 from countermark_client._io import Flow
 from countermark_client._log import LogView
 from countermark_client._session import ACCOUNTED, ProblemAnswer, Session, problem_error
@@ -23,13 +23,13 @@ from countermark_protocol.accounts import (
 )
 from countermark_protocol.answers import Accepted, Problem, parse_accepted
 from countermark_protocol.boxes import Box, Tail, row_path
-from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.claims import Seen
 from countermark_protocol.documents import Document, parse_document, statement_hash, verify_document
 from countermark_protocol.errors import CountermarkError, InconsistentLogError, ProofError, SignatureError
 from countermark_protocol.keys import Signer
 from countermark_protocol.merkle import verify_consistency
 from countermark_protocol.proof import OwnDelivery
+from countermark_protocol.proof_pieces import encode_proof
 
 #: The newest account that states no more entries of a box than are verified here.
 _DENIED: Final = "account_{}"
@@ -43,13 +43,16 @@ class Accounts:
         self._store = session.store
         self._log = log
 
-    def check(self, data: bytes, request: bytes | None) -> Flow[tuple[Account, Document]]:
+    def check(
+        self, data: bytes, request: bytes | None, base: bytes | None = None
+    ) -> Flow[tuple[Account, Document]]:
         """Verify a signed negative answer, and compare it with all that this profile holds.
 
         Args:
             data: the signed account.
             request: digest of the request it must answer, 32 bytes; None for the request of another instance of
                 this endpoint, which a bundle brings.
+            base: what that is the digest of, where it is known.
 
         Raises:
             SignatureError: not signed by a node key that counts, or about another request.
@@ -79,7 +82,7 @@ class Accounts:
         # A bundle's checkpoint is newer than its accounts: it holds all that the broker stood to then.
         if account.seen.size == known.size or request is None:
             self._log.stood_to(account.made_at)
-        self._store.add_account(account, document.data)
+        self._store.add_account(account, document.data, base)
         return account, document
 
     def _check_seen(self, seen: Seen, document: Document) -> Flow[None]:
@@ -89,19 +92,20 @@ class Accounts:
             raise ProofError("beyond_checkpoint", "the account is about a size that was never published")
         if seen.size == known.size:
             if seen.root != known.root:
-                self._other_root(known, document)
+                self._other_root(known.raw, document)
             return
         path = yield from consistency_path(self._session, seen.size, known.size)
         try:
             verify_consistency(seen.size, seen.root, known.size, known.root, path)
         except ProofError:
-            self._other_root(known, document)
+            shown = yield from fetch_proof(self._session, seen.size - 1, known)
+            self._other_root(shown[1] if shown else known.raw, document)
 
-    def _other_root(self, known: Checkpoint, document: Document) -> NoReturn:
+    def _other_root(self, tree: bytes, document: Document) -> NoReturn:
         raise InconsistentLogError(
             "account_other_root",
             "an account signed by the broker names a tree that its checkpoint does not continue",
-            known.raw,
+            tree,
             document.data,
         )
 
@@ -180,10 +184,10 @@ class Accounts:
         """
         if answer.problem.status not in ACCOUNTED:
             return problem_error(answer.problem)
-        return (yield from self.refusal(answer.problem, answer.request))
+        return (yield from self.refusal(answer.problem, answer.request, base=answer.base))
 
     def refusal(
-        self, problem: Problem, request: bytes, verdict: Verdict | None = None
+        self, problem: Problem, request: bytes, verdict: Verdict | None = None, base: bytes | None = None
     ) -> Flow[CountermarkError]:
         """Verify the account of a negative answer.
 
@@ -191,6 +195,7 @@ class Accounts:
             problem: as answered.
             request: digest of what was asked, 32 bytes.
             verdict: the only one that will do; any but ``end-of-box`` if None.
+            base: what the digest is of, where it is known.
 
         Returns:
             The error to raise: believed, because the broker signed it.
@@ -199,7 +204,7 @@ class Accounts:
             ProofError: ``refusal_unproven``: without an account, or with one that says something else.
             VerificationError: as `check`.
         """
-        _, error = yield from self._believed(problem, request, verdict)
+        _, error = yield from self._believed(problem, request, verdict, base)
         return error
 
     def look_up(self, payload: bytes, signer: Signer) -> Flow[Accepted | None]:
@@ -223,7 +228,7 @@ class Accounts:
         except ProblemAnswer as answer:
             if answer.problem.status not in ACCOUNTED:
                 raise problem_error(answer.problem) from None
-            yield from self.refusal(answer.problem, answer.request, Verdict.NOT_HELD)
+            yield from self.refusal(answer.problem, answer.request, Verdict.NOT_HELD, answer.base)
             return None
         return parse_accepted(response.body)
 
@@ -240,7 +245,7 @@ class Accounts:
         """
         if answer.problem.status not in ACCOUNTED:
             return problem_error(answer.problem)
-        account, error = yield from self._believed(answer.problem, answer.request, None)
+        account, error = yield from self._believed(answer.problem, answer.request, None, answer.base)
         if account.verdict is not Verdict.NOT_HELD:
             return error
         assert held.index is not None
@@ -260,7 +265,7 @@ class Accounts:
         )
 
     def _believed(
-        self, problem: Problem, request: bytes, verdict: Verdict | None
+        self, problem: Problem, request: bytes, verdict: Verdict | None, base: bytes | None
     ) -> Flow[tuple[Account, CountermarkError]]:
         if problem.account is None:
             raise ProofError(
@@ -268,7 +273,7 @@ class Accounts:
                 f"the broker refuses ({problem.code}) without a signed account: nothing follows from that",
                 rule=problem.code,
             )
-        account, _ = yield from self.check(problem.account, request)
+        account, _ = yield from self.check(problem.account, request, base)
         fits = account.verdict is not Verdict.END_OF_BOX if verdict is None else account.verdict is verdict
         if not fits or (account.refusal is not None and account.refusal.rule != problem.code):
             raise ProofError(

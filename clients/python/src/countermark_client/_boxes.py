@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from countermark_client._accounts import Accounts
-from countermark_client._convicting import encode_proof
 from countermark_client._flows_send import Sender
 from countermark_client._gossip import Gossip, Heard
 from countermark_client._io import Flow
@@ -33,6 +32,7 @@ from countermark_protocol.identifiers import Address
 from countermark_protocol.leaf import Leaf
 from countermark_protocol.manifest import Manifest, parse_manifest
 from countermark_protocol.proof import verify_leaf, verify_own_delivery
+from countermark_protocol.proof_pieces import encode_proof
 from countermark_protocol.receipts import (
     Receipt,
     Undelivered,

@@ -6,15 +6,23 @@ Source: docs/spec/log.md §9.4, docs/spec/api.md §2.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from countermark_client._convicting import fetch_proof
 from countermark_client._io import Flow
 from countermark_client._session import ProblemAnswer, Session, problem_error
 from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.claims import Claims, Seen
 from countermark_protocol.encoding import parse_digest, parse_object
 from countermark_protocol.errors import ProofError
+from countermark_protocol.holdings import HeldEntry
 from countermark_protocol.merkle import Frontier, leaf_hash, verify_consistency, verify_inclusion
 from countermark_protocol.proof import Inclusion
+from countermark_protocol.proof_pieces import parse_proof_piece
+
+if TYPE_CHECKING:
+    from countermark_client._log import LogView
 
 
 def continues(session: Session, seen: Seen, checkpoint: Checkpoint) -> Flow[bool]:
@@ -40,6 +48,26 @@ def consistency_path(session: Session, old: int, new: int) -> Flow[list[bytes]]:
     path = [parse_digest(h, "path") for h in claims.items("path", 0, 130)]
     claims.done()
     return path
+
+
+def show_sizes(session: Session, view: LogView, sizes: Sequence[int]) -> Flow[list[HeldEntry]]:
+    """Ask the log for what shows the roots that its tree had at sizes: the last leaf below each.
+
+    Args:
+        session: of the profile.
+        view: its verified view.
+        sizes: of trees that another party holds.
+
+    Returns:
+        Those leaves, verified under this profile's newest checkpoint; none beyond it, and none that the log hides.
+    """
+    known, out = view.checkpoint, []
+    for size in sorted(set(sizes)):
+        if known is not None and 0 < size < known.size:
+            shown = yield from fetch_proof(session, size - 1, known)
+            if shown:
+                out.append(HeldEntry(known.raw, parse_proof_piece(shown[1]).inclusion))
+    return out
 
 
 def shows_growth(newest: Inclusion, old: Checkpoint, new: Checkpoint) -> bool:

@@ -15,24 +15,11 @@ from countermark_client._io import Flow
 from countermark_client._session import ProblemAnswer, Session
 from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.claims import Claims
-from countermark_protocol.encoding import encode_json, parse_object
+from countermark_protocol.encoding import parse_object
 from countermark_protocol.errors import CountermarkError
 from countermark_protocol.merkle import leaf_hash, verify_inclusion
-from countermark_protocol.proof import Inclusion, OwnDelivery, parse_inclusion
-
-
-def encode_proof(checkpoint: bytes, inclusion: Inclusion, delivery: OwnDelivery | None = None) -> bytes:
-    """A leaf in a signed tree, with what is opened of its deliveries, as it is kept.
-
-    Args:
-        checkpoint: the signed note, verified.
-        inclusion: of the leaf, verified under it.
-        delivery: opened, verified in the leaf.
-    """
-    out = {"checkpoint": checkpoint.decode("utf-8"), "inclusion": inclusion.to_json()}
-    if delivery is not None:
-        out["delivery"] = delivery.to_json()
-    return encode_json(out)
+from countermark_protocol.proof import parse_inclusion
+from countermark_protocol.proof_pieces import encode_proof
 
 
 def fetch_proof(session: Session, index: int, checkpoint: Checkpoint) -> Flow[tuple[bytes, ...]]:

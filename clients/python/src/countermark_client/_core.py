@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from countermark_client._accounts import Accounts
 from countermark_client._acting import Acts
@@ -12,6 +12,7 @@ from countermark_client._boxes import Boxes
 from countermark_client._bundle_carrier import Carrier
 from countermark_client._bundle_post import Imported, OfflinePost
 from countermark_client._carried import Carried
+from countermark_client._continuity import show_sizes
 from countermark_client._disclosing import Disclosing
 from countermark_client._evidence import Gatherer
 from countermark_client._flows_inbox import Inbox
@@ -42,6 +43,9 @@ from countermark_protocol.errors import (
     UncheckableError,
 )
 from countermark_protocol.receipts import Receipt
+
+if TYPE_CHECKING:
+    from countermark_client._holdings import MadeHoldings, Narrowing
 
 T = TypeVar("T")
 
@@ -151,6 +155,15 @@ class Core:
     def wait_witnessed(self, index: int, seconds: float) -> Flow[Witnessed]:
         """Wait for a quorum; see `Client.wait_witnessed`."""
         return (yield from self.log.witnesses.wait(index, seconds))
+
+    def holdings(self, narrowing: Narrowing | None, sizes: Sequence[int]) -> Flow[MadeHoldings]:
+        """What this profile holds of its log; see `Client.holdings`."""
+        # Few ever compare.
+        from countermark_client._holdings import holdings_of  # noqa: PLC0415
+
+        paths = yield from show_sizes(self.session, self.log, sizes)
+        profile, now = self.profile, self.session.clock()
+        return holdings_of(profile.store, profile.log, profile.address, now, narrowing, paths)
 
     def publish(self, data: bytes) -> Flow[int]:
         """Post a directory statement."""

@@ -36,7 +36,7 @@ from countermark_client._store import Store
 from countermark_client._trust import TrustFile, read_trust_file
 from countermark_protocol.claims import Claims
 from countermark_protocol.encoding import encode_json, malformed, parse_object
-from countermark_protocol.errors import ConflictError, InconsistentLogError, NotFoundError
+from countermark_protocol.errors import ConflictError, CountermarkError, InconsistentLogError, NotFoundError
 from countermark_protocol.identifiers import Address, Origin, parse_address
 from countermark_protocol.keyfile import StoredKey
 
@@ -47,6 +47,8 @@ KEY_FILE: Final = "keys.json"
 STATE_FILE: Final = "state.db"
 LOCK_FILE: Final = "lock"
 EVIDENCE_FOLDER: Final = "evidence"
+#: What convinces a third party, beside the pieces that it is made of.
+CONTRADICTION_FILE: Final = "contradiction.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,14 @@ class Evidence:
         message: what contradicts what.
         pieces: the raw bytes of both sides, in the order the message names them.
         folder: where they are kept, or None for a profile in memory.
+        contradiction: the file that convinces a third party; None of what is an alarm and no more.
     """
 
     code: str
     message: str
     pieces: tuple[bytes, ...]
     folder: Path | None
+    contradiction: bytes | None = None
 
 
 def check_broker_url(url: str) -> str:
@@ -281,18 +285,20 @@ class Profile:
     # --- evidence ---
 
     def keep_evidence(self, error: InconsistentLogError, at: int) -> Evidence:
-        """Keep both sides of a contradiction.
+        """Keep both sides of a contradiction; and, if they convince a third party, the file that does.
 
         Args:
             error: with the raw signed bytes.
             at: ms since 1970.
         """
-        place = None
+        place, contradiction = None, self._contradiction(error)
         if self.folder is not None:
             place = self.folder / EVIDENCE_FOLDER / f"{at}-{error.code}-{secrets.token_hex(2)}"
             place.mkdir(mode=0o700, parents=True)
             for number, piece in enumerate(error.evidence, 1):
                 write_private(place / f"{number}.bin", piece)
+            if contradiction is not None:
+                write_private(place / CONTRADICTION_FILE, contradiction)
             about: dict[str, Any] = {
                 "code": error.code,
                 "message": error.message,
@@ -300,9 +306,22 @@ class Profile:
                 "facts": error.facts,
             }
             write_private(place / "about.json", json.dumps(about, indent=1, default=str).encode())
-        evidence = Evidence(error.code, error.message, error.evidence, place)
+        evidence = Evidence(error.code, error.message, error.evidence, place, contradiction)
         self._evidence.append(evidence)
         return evidence
+
+    def _contradiction(self, error: InconsistentLogError) -> bytes | None:
+        """The file that convinces a third party, by the directory as read; None if the judge is not convinced."""
+        # Only who has found something needs the judge.
+        from countermark_protocol import contradictions  # noqa: PLC0415
+
+        with contextlib.suppress(CountermarkError):
+            made = contradictions.Contradiction(
+                error.code, error.evidence, contradictions.of_logged(self.store.directory())
+            )
+            contradictions.prove_contradiction(made)
+            return contradictions.encode_contradiction(made, self.log)
+        return None
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -312,10 +331,15 @@ class Profile:
         out: list[Evidence] = []
         for place in sorted((self.folder / EVIDENCE_FOLDER).iterdir()):
             about = parse_object((place / "about.json").read_bytes(), "evidence")
+            file = place / CONTRADICTION_FILE
             pieces = sorted(place.glob("*.bin"), key=lambda p: int(p.stem))
             out.append(
                 Evidence(
-                    str(about["code"]), str(about["message"]), tuple(p.read_bytes() for p in pieces), place
+                    str(about["code"]),
+                    str(about["message"]),
+                    tuple(p.read_bytes() for p in pieces),
+                    place,
+                    file.read_bytes() if file.exists() else None,
                 )
             )
         return tuple(out)

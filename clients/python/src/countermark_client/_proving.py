@@ -5,7 +5,6 @@ Source: docs/spec/log.md §8, §9.
 
 from __future__ import annotations
 
-from countermark_client._convicting import encode_proof
 from countermark_client._io import Flow
 from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
@@ -20,6 +19,7 @@ from countermark_protocol.identifiers import Address, KeyId
 from countermark_protocol.keys import PublicKey
 from countermark_protocol.leaf import Leaf
 from countermark_protocol.proof import verify_all_deliveries, verify_leaf
+from countermark_protocol.proof_pieces import encode_proof
 
 
 def logged_document(handed_in: UnverifiedDocument, accepted: Accepted) -> UnverifiedDocument:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Final
 
 from countermark_client._acting import Acts
-from countermark_client._convicting import encode_proof
 from countermark_client._flows_send import Sender
 from countermark_client._io import Flow
 from countermark_client._keystore import INSTANCE
@@ -29,6 +28,7 @@ from countermark_protocol.decision import signer_of
 from countermark_protocol.documents import parse_document, statement_hash, verify_document
 from countermark_protocol.errors import ConflictError, InconsistentLogError, NotFoundError, ProofError
 from countermark_protocol.proof import verify_leaf
+from countermark_protocol.proof_pieces import encode_proof
 
 #: The rule by which the broker refuses what it has deleted.
 PURGED: Final = "purged"

@@ -17,7 +17,7 @@ from countermark_client._io import Flow
 from countermark_client._log import LogView
 from countermark_client._refusals import judge_refusal, recipients_of, signed_document, subjects_of
 from countermark_client._session import Session
-from countermark_client._store import OutboxState
+from countermark_client._store import Direction, OutboxItem, OutboxState
 from countermark_protocol.accounts import (
     Account,
     Verdict,
@@ -25,10 +25,12 @@ from countermark_protocol.accounts import (
     parse_account,
     state_of,
 )
+from countermark_protocol.answers import parse_accepted
 from countermark_protocol.boxes import Box, Tail
 from countermark_protocol.documents import parse_document
 from countermark_protocol.encoding import encode_json, parse_object
 from countermark_protocol.errors import InconsistentLogError
+from countermark_protocol.proof_pieces import encode_proof
 
 _LAST: Final = "self_check"
 _LAST_AT: Final = "self_check_at"
@@ -153,8 +155,7 @@ class SelfChecker:
                 "refused_but_logged",
                 f"the broker signed that it refuses a statement, and logged it as entry {item.index} before that",
                 document,
-                item.body,
-                item.proof or b"",
+                *self._logged(item),
                 index=item.index,
             )
         if not item.body:
@@ -174,3 +175,12 @@ class SelfChecker:
             shown = (document, signed_document(item), *leaf, recipients_of(item), *documents)
             raise InconsistentLogError("refusal_against_rules", told, *shown)
         return 1
+
+    def _logged(self, item: OutboxItem) -> tuple[bytes, ...]:
+        """Document, leaf and proof of a statement of this profile that is an entry."""
+        if item.proof is None:
+            return ()
+        accepted = parse_accepted(item.proof)
+        message = self._store.message(item.payload, Direction.OUT)
+        document = accepted.document or (message.document if message is not None else item.body)
+        return document, accepted.inclusion.leaf, encode_proof(accepted.checkpoint, accepted.inclusion)

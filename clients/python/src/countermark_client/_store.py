@@ -98,6 +98,7 @@ _ADDED: Final = (
     ("outbox", "renewed_as", "BLOB"),
     ("messages", "supersedes", "BLOB"),
     ("deliveries", "delivered", "INTEGER"),
+    ("accounts", "request", "BLOB"),
 )
 _INDEXES: Final = """
 CREATE INDEX IF NOT EXISTS outbox_by_proven ON outbox (proven);

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 
@@ -58,6 +58,10 @@ from countermark_protocol.manifest import Urgency
 from countermark_protocol.receipts import RejectionReason
 from countermark_protocol.timestamps import TsaRoots
 from countermark_protocol.webhooks import Webhook
+
+if TYPE_CHECKING:
+    from countermark_client._holdings import MadeHoldings, Narrowing
+
 
 T = TypeVar("T")
 
@@ -219,6 +223,22 @@ class Client(LocalCalls):
             return _http.result(response, body.done())
 
     # --- sending ---
+
+    def holdings(self, narrowing: Narrowing | None = None, *, sizes: Sequence[int] = ()) -> MadeHoldings:
+        """What this profile holds of its log, for a comparison with another party (`comparing.compare`).
+
+        No content, no stanza, no key; no signed statement unless the narrowing asks for it. Works while halted.
+
+        Args:
+            narrowing: what of it is shown; all that there is if None.
+            sizes: of trees that the other party holds: the log is asked how this profile's tree looked at them, so that
+                the two can be compared. With none, nothing is asked.
+
+        Raises:
+            NotFoundError: ``nothing_held``: the log was never read.
+            TransportError: the broker is away, and something was to be asked.
+        """
+        return self._run(self._core.holdings(narrowing, sizes))
 
     def wait_witnessed(self, index: int, within: timedelta = timedelta(seconds=60)) -> Witnessed:
         """Wait until a quorum of witnesses has cosigned a tree that holds an entry.

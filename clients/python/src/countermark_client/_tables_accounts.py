@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from countermark_client._tables import Tables
-from countermark_protocol.accounts import Account
+from countermark_protocol.accounts import Account, Verdict
 from countermark_protocol.boxes import Box
 from countermark_protocol.encoding import encode_json
 
@@ -33,6 +33,7 @@ class StoredAccount:
         made_at: ms since 1970, by the broker.
         refusal: whether it refuses something by rule.
         document: signed.
+        request: the signature base that it answers, of a denial ``not-held``; None of every other.
         settled: whether nothing that is still to be read can contradict it, or a finding was raised.
     """
 
@@ -40,31 +41,40 @@ class StoredAccount:
     made_at: int
     refusal: bool
     document: bytes
+    request: bytes | None = None
     settled: bool = False
 
 
-def _stored(account: Account, document: bytes) -> StoredAccount:
-    """An account as it is kept: the newest of those that state the same of the boxes, and every refusal."""
+def _stored(account: Account, document: bytes, request: bytes | None) -> StoredAccount:
+    """An account as it is kept: the newest of those that state the same of the boxes, and every denial and refusal."""
     if account.refusal is not None:
         said: list[object] = [account.request.hex(), account.refusal.rule]
+    elif account.verdict is Verdict.NOT_HELD:
+        said = [account.request.hex(), "not-held"]
     else:
         said = [[b.endpoint, b.box.value, b.state.count, b.state.head.hex()] for b in account.boxes]
     state = hashlib.sha256(encode_json({"said": said})).digest()
-    return StoredAccount(state, account.made_at, account.refusal is not None, document)
+    return StoredAccount(state, account.made_at, account.refusal is not None, document, request)
 
 
 class AccountTables(Tables):
     """Accounts."""
 
-    def add_account(self, account: Account, document: bytes) -> None:
-        """Keep a verified account: the newest of those that state the same, and of these the newest so many."""
-        a = _stored(account, document)
+    def add_account(self, account: Account, document: bytes, request: bytes | None = None) -> None:
+        """Keep a verified account: the newest of those that state the same, and of these the newest so many.
+
+        Args:
+            account: verified.
+            document: as signed.
+            request: the signature base that it answers; kept of a denial, which says nothing without it.
+        """
+        a = _stored(account, document, request if account.verdict is Verdict.NOT_HELD else None)
         with self.transaction():
             self._db.execute(
-                "INSERT INTO accounts (state, made_at, refusal, document) VALUES (?, ?, ?, ?) "
+                "INSERT INTO accounts (state, made_at, refusal, document, request) VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT (state) DO UPDATE SET made_at = excluded.made_at, document = excluded.document, "
                 "settled = 0 WHERE excluded.made_at >= made_at",
-                (a.state, a.made_at, a.refusal, a.document),
+                (a.state, a.made_at, a.refusal, a.document, a.request),
             )
             self._db.execute(
                 "DELETE FROM accounts WHERE refusal = 0 AND made_at < coalesce((SELECT made_at FROM accounts "
@@ -75,11 +85,11 @@ class AccountTables(Tables):
     def accounts(self, *, unsettled: bool = False) -> list[StoredAccount]:
         """Accounts kept, the oldest first; all, or those that may still be contradicted."""
         rows = self._db.execute(
-            "SELECT state, made_at, refusal, document, settled FROM accounts WHERE settled <= ? "
+            "SELECT state, made_at, refusal, document, request, settled FROM accounts WHERE settled <= ? "
             "ORDER BY made_at, state",
             (0 if unsettled else 1,),
         )
-        return [StoredAccount(r[0], r[1], bool(r[2]), r[3], bool(r[4])) for r in rows]
+        return [StoredAccount(r[0], r[1], bool(r[2]), r[3], r[4], bool(r[5])) for r in rows]
 
     def settle_account(self, state: bytes) -> None:
         """An account was compared with all that can ever contradict it."""

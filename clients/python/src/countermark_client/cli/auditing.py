@@ -15,6 +15,7 @@ import click
 from countermark_client._witnessing import read_own_policy
 from countermark_client.audit._findings import Finding, evidence_of, list_findings, settle
 from countermark_client.audit._hand_back import hand_back_tail
+from countermark_client.audit._holdings import holdings_of_mirror
 from countermark_client.audit._look_ups import look_up as log_look_up
 from countermark_client.audit._look_ups import mandate_of, running_look_up
 from countermark_client.audit._signatures import Signatures
@@ -23,6 +24,7 @@ from countermark_client.audit._sync import synchronise
 from countermark_client.audit._verify import verify_file
 from countermark_client.cli import _late as late
 from countermark_client.cli.common import FOLDER, HOUR_MS, NEW_FILE, Access, environment, now, with_home
+from countermark_client.cli.comparing import narrowing_of, out_option, with_narrowing, written
 from countermark_client.cli.mirrors import mirror_option, opened, path_of
 from countermark_client.cli.output import REFUSED, Result, command, progress, safe, say, table, utc
 from countermark_client.cli.reporting import report
@@ -311,6 +313,42 @@ def _own_fingerprint(access: Access) -> str:
     if not path.exists():
         raise click.UsageError(f"there is no profile in {access.home}: give --fingerprint")
     return read_trust_file(path.read_bytes()).fingerprint
+
+
+@audit.command("holdings")
+@out_option
+@with_narrowing
+@click.option(
+    "--endpoint",
+    "parties",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Only boxes of this endpoint, or of endpoints of this authority. [default: all]",
+)
+@mirror_option
+@with_home
+@command
+def holdings(
+    out: Path,
+    boxes: tuple[str, ...],
+    begin: str | None,
+    end: str | None,
+    documents: bool,
+    parties: tuple[str, ...],
+    folder: Path | None,
+    access: Access,
+) -> Result:
+    """Write what the mirror holds of the log, to be compared with what an endpoint or another auditor holds.
+
+    Positions of boxes as they were shown, accounts, and checkpoints: no content, and no signed statement unless
+    --statements is given. It says what whoever gets the file learns. Offline, without keys or passphrase.
+
+    Examples:
+      countermark audit holdings -o auditor.holdings --endpoint ke.police.nairobi --from 2026-11-01
+    """
+    wanted = narrowing_of(boxes, begin, end, parties, documents=documents)
+    with opened(path_of(folder, access)) as mirror:
+        return written(holdings_of_mirror(mirror, now(), wanted), out)
 
 
 @audit.command("hand-back")

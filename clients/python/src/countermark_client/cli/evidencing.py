@@ -24,6 +24,8 @@ from countermark_client.cli.common import (
 )
 from countermark_client.cli.output import REFUSED, Result, command, short
 from countermark_client.cli.verifying import evidence
+from countermark_protocol.contradictions import MAX_BYTES as MAX_CONTRADICTION_BYTES
+from countermark_protocol.contradictions import is_contradiction, verify_contradiction
 from countermark_protocol.encoding import malformed
 from countermark_protocol.evidence import MAX_EVIDENCE_BYTES
 from countermark_protocol.evidence_checks import VerifiedEvidence, verify_evidence
@@ -269,12 +271,22 @@ def verify_file(
 ) -> Result:
     """Check a file of evidence, and say what it proves and what not; needs no profile and no network.
 
+    FILE is what became of a message (`countermark evidence export`), or a contradiction: kept by a profile as evidence
+    of misbehaviour, or found by `countermark compare`.
+
     Examples:
       countermark evidence verify exhibit-7.evidence.json --fingerprint '9e32 47d4 1a8d 950b 47af 7717 fdca d349'
       countermark evidence verify exhibit-7.evidence.json --tsa-roots authorities-of-time-stamps.pem
     """
     check_paper(pdf, sign_with, tsa)
-    data = read_file(file, MAX_EVIDENCE_BYTES)
+    data = read_file(file, MAX_CONTRADICTION_BYTES)
+    if is_contradiction(data):
+        if pdf is not None:
+            raise click.UsageError("--pdf is for what became of a message; this file shows a contradiction")
+        # Loaded by those that tell of contradictions.
+        from countermark_client.cli.comparing import shown_contradiction  # noqa: PLC0415
+
+        return shown_contradiction(verify_contradiction(data, fingerprint))
     proven = verify_evidence(data, fingerprint, read_tsa_roots(tsa_roots))
     told = shown(proven)
     if pdf is not None:

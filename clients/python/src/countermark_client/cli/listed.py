@@ -186,6 +186,16 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
                 "Look at what the broker signed that it does not hold, or refuses, and whether that is true.",
             ),
             Listed(
+                "holdings",
+                "comparing:holdings",
+                "Write what this profile holds of the log, to be compared with what another party holds.",
+            ),
+            Listed(
+                "compare",
+                "comparing:compare_files",
+                "Compare what two parties or more hold of one log, and write what contradicts itself, a file each.",
+            ),
+            Listed(
                 "export",
                 "exporting:export",
                 "Write the message HASH with its proof as a bundle: it can be verified and read by whoever holds it.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from countermark_client._models import LogReport
+from countermark_client._profile import CONTRADICTION_FILE
 from countermark_client.cli.common import Access, with_home
 from countermark_client.cli.documents import confirm
 from countermark_client.cli.output import MISBEHAVIOUR, Result, command, progress, say, utc
@@ -93,7 +94,8 @@ def verify(access: Access) -> Result:
 def evidence(context: click.Context, resume: bool, yes: bool, access: Access) -> Result | None:
     """List evidence of misbehaviour that this profile has kept; `export` and `verify` make and check a message's.
 
-    What is kept are signed bytes that contradict each other. While it is not cleared with --resume, nothing is sent.
+    What is kept are signed bytes that contradict each other, and, if these convince a third party, the file that does:
+    anybody checks it with `verify`. While it is not cleared with --resume, nothing is sent.
     Show the files to governors and auditors first.
 
     Examples:
@@ -114,6 +116,11 @@ def evidence(context: click.Context, resume: bool, yes: bool, access: Access) ->
     for one in found:
         lines.append(f"{one.code}: {one.message}")
         lines.append(f"  {len(one.pieces)} pieces in {one.folder}")
+        lines.append(
+            f"  convinces a third party: hand over {one.folder}/{CONTRADICTION_FILE}"
+            if one.contradiction is not None
+            else "  an alarm: these bytes convince nobody who was not there"
+        )
     lines.append(
         f"HALTED: {halted}"
         if halted
@@ -125,7 +132,13 @@ def evidence(context: click.Context, resume: bool, yes: bool, access: Access) ->
         lines,
         MISBEHAVIOUR if halted else 0,
         evidence=[
-            {"code": e.code, "message": e.message, "folder": str(e.folder), "pieces": len(e.pieces)}
+            {
+                "code": e.code,
+                "message": e.message,
+                "folder": str(e.folder),
+                "pieces": len(e.pieces),
+                "convinces": e.contradiction is not None,
+            }
             for e in found
         ],
         halted=halted,

@@ -2,17 +2,21 @@
 
 Only what bytes at hand decide: signatures, keys that counted, the log named, times, and for one recipient's row what
 the directory says of it. What takes the whole log to decide convinces nobody by a few bytes.
+
+Source: docs/spec/contradictions.md §3.
 """
 
 from __future__ import annotations
 
 from countermark_protocol.accounts import Account
+from countermark_protocol.acts import parse_act
 from countermark_protocol.answers import OwnRecipient
-from countermark_protocol.claims import DIRECTORY_KINDS, Claims, Kind
+from countermark_protocol.claims import DIRECTORY_KINDS, Claims, Header, Kind
+from countermark_protocol.contradiction_shown import demand, not_shown
 from countermark_protocol.decision import authenticate, check_recipient, check_times, check_type
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document
-from countermark_protocol.encoding import parse_object
+from countermark_protocol.encoding import JsonObject, parse_object
 from countermark_protocol.errors import (
     ConflictError,
     CountermarkError,
@@ -46,7 +50,11 @@ DECIDED_BY_DIRECTORY = frozenset(
 
 
 def recipient_row(document: bytes, shown: bytes) -> RecipientRow:
-    """A recipient's row, shown to be one that the manifest commits to."""
+    """A recipient's row, shown to be one that the manifest commits to.
+
+    Raises:
+        CountermarkError: it is not.
+    """
     claims = Claims(parse_object(shown, "recipient"), "recipient")
     own = OwnRecipient(claims.parsed("row", parse_recipient), claims.parsed("at", parse_path))
     claims.done()
@@ -58,7 +66,11 @@ def recipient_row(document: bytes, shown: bytes) -> RecipientRow:
 def broken(
     directory: Directory, origin: Origin, index: int, leaf: Leaf, document: bytes, row: RecipientRow | None
 ) -> str | None:
-    """The code of the rule by which an entry should have been refused; None if these bytes show none."""
+    """The code of the rule by which an entry should have been refused; None if these bytes show none.
+
+    Raises:
+        MalformedError: no statement at all.
+    """
     unverified = parse_document(document)
     kind = kind_of(unverified.claims)
     try:
@@ -85,12 +97,18 @@ def broken(
     return None
 
 
-def _author(kind: Kind, claims: dict) -> tuple[Address, object]:
+def _author(kind: Kind, claims: JsonObject) -> tuple[Address, Header]:
     if kind is Kind.MESSAGE:
         manifest = parse_manifest(claims)
         return manifest.sender, manifest.header
-    statement = parse_receipt(claims) if kind is Kind.RECEIPT else parse_undelivered(claims)
-    return statement.author, statement.header
+    if kind is Kind.RECEIPT:
+        receipt = parse_receipt(claims)
+        return receipt.author, receipt.header
+    if kind is Kind.UNDELIVERED:
+        notice = parse_undelivered(claims)
+        return notice.author, notice.header
+    act = parse_act(claims)
+    return act.author, act.header
 
 
 def _check_message(directory: Directory, m: Manifest, time: int, row: RecipientRow | None) -> None:
@@ -115,24 +133,36 @@ def _check_message(directory: Directory, m: Manifest, time: int, row: RecipientR
 def refused_wrongly(directory: Directory, account: Account, data: bytes, shown: bytes) -> str:
     """What a refusal says that directory and manifest contradict.
 
+    Args:
+        directory: by which it was decided.
+        account: verified, with a refusal.
+        data: the signed message that it refuses.
+        shown: all recipient rows of that message.
+
     Raises:
-        ValueError: it may well be right.
+        ProofError: ``not_contradictory``: it may well be right.
+        CountermarkError: the message was to be refused.
     """
     unverified, refusal = parse_document(data), account.refusal
-    assert refusal is not None
+    if refusal is None:
+        not_shown("the account refuses nothing")
     claims = Claims(parse_object(shown, "rows"), "rows")
     rows = claims.parsed("rows", parse_recipients)
     claims.done()
     manifest = parse_manifest(unverified.claims)
-    if (len(rows), recipients_root(rows)) != (manifest.recipient_count, manifest.recipient_root):
-        raise ValueError("other recipients")
-    if account.request != unverified.payload_hash or refusal.rule not in DECIDED_BY_DIRECTORY:
-        raise ValueError("another statement, or a rule that these bytes do not decide")
+    demand(
+        (len(rows), recipients_root(rows)) == (manifest.recipient_count, manifest.recipient_root),
+        "other recipients",
+    )
+    demand(
+        account.request == unverified.payload_hash and refusal.rule in DECIDED_BY_DIRECTORY,
+        "another statement, or a rule that these bytes do not decide",
+    )
     document = verify_statement(directory, unverified)
     authenticate(directory, document, manifest.sender, refusal.decided_at)
     for row in rows:
         try:
             _check_message(directory, manifest, refusal.decided_at, row)
         except CountermarkError as error:
-            raise ValueError(f"it was to be refused: {error.code}") from error
+            not_shown(f"it was to be refused: {error.code}")
     return f"refused by rule '{refusal.rule}', which it does not break"
