@@ -24,6 +24,7 @@ from countermark_protocol.hand_back import (
     HeldStatement,
     parse_hand_back_header,
     parse_held_statement,
+    parse_kept_entry,
     parse_tail_record,
     read_hand_back,
 )
@@ -255,6 +256,8 @@ def rewritten(story, holder, name, change=lambda piece: piece, note=lambda note:
                 writer.record(change(parse_tail_record(payload)))
             elif kind is HandBackFrame.HELD:
                 writer.held(change(parse_held_statement(payload)))
+            elif kind is HandBackFrame.KEPT:
+                writer.kept(parse_kept_entry(payload))
             else:
                 writer.checkpoint(note(payload))
         writer.end()
@@ -437,7 +440,8 @@ def test_a_missing_sender_is_named_and_may_be_given_up(story):
     # What turns up later is brought back.
     code, words = story.recover(story.files[KAMPALA])
     assert code == 0, words
-    assert "stanzas or contents of 2 messages are brought back" in words
+    # Of the other one its recipient had kept its stanza and the content.
+    assert "stanzas or contents of 1 messages are brought back" in words
     assert run_cli("fsck", "--home", story.home).returncode == 0
 
 
@@ -446,8 +450,9 @@ def test_parties_alone_cannot_give_an_entry_back(story):
         story,
         *(story.files[party] for party in PARTIES),
         says=[
-            f"entry {story.open.index}, a message of {KAMPALA}, was handed back in",
-            "but not the entry's secret",
+            f"entry {story.open.index}, message of ",
+            f"was handed back in {story.files[KAMPALA].name} ({KAMPALA}), but not the entry's secret",
+            "this broker has no entry key",
         ],
     )
     assert len(re.findall(r"^entry \d+", words, re.MULTILINE)) == story.published - story.yesterday

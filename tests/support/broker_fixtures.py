@@ -50,7 +50,9 @@ def keyring(world: World) -> Keyring:
     return Keyring((world.log_key,), world.node_key, (world.administrator,))
 
 
-def write_home(world: World, home: Path, *, key_files: bool = False, **settings: Any) -> Path:
+def write_home(
+    world: World, home: Path, *, key_files: bool = False, entry_key: bool = False, **settings: Any
+) -> Path:
     """A home directory with broker.toml, and key files where a real process will need them."""
     home.mkdir(parents=True, exist_ok=True)
     lines = [f'origin = "{world.origin}"', f'authorities = ["{AUTHORITY}"]', "port = 0"]
@@ -64,6 +66,8 @@ def write_home(world: World, home: Path, *, key_files: bool = False, **settings:
             StoredKey("log", Algorithm.ED25519, seed("log")),
             StoredKey("node", Algorithm.ED25519, seed("node")),
         )
+        if entry_key:
+            keys = (*keys, StoredKey("entries", Algorithm.ED25519, seed("entries")))
         write_keys(home / "keys" / "broker.keys", keys, PASSPHRASE)
     return home
 

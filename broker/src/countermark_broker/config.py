@@ -270,6 +270,10 @@ class Settings(BaseSettings):
     timestamp_alarm_s: int = Field(
         default=7_200, ge=1, description="s that an authority gives no stamps until the alarm"
     )
+    mirrors: tuple[str, ...] = Field(
+        default=(),
+        description="prefixes below which others mirror this log's leaves; `recover` asks them for what is lost",
+    )
     stop_grace_s: int = Field(
         default=20, ge=1, description="s that requests may still take once told to stop"
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from countermark_broker.clock import Clock, SystemClock
 from countermark_broker.config import Settings
 from countermark_broker.errors import ConfigurationError
-from countermark_broker.log.appender import Appender
+from countermark_broker.log.appender import Appender, secret_maker
 from countermark_broker.log.checkpoint_store import CheckpointStore, FileCheckpointStore
 from countermark_broker.log.directory_holder import DirectoryHolder
 from countermark_broker.log.faults import FaultPoints, NoFaults
@@ -85,6 +85,7 @@ def build_parts(
         holds=publisher.holds,
         faults=faults,
         way=way,
+        secret=secret_maker(origin, keys.entries),
     )
     sequencer = Sequencer(
         appender=appender,
@@ -112,6 +113,7 @@ def build_parts(
         publisher=publisher,
         sequencer=sequencer,
         node_key=keys.node,
+        entry_key=keys.entries,
         quotas=quotas_of(settings),
     )
     return Parts(node, appender)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from countermark_protocol.boxes import Box, BoxState, Row, Tail, delivery_root, extend_box
 from countermark_protocol.decision import Decision, decide
 from countermark_protocol.documents import Document
-from countermark_protocol.identifiers import Address
+from countermark_protocol.encoding import labelled_hash, labelled_hmac
+from countermark_protocol.identifiers import Address, Origin
 from countermark_protocol.leaf import Leaf
 from countermark_protocol.merkle import leaf_hash
 from countermark_protocol.state import LogState
@@ -56,6 +57,28 @@ class Entry:
     decision: Decision
 
 
+def entry_secret(key: bytes, origin: Origin, index: int, statement: bytes) -> bytes:
+    """The secret of an entry, from a key that is kept apart from the database.
+
+    Whoever holds the key makes it again for a statement that was lost with the database; to everybody else it is as
+    random as a drawn one.
+
+    Args:
+        key: 32 uniformly random bytes, for this alone.
+        origin: of the log.
+        index: of the entry.
+        statement: hash of its signed document, 32 bytes.
+
+    Source: docs/spec/log.md 5.9.
+    """
+    return labelled_hmac("entry-secret", key, origin.encode(), index.to_bytes(8, "big"), statement)
+
+
+def entry_key_id(key: bytes) -> str:
+    """A name of an entry key, 16 hex digits, to see whether two nodes hold the same; tells nothing of it."""
+    return labelled_hash("entry-key-id", key).hex()[:16]
+
+
 def append_statement(state: LogState, statement: Statement, time: int, secret: bytes) -> Entry:
     """Decide upon a statement and, if it is accepted, append it.
 
@@ -63,7 +86,7 @@ def append_statement(state: LogState, statement: Statement, time: int, secret: b
         state: changed only when the statement is accepted.
         statement: not logged yet.
         time: of the leaf, ms since 1970.
-        secret: 32 fresh random bytes (from the entry record, when replaying).
+        secret: 32 bytes that nobody else can tell, for this entry alone (from the entry record, when replaying).
 
     Raises:
         CountermarkError: as `decide`; the state is as it was.

@@ -1,5 +1,8 @@
 """A hand-back: what an auditor's mirror or a party has kept of a log's tail, in one file for its operator.
 
+A sender gives what it posted (`HeldStatement`), everybody what it has received and the directory (`KeptEntry`), an
+oversight auditor whole records (`TailRecord`).
+
 Whoever reads one believes nothing of it: records are replayed and must give the published root, and what lies beside
 them must have the digests that were signed. These functions take bytes and calls that read or write; they open no file.
 
@@ -28,6 +31,7 @@ _VERSION: Final = 1
 _MAX_FRAME: Final = 2**30
 _MAX_ROWS: Final = 2**24
 _MAX_PROOF: Final = 2**20
+_MAX_STANZA: Final = 2**16 - 1
 
 
 class HandBackFrame(IntEnum):
@@ -38,6 +42,7 @@ class HandBackFrame(IntEnum):
     CHECKPOINT = 3
     END = 4
     HELD = 5
+    KEPT = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,44 @@ class HeldStatement:
         return out.sized(self.body, 4).done()
 
 
+@dataclass(frozen=True, slots=True)
+class KeptEntry:
+    """An entry as one of its parties has kept it: received, sent long ago, or a statement of the directory.
+
+    Attributes:
+        index: of the entry.
+        leaf: its 115 bytes.
+        document: the signed document.
+        proof: checkpoint and inclusion, as it was verified under; None of a directory statement.
+        rows: recipient rows that the holder has: its own, or all of them; of a message.
+        stanzas: of these rows, in their order; empty where the holder has it not.
+        content: ciphertext; None where the holder has it not.
+    """
+
+    index: int
+    leaf: bytes
+    document: bytes
+    proof: Accepted | None = None
+    rows: tuple[RecipientRow, ...] = ()
+    stanzas: tuple[bytes, ...] = ()
+    content: bytes | None = None
+
+    def encode(self) -> bytes:
+        """As the payload of a frame."""
+        proof = b""
+        if self.proof is not None:
+            proof = encode_json(Accepted(self.proof.checkpoint, self.proof.inclusion).to_json())
+        rows = encode_json([recipient_to_json(row) for row in self.rows]) if self.rows else b""
+        out = Writer().uint(self.index, 8).fixed(self.leaf, LEAF_BYTES).sized(self.document, 4)
+        out.sized(proof, 4).sized(rows, 4)
+        for stanza in self.stanzas:
+            out.sized(stanza, 2)
+        out.uint(self.content is not None, 1)
+        if self.content is not None:
+            out.sized(self.content, 4)
+        return out.done()
+
+
 def parse_hand_back_header(data: bytes) -> HandBackHeader:
     """Parse the first frame.
 
@@ -165,6 +208,29 @@ def parse_held_statement(data: bytes) -> HeldStatement:
     return HeldStatement(index, body, bool(flag), proof)
 
 
+def parse_kept_entry(data: bytes) -> KeptEntry:
+    """Parse a kept entry; whether its pieces belong together is not checked.
+
+    Raises:
+        MalformedError: it is not one; ``bad_hand_back``: its proof is of another index or leaf.
+    """
+    reader = Reader(data, "entry handed back")
+    index, leaf = reader.uint(8, "index"), reader.fixed(LEAF_BYTES, "leaf")
+    document = reader.sized(4, MAX_DOCUMENT_BYTES, "document")
+    proven = reader.sized(4, _MAX_PROOF, "proof")
+    listed = reader.sized(4, _MAX_ROWS, "recipient rows")
+    rows = parse_recipients(parse_json(listed)) if listed else ()
+    stanzas = tuple(reader.sized(2, _MAX_STANZA, "stanza") for _ in rows)
+    flag = reader.uint(1, "content flag")
+    content = reader.sized(4, MAX_SUBMISSION_BYTES, "content") if flag else None
+    reader.end()
+    parse_document(document)
+    proof = parse_accepted(proven) if proven else None
+    if flag > 1 or (proof is not None and (proof.inclusion.index, proof.inclusion.leaf) != (index, leaf)):
+        malformed("bad_hand_back", f"what was handed back as entry {index} is not in its one form")
+    return KeptEntry(index, leaf, document, proof, rows, stanzas, content)
+
+
 class HandBackWriter:
     """Writes frames, and the digest of all of them at the end.
 
@@ -185,6 +251,10 @@ class HandBackWriter:
     def held(self, held: HeldStatement) -> None:
         """Write a statement with its proof."""
         self._frame(HandBackFrame.HELD, held.encode())
+
+    def kept(self, kept: KeptEntry) -> None:
+        """Write an entry as a party has kept it."""
+        self._frame(HandBackFrame.KEPT, kept.encode())
 
     def checkpoint(self, note: bytes) -> None:
         """Write a signed note."""

@@ -12,9 +12,11 @@ from countermark_protocol.hand_back import (
     HandBackHeader,
     HandBackWriter,
     HeldStatement,
+    KeptEntry,
     TailRecord,
     parse_hand_back_header,
     parse_held_statement,
+    parse_kept_entry,
     parse_tail_record,
     read_hand_back,
 )
@@ -31,6 +33,10 @@ def pieces():
     return (
         TailRecord(7, bytes(115), sealed.document, b"s" * 32, sealed.rows),
         HeldStatement(8, sealed.data, is_message=True, proof=proof),
+        KeptEntry(
+            8, bytes(115), sealed.document, proof, sealed.rows, (b"stanza",) * len(sealed.rows), b"sealed"
+        ),
+        KeptEntry(9, bytes(115), sealed.document),
     )
 
 
@@ -40,6 +46,8 @@ def written(pieces):
     writer = HandBackWriter(out.write, HEADER)
     writer.record(pieces[0])
     writer.held(pieces[1])
+    writer.kept(pieces[2])
+    writer.kept(pieces[3])
     writer.checkpoint(b"a note")
     writer.end()
     return out.getvalue()
@@ -55,12 +63,15 @@ def test_what_is_written_is_read(written, pieces):
         HandBackFrame.HEADER,
         HandBackFrame.RECORD,
         HandBackFrame.HELD,
+        HandBackFrame.KEPT,
+        HandBackFrame.KEPT,
         HandBackFrame.CHECKPOINT,
     ]
     assert parse_hand_back_header(frames[0][1]) == HEADER
     assert parse_tail_record(frames[1][1]) == pieces[0]
     assert parse_held_statement(frames[2][1]) == pieces[1]
-    assert frames[3][1] == b"a note"
+    assert [parse_kept_entry(frames[i][1]) for i in (3, 4)] == list(pieces[2:])
+    assert frames[5][1] == b"a note"
 
 
 @pytest.mark.parametrize(
@@ -87,8 +98,25 @@ def test_a_proof_of_another_index_is_refused(pieces):
     assert refused.value.code == "bad_hand_back"
 
 
+@pytest.mark.parametrize("spoil", [lambda d: bytes(7) + b"\x09" + d[8:], lambda d: d[:9] + b"\x01" + d[10:]])
+def test_a_kept_entry_whose_proof_is_of_another_index_or_leaf_is_refused(pieces, spoil):
+    with pytest.raises(MalformedError) as refused:
+        parse_kept_entry(spoil(pieces[2].encode()))
+    assert refused.value.code == "bad_hand_back"
+
+
+@pytest.mark.parametrize("flag", [2, 255])
+def test_a_content_flag_has_two_values(pieces, flag):
+    data = pieces[2].encode()
+    # The flag stands before the length and the content, which are the last ten bytes.
+    with pytest.raises(MalformedError) as refused:
+        parse_kept_entry(data[:-11] + bytes([flag]) + data[-10:])
+    assert refused.value.code == "bad_hand_back"
+
+
 @pytest.mark.parametrize("cut", [0, 8, 100, 200, 500])
 def test_frames_cut_short_are_malformed(pieces, cut):
-    for parse, piece in zip((parse_tail_record, parse_held_statement), pieces, strict=True):
+    parsers = (parse_tail_record, parse_held_statement, parse_kept_entry, parse_kept_entry)
+    for parse, piece in zip(parsers, pieces, strict=True):
         with pytest.raises(CountermarkError):
             parse(piece.encode()[:cut])

@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "export": "moving:export",
     "import": "moving:import_",
     "log-key": "moving:log_key_group",
+    "entry-key": "recovering:entry_key",
 }
 
 

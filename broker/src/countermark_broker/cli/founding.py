@@ -26,6 +26,7 @@ from countermark_broker.parts import build_parts
 from countermark_broker.services.founding import Appointed, complete_founding, draft_founding, found_log
 from countermark_broker.services.keyring import (
     ADMINISTRATOR,
+    ENTRIES,
     LOG,
     NODE,
     Keyring,
@@ -178,7 +179,8 @@ def choose_keys(log_key: str, node_key: str) -> tuple[str, ...]:
         LOG: load_log_key(log_key) if log_key else None,
         NODE: load_token_key(node_key) if node_key else None,
     }
-    return tuple(use for use, signer in in_tokens.items() if signer is None)
+    in_file = tuple(use for use, signer in in_tokens.items() if signer is None)
+    return (*in_file, ENTRIES) if in_file else ()
 
 
 def make_home_keys(home: Path, in_file: tuple[str, ...], passphrase: str) -> None:

@@ -21,7 +21,7 @@ from countermark_broker.store.head import Head, lock_head, write_head
 from countermark_broker.store.loading import load_state
 from countermark_broker.store.tiles import Place, grow, write_tiles
 from countermark_broker.store.writing import Changes, Enclosed, write_changes
-from countermark_protocol.appending import Entry, append_statement
+from countermark_protocol.appending import Entry, append_statement, entry_secret
 from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.directory import Directory
 from countermark_protocol.errors import CountermarkError
@@ -91,6 +91,13 @@ class Failed:
 Outcome = Appended | Repeated | Refused | Failed
 
 
+def secret_maker(origin: Origin, key: bytes | None) -> Callable[[int, bytes], bytes]:
+    """What makes an entry's secret: from the entry key, or at random where this node has none."""
+    if key is None:
+        return lambda _index, _statement: os.urandom(32)
+    return lambda index, statement: entry_secret(key, origin, index, statement)
+
+
 class Appender:
     """Decides and commits groups of statements.
 
@@ -104,6 +111,7 @@ class Appender:
         holds: whether this node holds a log key.
         faults: fault points.
         way: cleared while the lock is held, so that this process's other threads let the commit go first.
+        secret: makes an entry's secret, 32 bytes, from its index and statement hash.
     """
 
     def __init__(
@@ -118,7 +126,9 @@ class Appender:
         holds: Callable[[KeyId], bool],
         faults: FaultPoints,
         way: threading.Event,
+        secret: Callable[[int, bytes], bytes],
     ) -> None:
+        self._secret = secret
         self._way = way
         self._origin = origin
         self._database = database
@@ -213,12 +223,12 @@ class Appender:
         state = load_state(connection, self._origin, head, directory, needs, roots)
         return state, roots, needs.sizes
 
-    @staticmethod
-    def _decide(state: LogState, item: Submitted, time: int) -> Outcome:
+    def _decide(self, state: LogState, item: Submitted, time: int) -> Outcome:
         logged = state.entries[item.statement.document.payload_hash]
         if logged is not None:
             return Repeated(logged)
         try:
-            return Appended(append_statement(state, item.statement, time, os.urandom(32)))
+            secret = self._secret(state.size, item.statement.document.statement_hash)
+            return Appended(append_statement(state, item.statement, time, secret))
         except CountermarkError as error:
             return Refused(error, time, state.size)

@@ -176,6 +176,11 @@ class Publisher:
                     self._database.announce(head.size)
                 return self._verify(parse_checkpoint(note), directory)
 
+    @property
+    def own_keys(self) -> tuple[PublicKey, ...]:
+        """The log keys that this node holds."""
+        return tuple(signer.public_key for signer in self._keys.values())
+
     def holds(self, key_id: KeyId) -> bool:
         """Whether this node holds a log key."""
         return key_id in self._keys

@@ -10,7 +10,8 @@ Source: design section 1, "One log. Everything else is a view".
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
+from dataclasses import replace
 from typing import Final
 
 from countermark_broker.errors import FatalError
@@ -58,11 +59,18 @@ class Replayer:
         self._origin = origin
         self._whole = whole
         self._tree = Tree(_TILES)
+        #: Entries whose secret was guessed, and wrongly: the caller must undo everything.
+        self.unproven: list[EntryRecord] = []
         self.head: Head = read_head(connection)
         self.directory: Directory = DirectoryHolder().at(connection, self.head, locked=True)
 
-    def add(self, items: Iterable[tuple[EntryRecord, Enclosed]]) -> None:
+    def add(self, items: Iterable[tuple[EntryRecord, Enclosed]], guessed: Container[int] = ()) -> None:
         """Append records.
+
+        Args:
+            items: records, and what lies beside them.
+            guessed: indexes of those whose secret is a guess. One that is wrong is taken down in `unproven`, and what
+                follows is replayed as if it were right: positions and heads of boxes do not depend on it.
 
         Raises:
             FatalError: ``entry_differs``: one is missing, is refused, or does not give its own leaf.
@@ -80,7 +88,7 @@ class Replayer:
                 if isinstance(statement, DirectoryChange):
                     # What follows may be signed by keys that stand from here on.
                     break
-            self._append(group)
+            self._append(group, guessed)
 
     def go_on(self, connection: Connection) -> None:
         """Use another transaction from here on; the one before was committed."""
@@ -105,7 +113,7 @@ class Replayer:
         found = read_document(self._connection, named) if named is not None else None
         return parse_document(found) if found else None
 
-    def _append(self, group: list[tuple[EntryRecord, Enclosed, Statement]]) -> None:
+    def _append(self, group: list[tuple[EntryRecord, Enclosed, Statement]], guessed: Container[int]) -> None:
         connection, head = self._connection, self.head
         needs = Needs()
         for _record, _enclosed, statement in group:
@@ -121,11 +129,16 @@ class Replayer:
                 raise FatalError(
                     "entry_differs", f"entry {record.index} logs a payload a second time", RECORD_DAMAGED
                 )
+            before = state.frontier
             try:
-                time = record.parsed_leaf().time
-                entry = append_statement(state, statement, time, record.secret)
+                leaf = record.parsed_leaf()
+                entry = append_statement(state, statement, leaf.time, record.secret)
             except (CountermarkError, ValueError) as error:
                 raise _does_not_replay(record.index, error) from error
+            if record.index in guessed and entry.leaf != leaf:
+                entry = replace(entry, leaf=replace(entry.leaf, delivery=leaf.delivery))
+                state.frontier = before.append(leaf_hash(record.leaf))
+                self.unproven.append(record)
             _check_record(record, entry)
             self._change(changes, entry, enclosed)
             leaves.append(leaf_hash(record.leaf))

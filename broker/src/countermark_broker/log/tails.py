@@ -22,9 +22,11 @@ from countermark_protocol.hand_back import (
     HandBackFrame,
     HandBackHeader,
     HeldStatement,
+    KeptEntry,
     TailRecord,
     parse_hand_back_header,
     parse_held_statement,
+    parse_kept_entry,
     parse_tail_record,
     read_hand_back,
 )
@@ -42,6 +44,7 @@ class Tail:
         checkpoints: in it, not verified.
         records: index → where the frame lies.
         held: index → where the frame lies.
+        kept: index → where the frames lie: one holder may have sent and received an entry.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Tail:
     checkpoints: list[UnverifiedCheckpoint] = field(default_factory=list)
     records: dict[int, tuple[int, int]] = field(default_factory=dict)
     held: dict[int, tuple[int, int]] = field(default_factory=dict)
+    kept: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     file: BinaryIO | None = None
 
     def record(self, index: int) -> TailRecord | None:
@@ -67,6 +71,16 @@ class Tail:
             found = self.statement(index)
             assert found is not None
             yield found
+
+    def copies(self, index: int) -> Iterator[KeptEntry]:
+        """An entry as a party has kept it, if the file has it."""
+        for place in self.kept.get(index, ()):
+            yield parse_kept_entry(self._read(*place))
+
+    def all_copies(self) -> Iterator[KeptEntry]:
+        """All entries as a party has kept them, in the order of the log."""
+        for index in sorted(self.kept):
+            yield from self.copies(index)
 
     def _read(self, offset: int, length: int) -> bytes:
         assert self.file is not None
@@ -101,6 +115,8 @@ def _open(file: BinaryIO, name: str, log: str) -> Tail:
             tail.records[parse_tail_record(payload).index] = place
         elif kind is HandBackFrame.HELD:
             tail.held[parse_held_statement(payload).index] = place
+        elif kind is HandBackFrame.KEPT:
+            tail.kept.setdefault(parse_kept_entry(payload).index, []).append(place)
         else:
             tail.checkpoints.append(parse_checkpoint(payload))
     if tail is None or tail.header.log != log:

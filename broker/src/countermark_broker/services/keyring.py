@@ -25,6 +25,8 @@ from countermark_protocol.signers import PRIVATE_BYTES, load_signer
 LOG: Final = "log"
 NODE: Final = "node"
 ADMINISTRATOR: Final = "administrator"
+#: No key that signs: from it come the secrets of entries. The file states an algorithm for it as for all others.
+ENTRIES: Final = "entries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,13 @@ class Keyring:
         log: log keys; the directory says which of them signs a size.
         node: this node's key; None in a file that has none.
         administrator: the broker's administrator keys.
+        entries: 32 bytes, from which the secrets of entries come; None: they are drawn at random.
     """
 
     log: tuple[Signer, ...]
     node: Signer | None
     administrator: tuple[Signer, ...]
+    entries: bytes | None = None
 
 
 def make_keys(uses: Iterable[str]) -> tuple[StoredKey, ...]:
@@ -82,7 +86,7 @@ def load_keys(path: Path, passphrase: str) -> Keyring:
         raise ConfigurationError("open_key_file", f"others may read {path}: run `chmod 600` on it")
     try:
         stored = parse_key_file(data, passphrase)
-        signers = [(key.use, load_signer(key.algorithm, key.private)) for key in stored]
+        signers = [(key.use, load_signer(key.algorithm, key.private)) for key in stored if key.use != ENTRIES]
     except (CountermarkError, ValueError) as error:
         raise ConfigurationError("bad_key_file", f"{path}: {error}") from None
     nodes = [signer for use, signer in signers if use == NODE]
@@ -90,6 +94,7 @@ def load_keys(path: Path, passphrase: str) -> Keyring:
         log=tuple(signer for use, signer in signers if use == LOG),
         node=nodes[0] if nodes else None,
         administrator=tuple(signer for use, signer in signers if use == ADMINISTRATOR),
+        entries=next((key.private for key in stored if key.use == ENTRIES), None),
     )
 
 
@@ -133,11 +138,33 @@ def add_log_key(path: Path, passphrase: str) -> PublicKey:
     Raises:
         ConfigurationError: as `load_keys`.
     """
+    new = _add_key(path, passphrase, LOG)
+    return load_signer(new.algorithm, new.private).public_key
+
+
+def add_entry_key(path: Path, passphrase: str) -> bytes:
+    """Add the key from which secrets of entries come to a key file, which is made if everything else is in tokens.
+
+    Raises:
+        ConfigurationError: ``entry_key_there``: it holds one, which must stay; else as `load_keys`.
+    """
+    if not path.exists():
+        (new,) = made = make_keys((ENTRIES,))
+        write_keys(path, made, passphrase)
+        return new.private
+    if load_keys(path, passphrase).entries is not None:
+        raise ConfigurationError(
+            "entry_key_there", f"{path} holds an entry key: what was logged with it comes back by it alone"
+        )
+    return _add_key(path, passphrase, ENTRIES).private
+
+
+def _add_key(path: Path, passphrase: str, use: str) -> StoredKey:
     load_keys(path, passphrase)
-    (new,) = make_keys((LOG,))
+    (new,) = make_keys((use,))
     stored = (*parse_key_file(path.read_bytes(), passphrase), new)
     temporary = path.with_name(f"{path.name}.new")
     temporary.unlink(missing_ok=True)
     write_keys(temporary, stored, passphrase)
     temporary.rename(path)
-    return load_signer(new.algorithm, new.private).public_key
+    return new

@@ -24,6 +24,7 @@ from countermark_broker.store.migrate import check_migrated
 from countermark_broker.store.nodes import KnownNode, in_words, read_nodes
 from countermark_broker.store.scratch import scratch_database
 from countermark_broker.store.views import compare_views, rewrite_views
+from countermark_protocol.appending import entry_key_id
 from countermark_protocol.checkpoint import UnverifiedCheckpoint
 from countermark_protocol.errors import CountermarkError
 
@@ -146,6 +147,13 @@ async def examine(node: Node, migrations: Path, environ: Mapping[str, str]) -> l
             raise FatalError("clock_differs", error.message, "set the clock (NTP)") from None
         return f"{difference} ms from the database's"
 
+    async def entry_key() -> str:
+        if node.entry_key is None:
+            return (
+                "none: if the database is lost, entries come back from oversight mirrors alone (`entry-key`)"
+            )
+        return f"{entry_key_id(node.entry_key)}; all nodes must show the same"
+
     async def others() -> str:
         def look(connection: Connection) -> list[KnownNode]:
             return read_nodes(connection, database_now(connection) - 2 * node.settings.heartbeat_gap_ms)
@@ -160,6 +168,7 @@ async def examine(node: Node, migrations: Path, environ: Mapping[str, str]) -> l
         ("time stamps", lambda: check_stamps(node)),
         ("store", lambda: _check_store(node)),
         ("keys", lambda: check_keys(node)),
+        ("entry key", entry_key),
     ):
         try:
             checks.append(Check(name, ok=True, message=await look()))

@@ -55,6 +55,7 @@ class Node:
     publisher: Publisher
     sequencer: Sequencer
     node_key: Signer
+    entry_key: bytes | None
     quotas: Quotas
 
     async def check_clock(self) -> int:

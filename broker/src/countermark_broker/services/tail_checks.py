@@ -7,27 +7,23 @@ Source: docs/spec/export.md §6.6.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from countermark_broker.errors import FatalError
 from countermark_broker.log.directory_holder import fold
-from countermark_broker.log.tails import Tail, entry_record
-from countermark_broker.services.checking import check_record
-from countermark_broker.store.reading import EntryRecord
+from countermark_broker.log.tails import Tail
+from countermark_broker.services.elsewhere import Heard
+from countermark_broker.services.tail_pool import Found, Pool, differs
+from countermark_protocol.answers import Accepted
 from countermark_protocol.checkpoint import UnverifiedCheckpoint, parse_checkpoint, verify_checkpoint
 from countermark_protocol.directory import Directory
 from countermark_protocol.errors import CountermarkError, ProofError
-from countermark_protocol.hand_back import HeldStatement
 from countermark_protocol.identifiers import Origin
 from countermark_protocol.merkle import Frontier, leaf_hash, verify_inclusion
 
 STORE: Final = "the checkpoint store"
-_LEAVE_OUT: Final = (
-    "leave that file out, and ask its holder for another one; nothing was written "
-    "(docs/operations/backup-and-restore.md §5)"
-)
 _TWO_HISTORIES: Final = (
     "keep both: they prove that the log key signed two histories. Nothing was written; tell the governors "
     "(docs/operations/running-a-broker.md §7)"
@@ -36,39 +32,60 @@ _TWO_HISTORIES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A checkpoint, and where it comes from."""
+    """A checkpoint, and where it comes from.
+
+    Attributes:
+        source: for people.
+        checkpoint: parsed.
+        vouched: its signature was verified already, by a key of the log that may be named in what is lost.
+    """
 
     source: str
     checkpoint: UnverifiedCheckpoint
+    vouched: bool = False
 
 
-def known_checkpoints(stored: UnverifiedCheckpoint, tails: Sequence[Tail]) -> list[Known]:
-    """The store's checkpoint, those of the files, and those under which statements were proven, by size."""
+def known_checkpoints(
+    stored: UnverifiedCheckpoint, tails: Sequence[Tail], heard: Sequence[Heard]
+) -> list[Known]:
+    """The store's checkpoint, those of others and of the files, those under which anything was proven; by size."""
     known = [Known(STORE, stored)]
+    known += [
+        Known(one.source, parse_checkpoint(one.checkpoint.raw), vouched=True)
+        for one in heard
+        if one.checkpoint is not None
+    ]
     seen: set[bytes] = set()
     for tail in tails:
         known.extend(Known(tail.name, one) for one in tail.checkpoints)
-        for held in tail.statements():
-            note = held.proof.checkpoint
+        for note in _proven_under(tail):
             if note not in seen:
                 seen.add(note)
                 known.append(Known(tail.name, parse_checkpoint(note)))
     return sorted(known, key=lambda one: one.checkpoint.size)
 
 
+def _proven_under(tail: Tail) -> Iterator[bytes]:
+    for held in tail.statements():
+        yield held.proof.checkpoint
+    for copy in tail.all_copies():
+        if copy.proof is not None:
+            yield copy.proof.checkpoint
+
+
 class Chain:
-    """The database's tree, continued leaf by leaf by what was handed back.
+    """The database's tree, continued leaf by leaf by what was handed back or mirrored.
 
     Args:
         origin: of the log.
         frontier: of the database's tree.
         directory: as of it; changed.
-        tails: the files.
+        pool: all that was handed back.
         wanted: sizes of which the root is asked for later.
 
     Attributes:
-        sources: for each entry beyond the database's, the file that its record is taken from.
-        roots: of the wanted sizes beyond the database's, as far as it reaches.
+        size: entries of the database and those that follow without a gap.
+        roots: of the wanted sizes beyond the database's, as far as leaves reach.
     """
 
     def __init__(
@@ -76,69 +93,63 @@ class Chain:
         origin: Origin,
         frontier: Frontier,
         directory: Directory,
-        tails: Sequence[Tail],
+        pool: Pool,
         wanted: Collection[int],
     ) -> None:
         self._origin = origin
-        self._tails = tails
+        self._pool = pool
         self.directory = directory
         self.first = frontier.size
-        self.frontier = frontier
-        self.sources: list[Tail] = []
+        self.size = frontier.size
+        self._frontier = frontier
+        #: Of each entry beyond the database's: its leaf, and who holds it.
+        self._leaves: list[tuple[bytes, str]] = []
         self.roots: dict[int, bytes] = {}
         self._wanted = wanted
 
     @property
-    def size(self) -> int:
-        """Entries of the database and those that follow without a gap."""
-        return self.frontier.size
+    def reach(self) -> int:
+        """How far leaves are known without a gap."""
+        return self._frontier.size
 
     def extend(self) -> None:
-        """Follow the records as far as they go, but not beyond what somebody knows to be published.
+        """Follow records and leaves as far as they go, but not beyond what somebody knows to be published.
 
         Raises:
             FatalError: ``tails_differ``, ``tail_differs``.
         """
-        while (index := self.size) < max(self._wanted):
-            holders = [tail for tail in self._tails if index in tail.records]
-            if not holders:
+        whole = True
+        while (index := self.reach) < max(self._wanted):
+            found = self._pool.find(index)
+            known = (found.record.leaf, found.source) if found is not None else self._pool.leaf(index)
+            if known is None:
                 return
-            record = self._read(holders[0], index)
-            for other in holders[1:]:
-                if self._read(other, index).leaf != record.leaf:
-                    raise FatalError(
-                        "tails_differ",
-                        f"entry {index}: {holders[0].name} and {other.name} hold different leaves: one of them is "
-                        "of another history, or was altered",
-                        "give one of them at a time, to see which one leads to the published root",
-                    )
-            self.frontier = self.frontier.append(leaf_hash(record.leaf))
-            if self.size in self._wanted:
-                self.roots[self.size] = self.frontier.root()
-            self.sources.append(holders[0])
-            if record.dir_number is not None:
-                self._fold(holders[0], record)
+            self._frontier = self._frontier.append(leaf_hash(known[0]))
+            self._leaves.append(known)
+            if self.reach in self._wanted:
+                self.roots[self.reach] = self._frontier.root()
+            whole = whole and found is not None
+            if whole and found is not None:
+                self.size = self.reach
+                if found.record.dir_number is not None:
+                    self._fold(found)
 
-    def record(self, index: int) -> EntryRecord:
-        """The record of an entry beyond the database's."""
-        return self._read(self.sources[index - self.first], index)
+    def leaf(self, index: int) -> bytes:
+        """The leaf of an entry beyond the database's, within reach."""
+        return self._leaves[index - self.first][0]
 
-    def _read(self, tail: Tail, index: int) -> EntryRecord:
-        found = tail.record(index)
+    def found(self, index: int) -> Found:
+        """An entry beyond the database's, below `size`."""
+        found = self._pool.find(index)
         assert found is not None
-        try:
-            record = entry_record(found)
-        except CountermarkError as error:
-            raise differs(tail.name, f"entry {index}: {error.message}") from error
-        for finding in check_record(record):
-            raise differs(tail.name, finding.message)
-        return record
+        return found
 
-    def _fold(self, tail: Tail, record: EntryRecord) -> None:
+    def _fold(self, found: Found) -> None:
+        record = found.record
         try:
             fold(self.directory, record.index, record.leaf, record.document)
         except FatalError as error:
-            raise differs(tail.name, error.message) from error
+            raise differs(found.source, error.message) from error
 
     def is_signed(self, checkpoint: UnverifiedCheckpoint) -> bool:
         """Whether the log key of its size, as far as the directory is known here, signed a checkpoint."""
@@ -166,9 +177,11 @@ class Chain:
         wrong: list[Known] = []
         for one in known:
             size = one.checkpoint.size
-            if not self.is_signed(one.checkpoint) and (one.source != STORE or size <= self.size):
+            # Beyond the entries at hand the directory is not known: the store's checkpoint is looked at once it is.
+            looked_at = not one.vouched and (one.source != STORE or size <= self.size)
+            if looked_at and not self.is_signed(one.checkpoint):
                 raise _not_signed(one)
-            if size <= self.size:
+            if size <= self.reach:
                 root = root_before(size) if size <= self.first else self.roots[size]
                 (right if root == one.checkpoint.root else wrong).append(one)
         for one in wrong:
@@ -184,17 +197,16 @@ class Chain:
         for one in reversed(right):
             if one.source != STORE and one.checkpoint.size > self.first and wrong.source == STORE:
                 return _two_histories(wrong, one)
-        for tail in self._tails:
-            for held in tail.statements():
-                if not self.first <= held.index < self.size:
+        for tail in self._pool.tails:
+            for index, proof in proofs_of(tail):
+                if not self.first <= index < self.reach or self.leaf(index) == proof.inclusion.leaf:
                     continue
-                if self.record(held.index).leaf != held.proof.inclusion.leaf:
-                    return differs(
-                        self.sources[held.index - self.first].name,
-                        f"entry {held.index} has another leaf than the one that was proven to {tail.header.holder} "
-                        f"({tail.name})",
-                    )
-        names = ", ".join(sorted({tail.name for tail in self.sources})) or "the database"
+                return differs(
+                    self._leaves[index - self.first][1],
+                    f"entry {index} has another leaf than the one that was proven to {tail.header.holder} "
+                    f"({tail.name})",
+                )
+        names = ", ".join(sorted({source for _, source in self._leaves})) or "the database"
         size = wrong.checkpoint.size
         return differs(
             names,
@@ -230,12 +242,16 @@ def _two_histories(wrong: Known, right: Known) -> FatalError:
     return FatalError("tail_of_fork", message, _TWO_HISTORIES)
 
 
-def differs(name: str, what: str) -> FatalError:
-    """A file holds something that was not logged here."""
-    return FatalError("tail_differs", f"{name}: {what}", _LEAVE_OUT)
+def proofs_of(tail: Tail) -> Iterator[tuple[int, Accepted]]:
+    """Index and proof of all that was proven to the holder of a file."""
+    for held in tail.statements():
+        yield held.index, held.proof
+    for copy in tail.all_copies():
+        if copy.proof is not None:
+            yield copy.index, copy.proof
 
 
-def check_proof(tail: Tail, held: HeldStatement, record: EntryRecord) -> None:
+def check_proof(tail: Tail, index: int, proof: Accepted, leaf: bytes) -> None:
     """Demand that the proof which a party was given proves the very leaf that stands at its index.
 
     Its checkpoint is one of those that were checked: so it can be for no other leaf, only not hold.
@@ -243,11 +259,11 @@ def check_proof(tail: Tail, held: HeldStatement, record: EntryRecord) -> None:
     Raises:
         FatalError: ``tail_differs``.
     """
-    checkpoint, path = parse_checkpoint(held.proof.checkpoint), list(held.proof.inclusion.path)
+    checkpoint, path = parse_checkpoint(proof.checkpoint), list(proof.inclusion.path)
     try:
-        verify_inclusion(leaf_hash(record.leaf), held.index, checkpoint.size, path, checkpoint.root)
+        verify_inclusion(leaf_hash(leaf), index, checkpoint.size, path, checkpoint.root)
     except ProofError as error:
         raise differs(
             tail.name,
-            f"the proof of entry {held.index} is not one of the published leaf: {error.message}",
+            f"the proof of entry {index} is not one of the published leaf: {error.message}",
         ) from error

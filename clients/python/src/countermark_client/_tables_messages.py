@@ -90,6 +90,13 @@ class MessageTables(Tables):
         )
         return [_message(row) for row in rows]
 
+    def message_places(self, direction: Direction, first: int) -> list[tuple[bytes, int]]:
+        """(payload hash, index) of messages that are an entry of the log from an index on, in log order."""
+        return self._db.execute(
+            "SELECT payload, idx FROM messages WHERE direction = ? AND idx >= ? ORDER BY idx",
+            (direction.value, first),
+        ).fetchall()
+
     def set_message_stage(
         self, payload: bytes, direction: Direction, stage: MessageStage, reason: str | None = None
     ) -> None:

@@ -30,17 +30,20 @@ out_option = click.option("-o", "--out", type=NEW_FILE, required=True, metavar="
 @with_home
 @command
 def hand_back(first: int, out: Path, access: Access) -> Result:
-    """Write what this profile posted from entry INDEX on, for an operator who has lost it.
+    """Write what this profile posted and received from entry INDEX on, for an operator who has lost it.
 
-    The file holds the signed statements, the stanzas and sealed contents of messages, and the proofs: nothing that the
-    broker was not handed before, and no key. Nothing is sent.
+    The file holds signed statements, the stanzas and sealed contents of messages, proofs, and the directory: nothing
+    that the broker did not have before, no key, and nothing that was opened. Nothing is sent.
 
     Examples:
       countermark hand-back --since 1841 -o nairobi.hand-back
     """
     with access.profile() as profile:
         done = write_held(profile, first, out, now())
-    lines = [f"handed back  {done.statements} statements from entry {first} on, in {out}"]
+    lines = [
+        f"handed back  {done.statements} statements from entry {first} on, in {out}",
+        f"copies       {done.copies} entries received, or of the directory",
+    ]
     if done.pruned:
         lines.append(f"not kept     {done.pruned} more: they were proven too long ago")
     return Result(
@@ -48,5 +51,6 @@ def hand_back(first: int, out: Path, access: Access) -> Result:
         file=str(out),
         statements=done.statements,
         pruned=done.pruned,
+        copies=done.copies,
         digest=done.digest.hex(),
     )
