@@ -126,6 +126,15 @@ def test_an_auditor_looks_up_mirrors_and_verifies(real, auditor):
     second = cli.json("audit", "sync", "--processes", 0, home=auditor)
     assert (second["open"], second["verified"]) == ([], second["size"])
     assert second["new"] >= 7
+    # Leaves from elsewhere, if they are the same: here the broker itself stands for the mirror.
+    url = "https://mirror.example.org/v1/log"
+    other = ("--mirror", cli.folder / f"leaves of {auditor}")
+    cli.run("audit", "look-up", "--scope", SCOPES[auditor], "--ground", "review", *other, home=auditor)
+    third = cli.json("audit", "sync", "--processes", 0, "--leaves", url, *other, home=auditor)
+    assert (third["open"], third["remarks"]) == ([], second["remarks"])
+    assert (third["verified"], third["from_mirror"] > 0) == (third["size"], True)
+    told = cli.run("audit", "sync", "--processes", 0, "--leaves", url, *other, home=auditor).stdout
+    assert f"bundles read from {url}" in told
     again = cli.json("audit", "verify", "--processes", 2, home=auditor)
     assert (again["found"], again["verified"], again["proven"]) == ([], second["size"], second["size"])
     assert cli.json("audit", "findings", home=auditor)["findings"] == []

@@ -10,9 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
+from countermark_client.audit import HttpTiles
 from countermark_protocol.checkpoint import parse_checkpoint, verify_checkpoint
 from countermark_protocol.cosignature import parse_cosigner_vkey, verify_cosignature
 from countermark_protocol.merkle import root_of
+from countermark_protocol.tile_reader import VerifiedTiles
 from countermark_protocol.tiles import (
     TILE_WIDTH,
     encode_bundle,
@@ -167,6 +169,9 @@ def test_leaves_are_fetched_verified_cosigned_and_served_to_a_reader_by_the_spec
                 size, root, computed, entries = root_by_tiles(fetch)
                 assert (size, root) == (SIZE, computed)
                 assert entries == [b"%d" % i for i in range(SIZE)]
+        with HttpTiles(witness.url + PREFIX) as tiles:
+            read = VerifiedTiles(tiles.fetch, signed).leaves()
+            assert [leaf for _, leaf in read] == [b"%d" % i for i in range(SIZE)]
         assert witness.get(PREFIX + "tile/0/005.p/21").status_code == 404
         assert witness.get(PREFIX + "tile/0/5").status_code == 400
         assert witness.stop() == 0

@@ -22,6 +22,7 @@ from countermark_broker.services.elsewhere import MirroredLeaves
 from countermark_broker.store.reading import EntryRecord
 from countermark_broker.store.writing import Enclosed
 from countermark_protocol.appending import entry_secret
+from countermark_protocol.audit_answers import ENTRY_SECRET_BYTES
 from countermark_protocol.claims import KIND_NAMES, Kind
 from countermark_protocol.documents import UnverifiedDocument, parse_document, statement_hash
 from countermark_protocol.errors import CountermarkError
@@ -175,13 +176,16 @@ class Pool:
             rows = self.rows(index, parse_document(data))
         if rows is None:
             return None
-        secret = _NO_DELIVERY
-        if leaf.delivery != _NO_DELIVERY:
-            if self._entry_key is None:
-                return None
+        needed = leaf.delivery != _NO_DELIVERY
+        if self._entry_key is not None:
             secret = entry_secret(self._entry_key, self._origin, index, leaf.statement)
+        elif needed:
+            return None
+        else:
+            # No row comes of it.
+            secret = bytes(ENTRY_SECRET_BYTES)
         record = _checked(source, TailRecord(index, known[0], data, secret, rows))
-        return Found(record, source, guessed=leaf.delivery != _NO_DELIVERY)
+        return Found(record, source, guessed=needed)
 
     def _document(self, index: int) -> tuple[bytes, str] | None:
         """The signed document that the leaf of an entry names, and the file that it comes from."""
