@@ -274,5 +274,25 @@ def test_a_clock_ahead(scene):
     broker._clock = world.clock
     assert sent.time > world.clock() + 500_000
     act.nobody_notices(lambda: _received(belgium), kenya.sync_sent, kenya.notices, belgium.verify_log)
+    # Who reads it within ten minutes: an alarm, with the proof kept. Its own clock may be the slow one: it goes on.
+    for client in (kenya, belgium):
+        assert any(f"entry {sent.index} states the time" in alarm for alarm in client.alarms)
+        assert (client.halted, client.profile.evidence) == (None, ())
+        assert client.profile.store.early_leaves()[0].proof is not None
+    act.found({"leaf_from_the_future"})
+    send(kenya, TANZANIA)
+    late = world.client(MOMBASA)
+    world.clock.advance(minutes=11)
+    act.nobody_notices(late.verify_log)
+    silent(late)
+    act.convinces_nobody(kenya, belgium, late)
+
+
+def test_a_clock_a_little_ahead(scene):
+    """The honest twin: within the minute that clocks may differ by."""
+    world, broker, kenya, belgium = scene
+    broker._clock = lambda: world.clock() + 59_000
+    send(kenya)
+    _received(belgium)
+    belgium.verify_log()
     silent(kenya, belgium)
-    act.convinces_nobody(kenya, belgium)

@@ -13,7 +13,7 @@ from countermark_protocol.tlog_witness import encode_add_checkpoint, parse_add_c
 from countermark_protocol.witness_history import HistoryItem
 from countermark_witness.judge import Cosign, Finding, Held, LogKey, LogState, State, judge
 from malicious_broker.auditing import Auditor
-from malicious_broker.evidence import pieced
+from malicious_broker.evidence import kept_by, pieced
 from malicious_broker.kit import BELGIUM, KENYA, MOMBASA, malicious_world, send, unposted
 from malicious_broker.verdicts import Act, silent
 
@@ -175,6 +175,15 @@ def test_a_clock_ahead(scene):
     assert isinstance(witnesses.asked_by(broker), Cosign)
     auditor.cosigned.append(_item(world, broker))
     act.nobody_notices(kenya.flush, lambda: _received(belgium))
+    for client in (kenya, belgium):
+        world.clock.advance(seconds=61)
+        client.sync()  # asks what witnesses say of it
+        assert client.halted is None
+        [alarm] = client.alarms
+        assert "witnesses had seen it" in alarm
+        assert [one.code for one in client.profile.evidence] == ["leaf_from_the_future"]
+        act.convinces(kept_by(client))
+    send(kenya)
     auditor.sync()
     assert "leaf_from_the_future" in auditor.found
     act.found(["leaf_from_the_future"])
@@ -184,3 +193,41 @@ def test_a_clock_ahead(scene):
             "leaf_from_the_future", found["leaf"], auditor.proof(entry.index, found["checkpoint"])
         )
     )
+
+
+def test_a_slow_clock_of_ones_own(scene):
+    """The honest twin: what was ahead of one's own clock was seen by witnesses about when it says."""
+    world, broker, witnesses, kenya, belgium = scene
+    true = world.clock
+    # Two clocks that each may be wrong by so much, in two directions.
+    broker._clock = lambda: true() + _MINUTE // 2
+    slow = world.client(belgium.profile)
+    slow._core.session.clock = lambda: true() - 3 * _MINUTE // 4
+    sent = send(kenya)
+    broker._clock = true
+    _received(slow)
+    [alarm] = slow.alarms
+    assert f"entry {sent.index} states the time" in alarm
+    world.clock.advance(seconds=61)
+    assert isinstance(witnesses.asked_by(broker), Cosign)
+    slow.sync()
+    silent(slow, kenya)
+
+
+def test_what_witnesses_had_seen_before_it_was_read(scene):
+    """Who reads it after they cosigned it has the proof at once."""
+    world, broker, witnesses, kenya, belgium = scene
+    act = Act("running a node's clock ahead, where witnesses are named", world)
+    body = unposted(broker, kenya)
+    ahead = world.clock() + 10 * _MINUTE
+    broker.append_without_deciding(parse_submission(body).document.data, submission=body, time=ahead)
+    assert isinstance(witnesses.asked_by(broker), Cosign)
+    world.clock.advance(seconds=61)
+    belgium.sync()
+    assert belgium.alarms == ()
+    _received(belgium)
+    assert belgium.halted is None
+    act.convinces(kept_by(belgium))
+    assert len(belgium.profile.evidence) == 1
+    belgium.verify_log()
+    assert len(belgium.profile.evidence) == 1

@@ -52,6 +52,31 @@ def log_keys_of(directory: Directory) -> frozenset[bytes]:
     return frozenset(h.record.log_key.raw for h in history if isinstance(h.record, LogRecord))
 
 
+def check_not_from_the_future(leaf: Leaf, index: int, cosigned: Checkpoint, existed_by: int) -> None:
+    """Check a leaf's time against when a quorum of witnesses had seen it.
+
+    Args:
+        leaf: proven to stand in the log.
+        index: of its entry.
+        cosigned: by a quorum.
+        existed_by: s since 1970 at which each of the quorum, or earlier, had seen that tree.
+
+    Raises:
+        InconsistentLogError: ``leaf_from_the_future``: the leaf is in that tree, and says that it is younger.
+
+    Source: docs/spec/witness.md §6.9.
+    """
+    if index < cosigned.size and leaf.time > existed_by * 1000 + BACK_DATING_TOLERANCE:
+        raise InconsistentLogError(
+            "leaf_from_the_future",
+            f"the leaf of entry {index} states a time {leaf.time - existed_by * 1000} ms after a quorum of "
+            "witnesses had seen it",
+            leaf.encode(),
+            cosigned.raw,
+            index=index,
+        )
+
+
 def check_not_back_dated(leaf: Leaf, index: int, cosigned: Checkpoint, current_at: int) -> None:
     """Check a leaf's time against what a quorum of witnesses had seen.
 

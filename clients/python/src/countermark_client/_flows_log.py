@@ -54,6 +54,7 @@ def verify_log(session: Session, log: LogView, progress: Progress | None) -> Flo
                 error.evidence += yield from _proofs(session, checkpoint, index)
                 raise
             log.check_leaf(leaf, index)
+            yield from log.early.look(leaf, index)
             if index in own:
                 if own[index] != leaf.statement:
                     raise InconsistentLogError(

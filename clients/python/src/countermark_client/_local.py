@@ -152,12 +152,14 @@ class LocalCalls:
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """Revocations imported that the log does not show though it was read a minute later or more.
+        """What people should look into, though nothing stops for it.
 
-        Not proof of anything: perhaps nobody has posted them yet (`publish_statement`). The first call that finds
-        one raises ``revocation_not_logged``, once.
+        Revocations imported that the log does not show though it was read a minute later or more: not proof of
+        anything, perhaps nobody has posted them yet (`publish_statement`); the first call that finds one raises
+        ``revocation_not_logged``, once. And entries that state a time which had not come: their proofs are kept, and
+        where witnesses say that it is not this machine's clock that is wrong, `Profile.evidence` has what convinces.
         """
-        return self._core.revocations.alarms
+        return (*self._core.revocations.alarms, *self._core.log.early.alarms)
 
     @property
     def webhook_keys(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from typing import Final, NoReturn
 
 from countermark_client._continuity import continues, shows_growth
 from countermark_client._convicting import fetch_proof
+from countermark_client._early import EarlyLeaves
 from countermark_client._halting import Halting
 from countermark_client._io import Flow
 from countermark_client._session import ProblemAnswer, Session, problem_error
@@ -62,6 +63,7 @@ class LogView(Halting):
         super().__init__(session)
         self._origin = session.profile.log
         self.witnesses = WitnessedView(session, self)
+        self.early = EarlyLeaves(session, self)
         self.load()
 
     # --- state ---
@@ -168,6 +170,7 @@ class LogView(Halting):
                 shown = yield from fetch_proof(self._session, index, self.checkpoint)
                 error.evidence += shown[1:]
             raise
+        yield from self.early.look(leaf, index)
 
     def sync(self) -> Flow[Checkpoint]:
         """Read all new directory statements and a fresh checkpoint, and verify both.
@@ -223,6 +226,7 @@ class LogView(Halting):
                 self._store.set_meta(_SYNCED_AT, now)
         if self.witnesses.named and not self._session.carried:
             yield from self.witnesses.read()
+            yield from self.early.settle()
         return checkpoint
 
     def _convict(

@@ -178,3 +178,22 @@ class StoredRevocation:
     imported: int
     size: int
     alarmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEarlyLeaf:
+    """A proven leaf that states a time which had not come yet.
+
+    Attributes:
+        index: of its entry.
+        leaf: its 115 bytes.
+        proof: that it stands in the log, as a piece of evidence; None where the log did not show it.
+        noticed: ms since 1970, by this machine's clock.
+        proven: whether witnesses say that it is the log's clock that was wrong.
+    """
+
+    index: int
+    leaf: bytes
+    proof: bytes | None
+    noticed: int
+    proven: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from countermark_client._records import MessageStage, StoredRevocation
+from countermark_client._records import MessageStage, StoredEarlyLeaf, StoredRevocation
 from countermark_client._tables import Tables
 from countermark_protocol.boxes import EMPTY_HEAD, Box, BoxState
 
@@ -37,6 +37,28 @@ class LogTables(Tables):
     def set_revocation_alarmed(self, key_id: bytes) -> None:
         """An alarm was raised about a revocation."""
         self._db.execute("UPDATE revocations SET alarmed = 1 WHERE key_id = ?", (key_id,))
+
+    # --- leaves from the future ---
+
+    def early_leaves(self) -> list[StoredEarlyLeaf]:
+        """Leaves that state a time which had not come, in log order."""
+        rows = self._db.execute("SELECT idx, leaf, proof, noticed, proven FROM early_leaves ORDER BY idx")
+        return [StoredEarlyLeaf(r[0], r[1], r[2], r[3], bool(r[4])) for r in rows]
+
+    def add_early_leaf(self, one: StoredEarlyLeaf) -> None:
+        """Keep such a leaf."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO early_leaves VALUES (?, ?, ?, ?, ?)",
+            (one.index, one.leaf, one.proof, one.noticed, one.proven),
+        )
+
+    def set_early_leaf_proven(self, index: int) -> None:
+        """Witnesses say that the log's clock was wrong."""
+        self._db.execute("UPDATE early_leaves SET proven = 1 WHERE idx = ?", (index,))
+
+    def drop_early_leaf(self, index: int) -> None:
+        """Witnesses say that this machine's clock was wrong."""
+        self._db.execute("DELETE FROM early_leaves WHERE idx = ?", (index,))
 
     # --- directory ---
 

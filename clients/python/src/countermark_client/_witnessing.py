@@ -110,7 +110,7 @@ class WitnessedView:
         if cosigned is not None:
             # Governors may have named others since: then it has to be asked for again.
             with contextlib.suppress(SignatureError):
-                self.newest = self._judge(self._view.verify_checkpoint(cosigned))
+                self.newest = self.judge(self._view.verify_checkpoint(cosigned))
 
     @property
     def named(self) -> bool:
@@ -118,7 +118,12 @@ class WitnessedView:
         directory = self._view.directory
         return directory.count > 0 and bool(directory.log().witnesses)
 
-    def _judge(self, checkpoint: Checkpoint) -> Witnessed:
+    def judge(self, checkpoint: Checkpoint) -> Witnessed:
+        """Demand that a verified checkpoint is cosigned by a quorum.
+
+        Raises:
+            SignatureError: as `judge_witnessed`.
+        """
         own = read_own_policy(self._session.profile.folder)
         return judge_witnessed(self._view.directory, own, checkpoint)
 
@@ -148,7 +153,7 @@ class WitnessedView:
                 raise problem_error(answer.problem) from None
             return self.newest
         checkpoint = yield from self._view.advance(response.body)
-        witnessed = self._judge(checkpoint)
+        witnessed = self.judge(checkpoint)
         if self.newest is None or witnessed.at > self.newest.at:
             self._store.set_meta(_WITNESSED, checkpoint.raw)
             self.newest = witnessed

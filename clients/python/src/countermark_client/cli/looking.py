@@ -117,6 +117,7 @@ def whoami(offline: bool, access: Access) -> Result:
             lines.append(f"can send    {'yes' if enrolled and client.halted is None else 'no'}")
         if client.halted is not None:
             lines.append(f"HALTED      {client.halted}")
+        lines += [f"ALARM       {alarm}" for alarm in client.alarms]
         lines.append(
             table(
                 ("KEY", "ALGORITHM", "KEY ID", "STANDING"),
@@ -137,6 +138,7 @@ def whoami(offline: bool, access: Access) -> Result:
             checkpoint_age=client.checkpoint_age,
             enrolled=enrolled,
             halted=client.halted,
+            alarms=list(client.alarms),
             outbox=counts,
             keys=keys,
             warning=warning,
