@@ -54,6 +54,7 @@ class Founded:
     def _found(self):
         # What `countermark-broker init` does: its own keys, and a draft for the governors.
         log_key, node, administrator = signer("log"), signer("node"), signer("administrator")
+        self.administrator = administrator
         draft = self.folder / "founding.draft"
         draft.write_bytes(
             Drafts(ORIGIN).founding(

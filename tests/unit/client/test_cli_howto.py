@@ -13,6 +13,7 @@ from countermark_client.cli.listed import SECTIONS
 from countermark_client.cli.output import EXIT_CODES
 
 HOWTO = Path(__file__).parents[3] / "docs" / "howto"
+KEYS_LOST = HOWTO.parent / "operations" / "keys-lost-or-stolen.md"
 
 
 def commands_in(text):
@@ -32,7 +33,7 @@ def all_commands(command=main, path=()):
 
 
 def examples():
-    for page in sorted(HOWTO.glob("*.md")):
+    for page in (*sorted(HOWTO.glob("*.md")), KEYS_LOST):
         for line in commands_in(page.read_text("utf-8")):
             yield page.name, line
     for path, command in all_commands():
@@ -104,7 +105,7 @@ def test_the_exit_codes_of_help_and_page_agree():
     assert {k: v.strip() for k, v in table.items()} == {k: v.strip() for k, v in told.items()}
 
 
-@pytest.mark.parametrize("page", sorted(HOWTO.glob("*.md")), ids=lambda p: p.name)
+@pytest.mark.parametrize("page", [*sorted(HOWTO.glob("*.md")), KEYS_LOST], ids=lambda p: p.name)
 def test_links_of_the_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
         assert (page.parent / target).exists(), target

@@ -150,12 +150,22 @@ def log_key_group() -> None:
 @home_option
 @command
 def new(home: Path) -> Result:
-    """Add a fresh log key to the key file; in a token, use `token-key` and the setting log_key instead."""
+    """Add a fresh log key to the key file; in a token, use `token-key` and the setting log_key instead.
+
+    Where the key file is lost, a fresh one is made, with a node key. `log-key adopt` lists that key, for which the
+    administrator's keys must lie in the home.
+    """
     settings = load_settings(home)
+    fresh = not settings.keys.exists()
     public = add_log_key(settings.keys, load_passphrase(settings))
     return Result(
         [
             f"new log key {public.key_id.hex()}",
+            *(
+                [f"{settings.keys} was not there: it is a fresh one, with a node key of its own"]
+                if fresh
+                else ()
+            ),
             "next: `countermark-broker log-key draft`, and restart all nodes",
         ],
         key=public.to_json(),

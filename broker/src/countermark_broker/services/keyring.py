@@ -135,9 +135,15 @@ def load_log_key(uri: str) -> Signer:
 def add_log_key(path: Path, passphrase: str) -> PublicKey:
     """Add a fresh log key to a key file, beside those in it; the file is replaced as a whole.
 
+    Where there is none any more, a fresh one is made, with a node key besides: what was in the old one is lost.
+
     Raises:
         ConfigurationError: as `load_keys`.
     """
+    if not path.exists():
+        made = make_keys((LOG, NODE, ENTRIES))
+        write_keys(path, made, passphrase)
+        return next(load_signer(key.algorithm, key.private).public_key for key in made if key.use == LOG)
     new = _add_key(path, passphrase, LOG)
     return load_signer(new.algorithm, new.private).public_key
 

@@ -242,6 +242,11 @@ def _hours(text: str) -> OfficeHours:
 
 @draft.command("keys")
 @click.argument("address")
+@click.option(
+    "--restate",
+    is_flag=True,
+    help="State them anew without a change: where they stand no more after a theft.",
+)
 @click.option("--add-instance", type=FILE, help=".pub file of a further instance's key.")
 @click.option("--holder", default="default", show_default=True, help="Pseudonym of who holds it.")
 @click.option("--remove-instance", "removed", multiple=True, help="Key id or .pub file; may be repeated.")
@@ -272,6 +277,7 @@ def _hours(text: str) -> OfficeHours:
 @command
 def keys(
     address: str,
+    restate: bool,
     add_instance: Path | None,
     holder: str,
     removed: tuple[str, ...],
@@ -292,9 +298,9 @@ def keys(
       countermark draft keys ke.police.nairobi --add-instance desk-2.key.pub --holder desk-2 -o keys.draft
       countermark draft keys ke.police.nairobi --sealing new.key.pub --overlap-days 30 -o keys.draft
     """
-    if not (add_instance or removed or sealing or ending):
+    if restate == bool(add_instance or removed or sealing or ending):
         raise click.UsageError(
-            "nothing to change: say --add-instance, --remove-instance, --end-instance or --sealing"
+            "nothing to change: say --add-instance, --remove-instance, --end-instance or --sealing; or --restate alone"
         )
     if (sealing is None) != (overlap_days is None):
         raise click.UsageError("--sealing and --overlap-days go together")

@@ -81,7 +81,7 @@ def whoami(offline: bool, access: Access) -> Result:
     """Show this profile: its endpoint, log and keys, and whether it can send."""
     with access.client() as client:
         profile = client.profile
-        warning = None
+        warning, known = None, True
         if not offline:
             try:
                 client.sync()
@@ -90,16 +90,20 @@ def whoami(offline: bool, access: Access) -> Result:
             except NotFoundError as error:
                 warning = str(error)
             except Exception as error:
-                if getattr(error, "code", None) not in {"unknown_key", "wrong_signer"}:
+                if getattr(error, "code", None) not in {"unknown_key", "wrong_signer", "key_not_standing"}:
                     raise
-                warning = "the log knows no key of this profile yet: it is not enrolled"
+                known = False
+                warning = (
+                    "no key of this profile counts in the log: it is not enrolled yet, suspended or revoked"
+                )
         directory = client.directory
         keystore = profile.keystore
         pairs = keystore.public_keys() if isinstance(keystore, MemoryKeystore) else ()
         keys = [
             {**key_json(use, key), "standing": _standing(directory, client, use, key)} for use, key in pairs
         ]
-        enrolled = any(k["use"] == INSTANCE and k["standing"] == "in force" for k in keys)
+        # Whose keys count no more cannot read why: what it read last says that they did.
+        enrolled = known and any(k["use"] == INSTANCE and k["standing"] == "in force" for k in keys)
         counts = {s.value: n for s, n in profile.store.outbox_counts().items()}
         checkpoint = client.checkpoint
         lines: list[str | _late.Table] = [
