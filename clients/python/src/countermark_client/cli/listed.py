@@ -140,7 +140,7 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
             Listed(
                 "hand-back",
                 "handing_back:hand_back",
-                "Write what this profile posted from entry INDEX on, for an operator who has lost it.",
+                "Write what this profile posted and received from entry INDEX on, for an operator who has lost it.",
             ),
         ),
         "Look": (
