@@ -7,10 +7,12 @@ import httpx
 import pytest
 
 from countermark_broker.config import load_settings
+from countermark_broker.errors import FatalError
 from countermark_broker.parts import build_parts
 from countermark_broker.services.elsewhere import Elsewhere, ask_elsewhere
 from countermark_protocol.leaf import LEAF_BYTES
 from countermark_protocol.mandates import Witness
+from countermark_protocol.merkle import Frontier, leaf_hash
 from countermark_protocol.tlog_witness import monitoring_path
 from support.broker_fixtures import HttpBroker, keyring
 from support.world import KAMPALA, NAIROBI
@@ -53,6 +55,11 @@ def running(world, home):
     broker.stop()
 
 
+def root_of(leaves):
+    """Root of the first of them."""
+    return lambda size: Frontier().extend([leaf_hash(leaf) for leaf in leaves[:size]]).root()
+
+
 def elsewhere(node, others):
     return Elsewhere(node, node.holder.current, httpx.MockTransport(others))
 
@@ -63,12 +70,12 @@ def body(data):
 
 def test_leaves_of_a_mirror_from_an_index_on(running):
     node, leaves, others = running
-    heard, read = elsewhere(node, others).mirror(MIRROR, 4)
+    heard, read = elsewhere(node, others).mirror(MIRROR, 4, root_of(leaves))
     assert (heard.source, heard.checkpoint.size, heard.problem) == (f"mirror {MIRROR}", len(leaves), "")
     assert [read.leaf(i) for i in range(len(leaves))] == [None] * 4 + leaves[4:]
     assert read.leaf(len(leaves)) is None
     # Of one that holds no more than the database, none.
-    _, read = elsewhere(node, others).mirror(MIRROR, len(leaves) + 7)
+    _, read = elsewhere(node, others).mirror(MIRROR, len(leaves) + 7, root_of(leaves))
     assert [read.leaf(i) for i in range(len(leaves) + 8)] == [None] * (len(leaves) + 8)
 
 
@@ -77,7 +84,9 @@ def test_a_witness_is_asked_for_what_it_cosigned(running):
     log = node.holder.current.log()
     object.__setattr__(log, "witnesses", (WITNESS, Witness("silent", ("unused",))))
     try:
-        asked = ask_elsewhere(node, node.holder.current, (MIRROR, MIRROR), 4, httpx.MockTransport(others))
+        asked = ask_elsewhere(
+            node, node.holder.current, (MIRROR, MIRROR), 4, root_of(leaves), httpx.MockTransport(others)
+        )
     finally:
         object.__setattr__(log, "witnesses", ())
     assert [(h.source, h.checkpoint.size) for h in asked.heard] == [
@@ -88,10 +97,14 @@ def test_a_witness_is_asked_for_what_it_cosigned(running):
     assert len(asked.leaves) == 1
 
 
+def flip(data):
+    spoilt = bytearray(data)
+    spoilt[-2] ^= 1
+    return bytes(spoilt)
+
+
 def flipped(answer):
-    data = bytearray(b"".join(answer.stream))
-    data[-2] ^= 1
-    return body(bytes(data))
+    return body(flip(b"".join(answer.stream)))
 
 
 #: Path, what becomes of its answer, whether the checkpoint stands all the same, and what is told.
@@ -118,12 +131,12 @@ SPOILT = (
 
 
 def test_what_a_mirror_says_wrongly_is_told(running):
-    node, _, others = running
+    node, leaves, others = running
     for spoilt, change, stands, says in SPOILT:
         others.spoil = lambda path, answer, at=spoilt, to=change: (
             to(answer) if path.startswith(at) else answer
         )
-        heard, read = elsewhere(node, others).mirror(MIRROR, 4)
+        heard, read = elsewhere(node, others).mirror(MIRROR, 4, root_of(leaves))
         assert read is None
         assert says in heard.problem
         # The log signed its checkpoint, whatever its leaves are.
@@ -131,14 +144,25 @@ def test_what_a_mirror_says_wrongly_is_told(running):
 
 
 def test_a_mirror_that_is_away(running):
-    node, _, _ = running
+    node, leaves, _ = running
 
     def away(request):
         raise httpx.ConnectError("no", request=request)
 
-    heard, read = elsewhere(node, away).mirror(MIRROR, 4)
+    heard, read = elsewhere(node, away).mirror(MIRROR, 4, root_of(leaves))
     assert (heard.checkpoint, read) == (None, None)
     assert heard.problem == "it does not answer (ConnectError) [elsewhere_away]"
+
+
+def test_a_mirror_of_another_history_is_a_fork(running):
+    node, leaves, others = running
+    another = [*leaves[:2], flip(leaves[2]), *leaves[3:]]
+    with pytest.raises(FatalError) as caught:
+        elsewhere(node, others).mirror(MIRROR, 4, root_of(another))
+    assert caught.value.code == "tail_of_fork"
+    assert (
+        f"of size {len(leaves)}, whose first 4 leaves are not those of this database" in caught.value.message
+    )
 
 
 def test_a_log_key_that_only_this_node_holds_counts(world, home, running):
@@ -151,7 +175,7 @@ def test_a_log_key_that_only_this_node_holds_counts(world, home, running):
         def log_key_for(_size):
             return world.node_key.public_key
 
-    heard = Elsewhere(node, Older(), httpx.MockTransport(others)).mirror(MIRROR, 0)[0]
+    heard = Elsewhere(node, Older(), httpx.MockTransport(others)).mirror(MIRROR, 0, root_of(leaves))[0]
     assert heard.checkpoint.size == len(leaves)
     node.verifier.close()
     asyncio.run(node.database.close())

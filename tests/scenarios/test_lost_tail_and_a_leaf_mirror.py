@@ -277,6 +277,12 @@ def leaves(story):
 def test_a_witness_knows_more_and_the_mirror_tells_what_is_missing(story):
     tail = range(story.yesterday, story.published)
     # Nothing here knows that anything is lost: the store came back with the database.
+    done = run_cli("doctor", "--home", story.home)
+    assert done.returncode == 3, done.stdout
+    assert (
+        f"{story.yesterday} entries are logged here, others hold more that the log key signed" in done.stdout
+    )
+    assert f"(witness east: {story.published} entries) [behind_others]" in done.stdout
     code, told, words = story.recover()
     assert code == 3, words
     assert [(h["source"], h["size"]) for h in told["heard"]] == [("witness east", story.published)]

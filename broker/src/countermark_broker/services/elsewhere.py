@@ -9,10 +9,11 @@ Source: docs/spec/witness.md §5.6, §7; docs/spec/export.md §6.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
+from countermark_broker.errors import FatalError
 from countermark_broker.services.node import Node
 from countermark_protocol.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
 from countermark_protocol.directory import Directory
@@ -30,6 +31,11 @@ _DEADLINE_S: Final = 60.0
 #: A checkpoint is the largest of what is asked for; a bundle of leaves has 29,952 bytes.
 _MAX_ANSWER: Final = 1_000_000
 _OK: Final = 200
+#: What to do about two histories that one log key signed.
+TWO_HISTORIES: Final = (
+    "keep both: they prove that the log key signed two histories. Nothing was written; tell the governors "
+    "(docs/operations/running-a-broker.md §7)"
+)
 _GONE: Final = frozenset({404, 410})
 
 
@@ -94,12 +100,30 @@ class Elsewhere:
                 with _Reader(witness.url, self._transport) as reader:
                     yield self._heard(f"witness {witness.name}", reader.fetch, path)
 
-    def mirror(self, url: str, first: int) -> tuple[Heard, MirroredLeaves | None]:
+    def checkpoints(self, mirrors: Sequence[str]) -> tuple[Heard, ...]:
+        """What each witness with a URL, and each mirror, holds; no leaves.
+
+        Args:
+            mirrors: prefixes below which they serve the log.
+        """
+        heard = list(self.witnesses())
+        for url in dict.fromkeys(mirrors):
+            with _Reader(url, self._transport) as reader:
+                heard.append(self._heard(f"mirror {url}", reader.fetch, "checkpoint"))
+        return tuple(heard)
+
+    def mirror(
+        self, url: str, first: int, root: Callable[[int], bytes]
+    ) -> tuple[Heard, MirroredLeaves | None]:
         """The checkpoint of a mirror, and its leaves from an index on; none of a mirror that lies or is away.
 
         Args:
             url: prefix below which it serves the log.
             first: entries that the database holds.
+            root: gives the root of the database's tree at a size.
+
+        Raises:
+            FatalError: ``tail_of_fork``: the log signed its checkpoint, and the database is of another history.
         """
         source = f"mirror {url}"
         with _Reader(url, self._transport) as reader:
@@ -109,10 +133,18 @@ class Elsewhere:
             tiles = VerifiedTiles(reader.fetch, heard.checkpoint)
             try:
                 start = min(first, heard.checkpoint.size)
+                mirrored = tiles.frontier_at(start).root()
                 data = b"".join(leaf for _, leaf in tiles.leaves(start))
             except CountermarkError as error:
                 # Its checkpoint stands all the same: the log signed it.
                 return Heard(source, heard.checkpoint, f"its leaves cannot be read: {error}"), None
+        if mirrored != root(start):
+            raise FatalError(
+                "tail_of_fork",
+                f"{source} is of another history: the log key signed its checkpoint of size {heard.checkpoint.size}, "
+                f"whose first {start} leaves are not those of this database",
+                TWO_HISTORIES,
+            )
         if len(data) != (heard.checkpoint.size - start) * LEAF_BYTES:
             return Heard(source, heard.checkpoint, "what it mirrors are no leaves of a log of messages"), None
         return heard, MirroredLeaves(source, heard.checkpoint, start, data)
@@ -201,6 +233,7 @@ def ask_elsewhere(
     directory: Directory,
     mirrors: Sequence[str],
     first: int,
+    root: Callable[[int], bytes],
     transport: httpx.BaseTransport | None = None,
 ) -> Asked:
     """Ask all witnesses that have a URL, and mirrors.
@@ -210,12 +243,16 @@ def ask_elsewhere(
         directory: as its database knows it; with a founding.
         mirrors: prefixes below which they serve the log.
         first: entries that the database holds.
+        root: gives the root of its tree at a size.
         transport: of httpx, in tests; None for the network.
+
+    Raises:
+        FatalError: ``tail_of_fork``.
     """
     elsewhere = Elsewhere(node, directory, transport)
     heard, leaves = list(elsewhere.witnesses()), list[MirroredLeaves]()
     for url in dict.fromkeys(mirrors):
-        said, read = elsewhere.mirror(url, first)
+        said, read = elsewhere.mirror(url, first, root)
         heard.append(said)
         if read is not None:
             leaves.append(read)

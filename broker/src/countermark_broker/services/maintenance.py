@@ -16,6 +16,7 @@ from typing import Final
 from countermark_broker.config import TEST_FAIL_VARIABLE, TEST_HOOKS_VARIABLE, TEST_KILL_VARIABLE
 from countermark_broker.errors import FatalError, UnavailableError
 from countermark_broker.log.rebuild import Replayer, replay_log
+from countermark_broker.services.elsewhere import Elsewhere
 from countermark_broker.services.node import Node
 from countermark_broker.services.stamping import check_stamps
 from countermark_broker.store.engine import Connection, backend_of, database_now
@@ -167,13 +168,14 @@ async def examine(node: Node, migrations: Path, environ: Mapping[str, str]) -> l
         ("nodes", others),
         ("time stamps", lambda: check_stamps(node)),
         ("store", lambda: _check_store(node)),
+        ("elsewhere", lambda: check_elsewhere(node)),
         ("keys", lambda: check_keys(node)),
         ("entry key", entry_key),
     ):
         try:
             checks.append(Check(name, ok=True, message=await look()))
         except FatalError as error:
-            fatal = name in {"store", "keys"}
+            fatal = name in {"store", "keys", "elsewhere"}
             checks.append(Check(name, ok=False, message=str(error), hint=error.way_out, fatal=fatal))
         except UnavailableError as error:
             checks.append(Check(name, ok=False, message=str(error), hint=_ABSENT))
@@ -234,6 +236,36 @@ async def _check_store(node: Node) -> str:
     if stored.size < head.size:
         return f"{head.size - stored.size} committed entries are not published: {_UNPUBLISHED}"
     return f"database and store agree on size {stored.size}"
+
+
+async def check_elsewhere(node: Node) -> str:
+    """Ask the log's witnesses and mirrors whether they know more than is logged here; in words.
+
+    Raises:
+        FatalError: ``behind_others``: they do.
+    """
+    directory = await node.newest_directory()
+    if not directory.count:
+        return "nothing is logged yet"
+    heard = await asyncio.to_thread(Elsewhere(node, directory).checkpoints, node.settings.mirrors)
+    # Read after they were asked: nodes may append and publish meanwhile.
+    size = (await node.database.read(read_head)).size
+    if not heard:
+        return "nobody to ask: no witness has a URL, no mirror is named"
+    told = [
+        f"{one.source}: {one.checkpoint.size} entries"
+        if one.checkpoint is not None
+        else f"{one.source}: {one.problem}"
+        for one in heard
+    ]
+    if any(one.checkpoint is not None and one.checkpoint.size > size for one in heard):
+        raise FatalError(
+            "behind_others",
+            f"{size} entries are logged here, others hold more that the log key signed ({'; '.join(told)})",
+            "database and checkpoint store are restored from a backup, or another broker signs with this log's key: do "
+            "not start; bring the entries back (docs/operations/backup-and-restore.md §5)",
+        )
+    return "; ".join(told)
 
 
 async def check_keys(node: Node) -> str:

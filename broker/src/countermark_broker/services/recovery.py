@@ -111,7 +111,12 @@ async def recover_tail(
     if head.size:
         directory = await node.newest_directory()
         urls = (*node.settings.mirrors, *mirrors)
-        asked = await asyncio.to_thread(ask_elsewhere, node, directory, urls, head.size)
+
+        def root(size: int) -> bytes:
+            with node.database.reading() as connection:
+                return node.tree.recompute_root(connection, size)
+
+        asked = await asyncio.to_thread(ask_elsewhere, node, directory, urls, head.size, root)
     return await asyncio.to_thread(_recover, node, paths, asked, check, without)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from countermark_broker.errors import FatalError
 from countermark_broker.log.directory_holder import fold
 from countermark_broker.log.tails import Tail
-from countermark_broker.services.elsewhere import Heard
+from countermark_broker.services.elsewhere import TWO_HISTORIES, Heard
 from countermark_broker.services.tail_pool import Found, Pool, differs
 from countermark_protocol.answers import Accepted
 from countermark_protocol.checkpoint import UnverifiedCheckpoint, parse_checkpoint, verify_checkpoint
@@ -24,10 +24,6 @@ from countermark_protocol.identifiers import Origin
 from countermark_protocol.merkle import Frontier, leaf_hash, verify_inclusion
 
 STORE: Final = "the checkpoint store"
-_TWO_HISTORIES: Final = (
-    "keep both: they prove that the log key signed two histories. Nothing was written; tell the governors "
-    "(docs/operations/running-a-broker.md §7)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +235,7 @@ def _two_histories(wrong: Known, right: Known) -> FatalError:
             f"{wrong.source} and {right.source} are of two histories: the log key signed size "
             f"{wrong.checkpoint.size} of one and size {right.checkpoint.size} of the other"
         )
-    return FatalError("tail_of_fork", message, _TWO_HISTORIES)
+    return FatalError("tail_of_fork", message, TWO_HISTORIES)
 
 
 def proofs_of(tail: Tail) -> Iterator[tuple[int, Accepted]]:
