@@ -177,7 +177,7 @@ def test_the_end_of_a_box_states_all_boxes_of_the_state(audited):
 
 
 def test_more_boxes_than_an_account_holds_are_said_to_be(audited, monkeypatch):
-    monkeypatch.setattr("countermark_broker.services.audit._MOST_ENDPOINTS", len(KENYAN) - 1)
+    monkeypatch.setattr("countermark_protocol.audit_access.MOST_ENDPOINTS", len(KENYAN) - 1)
     named = look_up(audited, KENYAN_AUDITOR, ground="many")
     refused(audited, box_of(audited, named, KENYAN_AUDITOR, first=10_000), "mandate_too_large")
     assert box_of(audited, named, KENYAN_AUDITOR).status_code == 200

@@ -84,6 +84,7 @@ class MaliciousBroker(TestBroker):
         other._boxes = {key: list(held) for key, held in self._boxes.items()}
         other._submissions, other._leases = dict(self._submissions), dict(self._leases)
         other.claimed, other.requests = dict(self.claimed), []
+        other.witnessed, other.stamps = list(self.witnessed), list(self.stamps)
         s = self.state
         other.state = replace(
             s,
@@ -232,7 +233,7 @@ class MaliciousBroker(TestBroker):
         """Sign any payload with the node key, the only one of an endpoint's sort that the broker has."""
         return sign_document(encode_json(payload), [self._node_key])
 
-    def _account(self, caller, request, verdict, refusal):
+    def _account(self, caller, request, verdict, refusal, owners=None):
         account = Account(
             log=self.origin,
             seen=self._seen(),
@@ -242,7 +243,8 @@ class MaliciousBroker(TestBroker):
             made_at=self._clock(),
             verdict=verdict,
             boxes=tuple(
-                StatedBox(caller, box, self.claimed.get((caller, box), self.state.boxes[caller, box]))
+                StatedBox(owner, box, self.claimed.get((owner, box), self.state.boxes[owner, box]))
+                for owner in ([caller] if owners is None else owners)
                 for box in Box
             ),
             refusal=refusal,

@@ -14,7 +14,8 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from countermark_client.testing._desk import Answer, Exchange, Refused
-from countermark_client.testing._reception import Reception
+from countermark_client.testing._inspection import Inspection, box_in
+from countermark_client.testing._open_log import number_in
 from countermark_protocol.accounts import Verdict
 from countermark_protocol.acts import parse_act
 from countermark_protocol.answers import (
@@ -31,7 +32,7 @@ from countermark_protocol.boxes import Box
 from countermark_protocol.bulk import BulkVerdict, FrameReader, encode_bulk_checkpoint
 from countermark_protocol.claims import Claims
 from countermark_protocol.documents import UnverifiedDocument, parse_document
-from countermark_protocol.encoding import encode_hex, encode_json, malformed, parse_digest
+from countermark_protocol.encoding import encode_json, parse_digest
 from countermark_protocol.errors import (
     ConflictError,
     CountermarkError,
@@ -42,11 +43,8 @@ from countermark_protocol.errors import (
 )
 from countermark_protocol.identifiers import Address, KeyId, parse_address
 from countermark_protocol.keys import Signer
-from countermark_protocol.leaf import LEAF_BYTES
 from countermark_protocol.leases import Granted, Lease, leased_box, parse_lease_request
-from countermark_protocol.proof import Inclusion
 from countermark_protocol.receipts import parse_receipt
-from countermark_protocol.stamp_history import StampHistory, StampItem, oldest_stamps
 from countermark_protocol.state import DeliveryStage
 from countermark_protocol.statements import (
     Act,
@@ -63,7 +61,7 @@ _LINES: Final = {"content-type": "application/jsonl"}
 _BYTES: Final = {"content-type": "application/octet-stream"}
 
 
-class TestBroker(Reception):
+class TestBroker(Inspection):
     """A whole log in memory.
 
     Args:
@@ -100,10 +98,7 @@ class TestBroker(Reception):
         self.intercept: Callable[[Exchange, Answer], Answer] | None = None
         self.offline = False
         self.bulk_commit = 4
-        #: The checkpoint that it says witnesses have cosigned; see `World.cosign`.
-        self.cosigned = b""
-        #: The time stamps that it keeps.
-        self.stamps: list[StampItem] = []
+        self.witnessed, self.stamps = [], []
         self._pass_time = pass_time
         self._leases: dict[tuple[Address, Box, int], tuple[KeyId, int]] = {}
         self.invitations = {}
@@ -163,10 +158,13 @@ class TestBroker(Reception):
                 return self._delete_invitation(exchange, code)
             case "GET", ["v1", "directory"]:
                 return self._get_directory(exchange)
-            case "GET", ["v1", "log", what]:
-                return self._get_log(exchange, what)
-            case "GET", ["v1", "log", "witnessed", "stamps"]:
-                return self._get_log(exchange, "witnessed/stamps")
+            case "GET", ["v1", "log", *what]:
+                return self._get_log(exchange, "/".join(what))
+            case "GET", ["v1", "audit", look_up, "entries"]:
+                return self._get_audited_entries(exchange, parse_digest(look_up, "look-up in the path"))
+            case "GET", ["v1", "audit", look_up, "boxes", address, box]:
+                named = parse_digest(look_up, "look-up in the path")
+                return self._get_audited_box(exchange, named, parse_address(address), box)
             case "GET", ["v1", ("health" | "ready")]:
                 return 200, _JSON, b'{"status":"ok"}'
         raise NotFoundError("no_such_path", "there is no such call")
@@ -270,12 +268,10 @@ class TestBroker(Reception):
 
     def _get_box(self, exchange: Exchange, address: Address, name: str) -> Answer:
         request = self._caller(exchange, address)
-        if name not in set(Box):
-            malformed("unknown_box", f"expected one of the boxes {', '.join(Box)}")
-        box = Box(name)
-        start = _number(exchange, "from", 0, 2**53 - 1, 0)
-        limit = _number(exchange, "limit", 1, MAX_PAGE, 100)
-        wait = _number(exchange, "wait", 0, 60, 0)
+        box = box_in(name)
+        start = number_in(exchange, "from", 0, 2**53 - 1, 0)
+        limit = number_in(exchange, "limit", 1, MAX_PAGE, 100)
+        wait = number_in(exchange, "wait", 0, 60, 0)
         held = self._boxes.setdefault((address, box), [])
         if wait and len(held) <= start and self._pass_time is not None:
             self._pass_time(wait)
@@ -370,8 +366,8 @@ class TestBroker(Reception):
     def _get_directory(self, exchange: Exchange) -> Answer:
         if not self.state.directory.key_stands(self._verified(exchange).key_id):
             raise SignatureError("wrong_signer", "the directory is read with a key that stands in it")
-        start = _number(exchange, "from", 0, 2**53 - 1, 0)
-        limit = _number(exchange, "limit", 1, MAX_PAGE, 100)
+        start = number_in(exchange, "from", 0, 2**53 - 1, 0)
+        limit = number_in(exchange, "limit", 1, MAX_PAGE, 100)
         indexes = self._directory_entries[start : start + limit]
         page = DirectoryPage(
             checkpoint=self.checkpoint,
@@ -383,45 +379,3 @@ class TestBroker(Reception):
             last=self._inclusion(self.state.size - 1),
         )
         return 200, _JSON, encode_json(page.to_json())
-
-    def _get_log(self, exchange: Exchange, what: str) -> Answer:
-        size = self.state.size
-        if what == "checkpoint":
-            return 200, {"content-type": "text/plain; charset=utf-8"}, self.checkpoint
-        if what == "witnessed":
-            if not self.cosigned:
-                raise NotFoundError("not_witnessed", "no quorum of witnesses has cosigned this log yet")
-            return 200, {"content-type": "text/plain; charset=utf-8"}, self.cosigned
-        if what == "witnessed/stamps":
-            covered = _number(exchange, "size", 0, 2**53 - 1, 0)
-            stamps = StampHistory(oldest_stamps(self.stamps, covered), complete=True)
-            return 200, _JSON, encode_json(stamps.to_json())
-        if what == "leaves":
-            start = _number(exchange, "from", 0, size, 0)
-            limit = _number(exchange, "limit", 1, 10_000, 10_000)
-            leaves = [e.leaf.encode() for e in self.entries[start : start + limit]]
-            assert all(len(leaf) == LEAF_BYTES for leaf in leaves)
-            return 200, _BYTES, b"".join(leaves)
-        if what == "inclusion":
-            of = _number(exchange, "size", 1, size, size)
-            index = _number(exchange, "index", 0, of - 1, None)
-            proof = Inclusion(index, self.entries[index].leaf.encode(), self._tree.inclusion(index, of))
-            return 200, _JSON, encode_json({**proof.to_json(), "size": of})
-        if what == "consistency":
-            new = _number(exchange, "to", 0, size, size)
-            old = _number(exchange, "from", 0, new, None)
-            path = [encode_hex(h) for h in self._tree.consistency(old, new)]
-            return 200, _JSON, encode_json({"from": old, "to": new, "path": path})
-        raise NotFoundError("no_such_path", "there is no such call")
-
-
-def _number(exchange: Exchange, name: str, least: int, most: int, default: int | None) -> int:
-    values = parse_qs(exchange.query, keep_blank_values=True).get(name, [])
-    if not values and default is not None:
-        return default
-    if len(values) != 1 or not values[0].isascii() or not values[0].isdecimal() or len(values[0]) > 16:
-        malformed("bad_parameter", f"expected one number for '{name}'")
-    number = int(values[0])
-    if not least <= number <= most:
-        malformed("bad_parameter", f"'{name}' must be from {least} to {most}")
-    return number

@@ -5,7 +5,7 @@ Source: docs/spec/api.md §2, §5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -147,7 +147,15 @@ class Desk(Ledger):
 
     # --- negative answers ---
 
-    def _account(self, caller: Address, request: bytes, verdict: Verdict, refusal: Refusal | None) -> bytes:
+    def _account(
+        self,
+        caller: Address,
+        request: bytes,
+        verdict: Verdict,
+        refusal: Refusal | None,
+        owners: Sequence[Address] | None = None,
+    ) -> bytes:
+        """Sign a negative answer; it states the caller's boxes, or those of `owners`."""
         account = Account(
             log=self.origin,
             seen=self._seen(),
@@ -156,7 +164,11 @@ class Desk(Ledger):
             request=request,
             made_at=self._clock(),
             verdict=verdict,
-            boxes=tuple(StatedBox(caller, box, self.state.boxes[caller, box]) for box in Box),
+            boxes=tuple(
+                StatedBox(owner, box, self.state.boxes[owner, box])
+                for owner in ([caller] if owners is None else owners)
+                for box in Box
+            ),
             refusal=refusal,
         )
         return sign_document(encode_json(account.to_json()), [self._node_key])

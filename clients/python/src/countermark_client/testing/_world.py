@@ -24,6 +24,7 @@ from countermark_client.testing._broker import TestBroker
 from countermark_client.testing._clock import MovableClock
 from countermark_client.testing._transport import TestTransport
 from countermark_client.testing._witnesses import cosign, describe, make_cosigner
+from countermark_protocol.acts import Scope
 from countermark_protocol.claims import Seen
 from countermark_protocol.default_policy import DEFAULT_POLICY
 from countermark_protocol.encoding import JsonObject
@@ -37,6 +38,7 @@ from countermark_protocol.identifiers import (
 )
 from countermark_protocol.keyfile import StoredKey
 from countermark_protocol.keys import Signer
+from countermark_protocol.mandates import Oversight, Term
 from countermark_protocol.policy import Policy
 from countermark_protocol.records import Ground, KeysRecord, State
 
@@ -127,6 +129,31 @@ class World:
             self.clock() if at is None else at,
         )
         return self.broker.cosigned
+
+    def appoint_auditor(self, address: str, scope: Scope, *, until: int | None = None) -> MemoryKeystore:
+        """Enrol an auditor, and let its authority (or, for oversight, the governors) give it a mandate.
+
+        Args:
+            address: with the role ``auditor``; enrolled unless it is.
+            scope: of the mandate.
+            until: ms since 1970 at which it ends; 365 days from now if None.
+        """
+        parsed = parse_address(address)
+        keys = self._keystores.get(parsed) or self.enrol(address)
+        term = Term(self.clock(), self.clock() + 365 * 86_400_000 if until is None else until)
+        directory = self.broker.state.directory
+        if scope is Scope.OVERSIGHT:
+            others = tuple(one for one in directory.log().auditors if one.address != parsed)
+            named = replace(directory.log(), auditors=(*others, Oversight(parsed, term)))
+            self.broker.post_statement(sign_gathering(self.drafts.governance(named), [self._governor]))
+            return keys
+        record = directory.endpoint(parsed)
+        assert record is not None
+        draft = self.drafts.endpoint(
+            parsed, name=record.name, administrator=record.administrator.keys, audits=term
+        )
+        self.broker.post_statement(sign_gathering(draft, [self.authority(authority_of(parsed))]))
+        return keys
 
     # --- authorities ---
 
