@@ -3,6 +3,8 @@
 import gzip
 import hashlib
 import sqlite3
+import threading
+import time
 import zlib
 
 import httpx
@@ -30,7 +32,7 @@ from countermark_witness.errors import WitnessError
 from countermark_witness.log_reader import LogReader
 from countermark_witness.mirror_app import read_checkpoint, read_tile
 from countermark_witness.mirror_store import MAX_EVIDENCE, MirrorStore
-from countermark_witness.mirroring import Mirror, Step
+from countermark_witness.mirroring import Mirror, Mirroring, Step
 from countermark_witness.service import Witness
 from countermark_witness.store import Store
 from support.witnesses import KINDS, ORIGIN, TIME, checkpoint, cosigner, leaves, note_key, request
@@ -355,6 +357,56 @@ def test_a_store_is_made_once_and_only_by_its_command(tmp_path, world):
         db.execute("CREATE TABLE x (y)")
     with pytest.raises(WitnessError, match="no store of this release"):
         MirrorStore(tmp_path / "new.db")
+
+
+# --- following many logs -----------------------------------------------------------------------------
+
+
+class Reader:
+    def __init__(self, log):
+        self.fetch, self.closed = log.fetch, False
+
+    def close(self):
+        self.closed = True
+
+
+def test_a_log_is_followed_from_another_place_once_it_is_moved(world, monkeypatch):
+    """First its certificates are not there, then it is; woken by the witness, and by nobody after it was stopped."""
+    monkeypatch.setattr(mirroring, "REST_S", 0.01)
+    made, tried = [], threading.Event()
+
+    def connect(kept):
+        tried.set()
+        if kept.url == "https://log.example":
+            raise FileNotFoundError(2, "No such file", "ca.pem")
+        made.append(Reader(world.log))
+        return made[-1]
+
+    following = Mirroring(world.mirror, world.store, connect)
+    following.start()
+    try:
+        world.grow(300)
+        assert tried.wait(30)
+        world.store.add_log(ORIGIN, "https://moved.example", None)
+        until(lambda: world.kept.size == 300)
+        world.grow(700)
+        following.wake()
+        until(lambda: world.kept.size == 700)
+        world.store.add_log(ORIGIN, "https://again.example", None)
+        following.wake()
+        until(lambda: len(made) == 2)
+        assert made[0].closed
+    finally:
+        following.stop()
+    assert made[1].closed
+    assert [t.name for t in threading.enumerate() if t.name.startswith("mirror")] == []
+
+
+def until(look):
+    deadline = time.monotonic() + 30
+    while not look():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 # --- compression -------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ Source: C2SP tlog-mirror; docs/spec/witness.md §7.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -40,6 +41,8 @@ _log = logging.getLogger("countermark_witness")
 AT_ONCE: Final = 16
 #: s between two looks where nothing wakes the mirror; and after a failure, so that nobody is hammered.
 LOOK_S: Final = 10.0
+#: s after which a mirror that waits sees that a log was moved.
+REST_S: Final = 1.0
 
 
 class Step(Enum):
@@ -215,6 +218,15 @@ class Mirroring:
             if self._turn == seen and not self._stopped.is_set():
                 self._changed.wait(LOOK_S)
 
+    def _rest(self, kept: Kept) -> None:
+        """Wait after a failure; no longer once the log is said to be at another place."""
+        for _ in range(round(LOOK_S / REST_S)):
+            if self._stopped.wait(REST_S):
+                return
+            with contextlib.suppress(WitnessError):
+                if _is_moved(kept, self._store.log(kept.origin)):
+                    return
+
     def _watching(self) -> None:
         while not self._stopped.is_set():
             turn = self._turn
@@ -240,7 +252,7 @@ class Mirroring:
             step = Step.WAITS
             try:
                 now = self._store.log(kept.origin) or kept
-                if reader is not None and (now.url, now.ca_file) != (kept.url, kept.ca_file):
+                if reader is not None and _is_moved(kept, now):
                     reader.close()
                     reader = None
                 kept, reader = now, reader or self._connect(now)
@@ -251,6 +263,10 @@ class Mirroring:
             if step is Step.DONE:
                 self._wait(turn)
             elif step is Step.WAITS:
-                self._stopped.wait(LOOK_S)
+                self._rest(kept)
         if reader is not None:
             reader.close()
+
+
+def _is_moved(before: Kept, now: Kept | None) -> bool:
+    return now is not None and (now.url, now.ca_file) != (before.url, before.ca_file)
