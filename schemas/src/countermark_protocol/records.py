@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from countermark_protocol.certificates import KeyCertificates, certificates_json, read_certificates
 from countermark_protocol.claims import MAX_TIME, Claims, Header, Kind, read_header
 from countermark_protocol.encoding import JsonObject, encode_hex, malformed, parse_digest
 from countermark_protocol.identifiers import (
@@ -166,6 +167,7 @@ class AuthorityRecord:
         keys: its principal.
         roles: the roles it may enrol.
         state: suspended ones vouch for nobody.
+        certificates: of an existing PKI for its keys, if any; the broker does not judge them.
     """
 
     code: AuthorityCode
@@ -173,6 +175,7 @@ class AuthorityRecord:
     keys: KeySet
     roles: tuple[Role, ...]
     state: State
+    certificates: tuple[KeyCertificates, ...] = ()
 
     def to_json(self) -> JsonObject:
         """The record."""
@@ -181,6 +184,7 @@ class AuthorityRecord:
             "principal": self.keys.to_json(),
             "roles": [r.value for r in self.roles],
             "state": self.state.value,
+            **certificates_json(self.certificates),
         }
 
 
@@ -196,6 +200,7 @@ class EndpointRecord:
         audits: term in which it audits all endpoints of its authority; None unless its role is ``auditor``.
         alternates: who stands in for it, and when: endpoints of the same authority.
         office_hours: when somebody is there; None if that is not said.
+        certificates: of an existing PKI for its administrator's keys, if any; the broker does not judge them.
     """
 
     address: Address
@@ -205,6 +210,7 @@ class EndpointRecord:
     audits: Term | None = None
     alternates: tuple[Alternate, ...] = ()
     office_hours: OfficeHours | None = None
+    certificates: tuple[KeyCertificates, ...] = ()
 
     def to_json(self) -> JsonObject:
         """The record."""
@@ -219,7 +225,7 @@ class EndpointRecord:
             out["alternates"] = [alternate.to_json() for alternate in self.alternates]
         if self.office_hours is not None:
             out["office_hours"] = self.office_hours.to_json()
-        return out
+        return {**out, **certificates_json(self.certificates)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +261,7 @@ class KeysRecord:
         reads: message type → versions it reads.
         sealing_from: ms since 1970 from which rows to `sealing` are accepted; 0 if at once.
         sealing_until: ms since 1970 from which they are no more; None while that is not fixed.
+        certificates: of an existing PKI for its instance keys, if any; the broker does not judge them.
     """
 
     address: Address
@@ -265,6 +272,7 @@ class KeysRecord:
     reads: Mapping[str, tuple[int, ...]]
     sealing_from: int = 0
     sealing_until: int | None = None
+    certificates: tuple[KeyCertificates, ...] = ()
 
     def to_json(self) -> JsonObject:
         """The record."""
@@ -278,7 +286,7 @@ class KeysRecord:
         if self.previous_sealing is not None:
             out["previous_sealing"] = {"key": self.previous_sealing.to_json(), "until": self.previous_until}
         out["reads"] = {name: list(versions) for name, versions in self.reads.items()}
-        return out
+        return {**out, **certificates_json(self.certificates)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,12 +394,14 @@ def _role(value: Any, what: str) -> Role:
 
 
 def _authority(claims: Claims, name: str) -> AuthorityRecord:
+    principal = claims.parsed("principal", parse_key_set)
     return AuthorityRecord(
         code=parse_authority_code(name),
         name=claims.text("name"),
-        keys=claims.parsed("principal", parse_key_set),
+        keys=principal,
         roles=claims.list_of("roles", _role, 1, len(Role)),
         state=claims.choice("state", State),
+        certificates=read_certificates(claims, principal.ids),
     )
 
 
@@ -404,14 +414,16 @@ def _endpoint(claims: Claims, name: str) -> EndpointRecord:
     )
     if any(a.address == address or authority_of(a.address) != authority_of(address) for a in alternates):
         claims.bad("alternates", "other endpoints of the same authority")
+    administrator = claims.parsed("administrator", parse_key_set)
     return EndpointRecord(
         address=address,
         name=claims.text("name"),
-        administrator=claims.parsed("administrator", parse_key_set),
+        administrator=administrator,
         state=claims.choice("state", State),
         audits=claims.optional("audits", parse_term),
         alternates=alternates,
         office_hours=claims.optional("office_hours", parse_office_hours),
+        certificates=read_certificates(claims, administrator.ids),
     )
 
 
@@ -482,6 +494,7 @@ def _keys(claims: Claims, name: str) -> KeysRecord:
         reads=claims.parsed("reads", _reads),
         sealing_from=_moment(claims, "sealing_from") or 0,
         sealing_until=_moment(claims, "sealing_until"),
+        certificates=read_certificates(claims, (one.key.key_id for one in signing)),
     )
 
 

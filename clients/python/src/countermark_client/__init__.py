@@ -21,6 +21,7 @@ if typing.TYPE_CHECKING:
     from countermark_client._disclosing import Disclosed
     from countermark_client._evidence import MadeEvidence
     from countermark_client._holdings import MadeHoldings, Narrowing
+    from countermark_client._http import client_tls
     from countermark_client._invitations import Approved, Invited, PendingEnrolment
     from countermark_client._invited import fetch_invitation, fetch_invitation_async
     from countermark_client._keystore import (
@@ -77,6 +78,7 @@ else:
             "countermark_client._self_check": "SelfCheck",
             "countermark_client._evidence": "MadeEvidence",
             "countermark_client._holdings": "MadeHoldings Narrowing",
+            "countermark_client._http": "client_tls",
             "countermark_client._invitations": "Approved Invited PendingEnrolment",
             "countermark_client._invited": "fetch_invitation fetch_invitation_async",
             "countermark_client._keystore": (
@@ -155,6 +157,7 @@ __all__ = [
     "Successor",
     "TrustFile",
     "Watch",
+    "client_tls",
     "create_backup",
     "default_handling",
     "fetch_invitation",

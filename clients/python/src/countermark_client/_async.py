@@ -123,7 +123,8 @@ class AsyncClient(LocalCalls):
         settings: bounds and patience.
         clock: ms since 1970; the machine's if None.
         sleep: waits a number of seconds; `asyncio.sleep` if None.
-        verify: TLS: True for the system's authorities, or a path to the authority's certificate.
+        verify: TLS: True for the system's authorities, or a path to the authority's certificate,
+            or a context of `client_tls`, for a front that demands certificates of its clients.
 
     One call runs at a time, whichever task makes it; the store's short writes run on the event loop. What a
     `TransportError` interrupts is kept: the same bytes are sent again by the next call or by `flush`.
@@ -137,7 +138,7 @@ class AsyncClient(LocalCalls):
         settings: Settings | None = None,
         clock: Clock | None = None,
         sleep: Callable[[float], Awaitable[None]] | None = None,
-        verify: bool | str = True,
+        verify: _http.Verify = True,
     ) -> None:
         self._core = Core(profile, settings, clock)
         self._http = httpx.AsyncClient(
@@ -149,7 +150,7 @@ class AsyncClient(LocalCalls):
         self._stream: _AsyncStream | None = None
 
     @classmethod
-    def open(cls, folder: Path | str, passphrase: str, *, verify: bool | str = True) -> Self:
+    def open(cls, folder: Path | str, passphrase: str, *, verify: _http.Verify = True) -> Self:
         """A client over the profile in a folder, which it closes in the end."""
         client = cls(Profile.open(folder, passphrase), verify=verify)
         client._owned = True

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx
 
 from countermark_client._io import Request, Response
-from countermark_protocol.errors import TransportError
+from countermark_protocol.errors import TransportError, UncheckableError
 
 #: An answer larger than this is not one of ours; it is cut off while it is read.
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -32,9 +32,42 @@ def mapped_errors() -> Iterator[None]:
         ) from error
 
 
-def tls(verify: bool | str) -> bool | ssl.SSLContext:
-    """What httpx takes: True, or a context that trusts one authority's certificate."""
-    if verify is False:
+#: True for the system's authorities, the path of an authority's certificate, or a context of `client_tls`.
+Verify = bool | str | ssl.SSLContext
+
+
+def client_tls(
+    certificate: str, key: str | None = None, *, passphrase: str | None = None, authorities: str | None = None
+) -> ssl.SSLContext:
+    """TLS that shows a certificate of one's own, for a front that demands one (mutual TLS); it signs nothing.
+
+    Args:
+        certificate: path of a PEM file with the certificate and those above it, and, unless `key` is given, its key.
+        key: path of a PEM file with the private key.
+        passphrase: opens the private key; None if it is not encrypted.
+        authorities: path of the certificate of the authority that signs the front's; None for the system's.
+
+    Raises:
+        UncheckableError: ``bad_client_certificate``: the files hold no certificate with its key, or do not open.
+    """
+    context = ssl.create_default_context(cafile=authorities)
+    try:
+        # A function, since the library would ask at the terminal by itself.
+        context.load_cert_chain(certificate, key, password=lambda: passphrase or "")
+    except (OSError, ValueError) as error:
+        raise UncheckableError(
+            "bad_client_certificate",
+            f"expected a certificate and its private key in PEM, which opens, in {certificate}",
+        ) from error
+    return context
+
+
+def tls(verify: Verify) -> bool | ssl.SSLContext:
+    """What httpx takes: True, or a context that trusts one authority's certificate, or the one that is given."""
+    if verify is False or (
+        isinstance(verify, ssl.SSLContext)
+        and (verify.verify_mode is not ssl.CERT_REQUIRED or not verify.check_hostname)
+    ):
         msg = "certificates are always verified: give the path of the authority's certificate"
         raise ValueError(msg)
     if isinstance(verify, str):

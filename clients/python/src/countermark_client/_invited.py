@@ -95,7 +95,7 @@ def fetch_invitation(
     broker: str | None = None,
     *,
     transport: httpx.BaseTransport | None = None,
-    verify: bool | str = True,
+    verify: _http.Verify = True,
 ) -> tuple[Invitation, TrustFile]:
     """Ask the broker for an invitation.
 
@@ -103,7 +103,8 @@ def fetch_invitation(
         link: that was given, or a code.
         broker: its base URL, where the link does not tell.
         transport: of httpx; None for the network.
-        verify: TLS: True for the system's authorities, or a path to the authority's certificate.
+        verify: TLS: True for the system's authorities, or a path to the authority's certificate,
+            or a context of `client_tls`, for a front that demands certificates of its clients.
 
     Returns:
         The invitation, and its trust file. Neither is proven yet: the fingerprint that applicant and authority compare
@@ -128,7 +129,7 @@ async def fetch_invitation_async(
     broker: str | None = None,
     *,
     transport: httpx.AsyncBaseTransport | None = None,
-    verify: bool | str = True,
+    verify: _http.Verify = True,
 ) -> tuple[Invitation, TrustFile]:
     """As `fetch_invitation`, for a program that runs an event loop."""
     parsed = parse_link(link) if isinstance(link, str) else link

@@ -124,7 +124,8 @@ class Client(LocalCalls):
         settings: bounds and patience.
         clock: ms since 1970; the machine's if None.
         sleep: waits a number of seconds; `time.sleep` if None.
-        verify: TLS: True for the system's authorities, or a path to the authority's certificate.
+        verify: TLS: True for the system's authorities, or a path to the authority's certificate,
+            or a context of `client_tls`, for a front that demands certificates of its clients.
 
     One call runs at a time, whichever thread makes it. What a `TransportError` interrupts is kept: the same
     bytes are sent again by the next call or by `flush`.
@@ -138,7 +139,7 @@ class Client(LocalCalls):
         settings: Settings | None = None,
         clock: Clock | None = None,
         sleep: Callable[[float], None] | None = None,
-        verify: bool | str = True,
+        verify: _http.Verify = True,
     ) -> None:
         self._core = Core(profile, settings, clock)
         self._http = httpx.Client(
@@ -150,7 +151,7 @@ class Client(LocalCalls):
         self._stream: _Stream | None = None
 
     @classmethod
-    def open(cls, folder: Path | str, passphrase: str, *, verify: bool | str = True) -> Self:
+    def open(cls, folder: Path | str, passphrase: str, *, verify: _http.Verify = True) -> Self:
         """A client over the profile in a folder, which it closes in the end."""
         client = cls(Profile.open(folder, passphrase), verify=verify)
         client._owned = True

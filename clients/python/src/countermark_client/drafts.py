@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from countermark_client.statements import Drafts
 from countermark_protocol.appointing import change_auditors, change_witnesses
+from countermark_protocol.certificates import KeyCertificates, change_certificates
 from countermark_protocol.claims import MAX_TIME, Kind
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import Document, UnverifiedDocument, verify_document
@@ -104,6 +105,7 @@ def change_authority(
     threshold: int | None = None,
     roles: Sequence[Role | str] | None = None,
     state: State | None = None,
+    certificates: Iterable[KeyCertificates] = (),
 ) -> bytes:
     """Admit an authority, or change its record; what is not given stays.
 
@@ -117,6 +119,7 @@ def change_authority(
         threshold: how many of its keys must sign.
         roles: all roles it may enrol.
         state: in force, or suspended.
+        certificates: of an existing PKI, for keys of its principal; those of other keys stay.
 
     Raises:
         NotFoundError: ``no_such_record``: the first record lacks a member; ``unknown_key``.
@@ -134,6 +137,7 @@ def change_authority(
         threshold=keys.threshold,
         roles=_needed(roles or (before.roles if before else None), "roles that it may enrol", subject),
         state=state or (before.state if before else State.ACTIVE),
+        certificates=change_certificates(before.certificates if before else (), certificates, keys.ids),
     )
 
 
@@ -152,6 +156,7 @@ def change_endpoint(
     alternates: Sequence[Alternate] | None = None,
     office_hours: OfficeHours | None = None,
     no_office_hours: bool = False,
+    certificates: Iterable[KeyCertificates] = (),
 ) -> bytes:
     """Enrol an endpoint, or change its record: its administrator's keys, its name, whether it is in force.
 
@@ -169,6 +174,7 @@ def change_endpoint(
         alternates: all who stand in for it; an empty list for none, None for those that stand.
         office_hours: when somebody is there.
         no_office_hours: whether that is said no more.
+        certificates: of an existing PKI, for keys of its administrator; those of other keys stay.
 
     Raises:
         NotFoundError, MalformedError: as `change_authority`.
@@ -189,6 +195,7 @@ def change_endpoint(
         audits=None if withdraw_audits else audits or (before.audits if before else None),
         alternates=alternates if alternates is not None else (before.alternates if before else ()),
         office_hours=None if no_office_hours else office_hours or (before.office_hours if before else None),
+        certificates=change_certificates(before.certificates if before else (), certificates, keys.ids),
     )
 
 
@@ -206,6 +213,7 @@ def change_keys(
     sealing_until: int | None = None,
     reads: Mapping[str, Sequence[int]] | None = None,
     now: int = MAX_TIME,
+    certificates: Iterable[KeyCertificates] = (),
 ) -> bytes:
     """Change an endpoint's keys: add, end or remove instances, or let a new sealing key take over.
 
@@ -225,6 +233,7 @@ def change_keys(
             kept if None, and a new key has no end then.
         reads: message types and versions; those of the record before, if not said.
         now: ms since 1970, where a sealing key of the record may still wait.
+        certificates: of an existing PKI, for instance keys; those of other instances stay.
 
     Raises:
         NotFoundError: ``no_such_record``, ``unknown_key``.
@@ -265,6 +274,7 @@ def change_keys(
         sealing_from=begins,
         sealing_until=ends_at if sealing_until is None else sealing_until,
         reads=reads if reads is not None else (before.reads if before is not None else None),
+        certificates=change_certificates(before.certificates if before else (), certificates, instances),
     )
 
 

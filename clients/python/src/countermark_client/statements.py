@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from countermark_protocol.certificates import KeyCertificates
 from countermark_protocol.claims import Header, Kind, Seen
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import Purpose
@@ -178,6 +179,7 @@ class Drafts:
         roles: Iterable[Role | str],
         threshold: int = 1,
         state: State = State.ACTIVE,
+        certificates: Sequence[KeyCertificates] = (),
     ) -> bytes:
         """An authority's record: signed by the quorum of governors; possession by its new keys."""
         record = AuthorityRecord(
@@ -186,6 +188,7 @@ class Drafts:
             keys=make_key_set(list(keys), threshold),
             roles=tuple(Role(r) for r in roles),
             state=state,
+            certificates=tuple(certificates),
         )
         return self._draft(Kind.AUTHORITY, code, record)
 
@@ -200,6 +203,7 @@ class Drafts:
         audits: Term | None = None,
         alternates: Sequence[Alternate] = (),
         office_hours: OfficeHours | None = None,
+        certificates: Sequence[KeyCertificates] = (),
     ) -> bytes:
         """An endpoint's record: signed by its authority; possession by the new administrator keys.
 
@@ -214,6 +218,7 @@ class Drafts:
             audits=audits,
             alternates=tuple(alternates),
             office_hours=office_hours,
+            certificates=tuple(certificates),
         )
         return self._draft(Kind.ENDPOINT, address, record)
 
@@ -228,6 +233,7 @@ class Drafts:
         previous_until: int = 0,
         sealing_from: int = 0,
         sealing_until: int | None = None,
+        certificates: Sequence[KeyCertificates] = (),
     ) -> bytes:
         """An endpoint's keys: signed by its administrator; possession by each new signing key.
 
@@ -240,6 +246,7 @@ class Drafts:
             previous_until: ms since 1970 until which they are.
             sealing_from: ms since 1970 from which messages to the sealing key are accepted; 0 if at once.
             sealing_until: ms since 1970 from which they are no more; None if that is not fixed.
+            certificates: of an existing PKI, for instance keys among these.
         """
         instances = [one if isinstance(one, InstanceKey) else InstanceKey(*one) for one in signing]
         chosen = readable_types() if reads is None else reads
@@ -252,6 +259,7 @@ class Drafts:
             reads={name: tuple(versions) for name, versions in chosen.items()},
             sealing_from=sealing_from,
             sealing_until=sealing_until,
+            certificates=tuple(certificates),
         )
         return self._draft(Kind.KEYS, address, record)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 HOME_VARIABLE: Final = "COUNTERMARK_HOME"
 PASSPHRASE_VARIABLE: Final = "COUNTERMARK_PASSPHRASE"  # noqa: S105  the variable's name
 CA_VARIABLE: Final = "COUNTERMARK_CA"
+CLIENT_CERT_VARIABLE: Final = "COUNTERMARK_CLIENT_CERT"
+#: Opens the key in that file, where it is encrypted.
+CLIENT_CERT_PASSPHRASE_VARIABLE: Final = "COUNTERMARK_CLIENT_CERT_PASSPHRASE"  # noqa: S105  a name
 #: This post has no line; how many hours, 1 to 24, it sends on what a bundle brought.
 CUT_OFF_VARIABLE: Final = "COUNTERMARK_CUT_OFF"
 HOUR_MS: Final = 3_600_000
@@ -158,12 +162,25 @@ class Access:
         home: its folder.
         passphrase_file: that holds its passphrase, or None.
         ca: certificate of the authority to trust for TLS, or None for the system's.
+        client_cert: PEM file with certificate and key of this client, for a front that demands one; or None.
     """
 
     home: Path
     passphrase_file: Path | None
     ca: Path | None
+    client_cert: Path | None = None
     _given: str | None = field(default=None, repr=False)
+
+    @property
+    def verify(self) -> bool | str | ssl.SSLContext:
+        """What a client takes for TLS."""
+        authorities = str(self.ca) if self.ca is not None else None
+        if self.client_cert is None:
+            return authorities or True
+        from countermark_client._http import client_tls  # noqa: PLC0415  few need it
+
+        passphrase = os.environ.get(CLIENT_CERT_PASSPHRASE_VARIABLE)
+        return client_tls(str(self.client_cert), passphrase=passphrase, authorities=authorities)
 
     def passphrase(self, *, new: bool = False) -> str:
         """The passphrase of the profile; asked for once."""
@@ -194,7 +211,7 @@ class Access:
                 settings=client_settings(env.settings),
                 clock=env.clock,
                 sleep=env.sleep,
-                verify=str(self.ca) if self.ca is not None else True,
+                verify=self.verify,
             ) as client,
         ):
             client.watch.waiting = _tell_of_waiting
@@ -202,7 +219,7 @@ class Access:
 
 
 def with_home(function: F) -> F:
-    """Give a command ``--home``, ``--passphrase-file`` and ``--ca``, as one argument `access`."""
+    """Give a command ``--home``, ``--passphrase-file``, ``--ca`` and ``--client-cert``, as one argument `access`."""
 
     @click.option(
         "--home",
@@ -220,11 +237,24 @@ def with_home(function: F) -> F:
         metavar="FILE",
         help=f"Certificate of the authority that signs the broker's. [env: {CA_VARIABLE}]",
     )
+    @click.option(
+        "--client-cert",
+        type=FILE,
+        envvar=CLIENT_CERT_VARIABLE,
+        metavar="FILE",
+        help="Certificate and key (PEM) to show a front that demands one (mutual TLS). "
+        f"[env: {CLIENT_CERT_VARIABLE}]",
+    )
     @functools.wraps(function)
     def wrapped(
-        *args: Any, home: Path | str, passphrase_file: Path | None, ca: Path | None, **kwargs: Any
+        *args: Any,
+        home: Path | str,
+        passphrase_file: Path | None,
+        ca: Path | None,
+        client_cert: Path | None,
+        **kwargs: Any,
     ) -> Any:
-        return function(*args, access=Access(Path(home), passphrase_file, ca), **kwargs)
+        return function(*args, access=Access(Path(home), passphrase_file, ca, client_cert), **kwargs)
 
     return wrapped  # type: ignore[return-value]
 

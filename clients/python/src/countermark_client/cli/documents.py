@@ -377,7 +377,7 @@ def publish(file: Path, broker: str | None, trust: Path | None, access: Access) 
     if (broker is None) != (trust is None):
         raise click.UsageError("--broker and --trust go together; without both the profile's are used")
     if broker is not None and trust is not None:
-        index = _late.publish_with_trust(broker, read_trust_file(trust.read_bytes()), data, access.ca)
+        index = _late.publish_with_trust(broker, read_trust_file(trust.read_bytes()), data, access.verify)
     else:
         with access.client() as client:
             client.sync()

@@ -30,6 +30,7 @@ from countermark_client.drafts import (
     change_keys,
 )
 from countermark_protocol.appointing import parse_term_of
+from countermark_protocol.certificates import KeyCertificates
 from countermark_protocol.claims import Claims
 from countermark_protocol.default_policy import DEFAULT_POLICY
 from countermark_protocol.encoding import parse_object
@@ -57,6 +58,24 @@ def _state(suspend: bool, resume: bool) -> State | None:
     if suspend and resume:
         raise click.UsageError("--suspend and --resume exclude each other")
     return State.SUSPENDED if suspend else State.ACTIVE if resume else None
+
+
+def with_certificates(function: Any) -> Any:
+    """Give a command the option of certificates."""
+    return click.option(
+        "--certificate",
+        "certificates",
+        type=FILE,
+        multiple=True,
+        help="Certificate (PEM) of an existing PKI for one of the keys, with those above it; may be repeated.",
+    )(function)
+
+
+def _chains(files: tuple[Path, ...]) -> list[KeyCertificates]:
+    # Loads what reads X.509, which few drafts need.
+    from countermark_protocol.certificate_paths import parse_chain  # noqa: PLC0415
+
+    return [parse_chain(file.read_bytes()) for file in files]
 
 
 def _state_options(function: Any) -> Any:
@@ -97,6 +116,7 @@ def policy(use_default: bool, file: Path | None, out: Path, access: Access) -> R
 @click.option(
     "--role", "roles", type=_ROLES, multiple=True, help="It may enrol; may be repeated; all of them."
 )
+@with_certificates
 @_state_options
 @out_option
 @with_home
@@ -108,6 +128,7 @@ def authority(
     removed: tuple[str, ...],
     threshold: int | None,
     roles: tuple[str, ...],
+    certificates: tuple[Path, ...],
     suspend: bool,
     resume: bool,
     out: Path,
@@ -130,6 +151,7 @@ def authority(
             threshold=threshold,
             roles=roles or None,
             state=_state(suspend, resume),
+            certificates=_chains(certificates),
         )
         return written(data, out, client)
 
@@ -159,6 +181,7 @@ def authority(
     help="When somebody is there: days, hours and time zone, e.g. '1-5 08:00-17:00 Africa/Nairobi'; 1 is Monday.",
 )
 @click.option("--no-office-hours", is_flag=True, help="Say nothing of when somebody is there.")
+@with_certificates
 @_state_options
 @out_option
 @with_home
@@ -176,6 +199,7 @@ def endpoint(
     no_alternates: bool,
     office_hours: str | None,
     no_office_hours: bool,
+    certificates: tuple[Path, ...],
     suspend: bool,
     resume: bool,
     out: Path,
@@ -214,6 +238,7 @@ def endpoint(
             alternates=standing_in if standing_in or no_alternates else None,
             office_hours=_hours(office_hours) if office_hours else None,
             no_office_hours=no_office_hours,
+            certificates=_chains(certificates),
         )
         return written(data, out, client)
 
@@ -272,6 +297,7 @@ def _hours(text: str) -> OfficeHours:
     is_flag=True,
     help="After a reset: the administrator before will countersign, so that the sealing key need not wait.",
 )
+@with_certificates
 @out_option
 @with_home
 @command
@@ -286,6 +312,7 @@ def keys(
     until: str | None,
     ending: tuple[str, ...],
     countersigned: bool,
+    certificates: tuple[Path, ...],
     out: Path,
     access: Access,
 ) -> Result:
@@ -298,9 +325,10 @@ def keys(
       countermark draft keys ke.police.nairobi --add-instance desk-2.key.pub --holder desk-2 -o keys.draft
       countermark draft keys ke.police.nairobi --sealing new.key.pub --overlap-days 30 -o keys.draft
     """
-    if restate == bool(add_instance or removed or sealing or ending):
+    if restate == bool(add_instance or removed or sealing or ending or certificates):
         raise click.UsageError(
-            "nothing to change: say --add-instance, --remove-instance, --end-instance or --sealing; or --restate alone"
+            "nothing to change: say --add-instance, --remove-instance, --end-instance, --sealing or --certificate; "
+            "or --restate alone"
         )
     if (sealing is None) != (overlap_days is None):
         raise click.UsageError("--sealing and --overlap-days go together")
@@ -323,6 +351,7 @@ def keys(
             sealing_from=begins,
             sealing_until=end if sealing else None,
             now=now(),
+            certificates=_chains(certificates),
         )
         return written(data, out, client)
 

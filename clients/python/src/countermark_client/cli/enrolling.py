@@ -160,7 +160,7 @@ def enrol(
     link = parse_link(invitation)
     authority: str | None = None
     if not (access.home / "profile.json").exists():
-        verify = str(access.ca) if access.ca is not None else True
+        verify = access.verify
         invited, trust = _late.fetch_invitation(
             link, broker, transport=environment().transport, verify=verify
         )

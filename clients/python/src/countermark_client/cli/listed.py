@@ -244,6 +244,11 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
                 "enrolling:approve",
                 "Approve an endpoint's request: compare its fingerprint, sign, publish.",
             ),
+            Listed(
+                "pki",
+                "pki:pki",
+                "Check keys of the directory against an existing national PKI, by roots that you trust.",
+            ),
             Listed("draft", "drafting:draft", "Draft directory statements; then sign, pass on, publish."),
             Listed(
                 "document",

@@ -153,6 +153,14 @@ def whoami(offline: bool, access: Access) -> Result:
 
 
 def _summary(record: Record, names: dict[str, str]) -> str:
+    text = _said(record, names)
+    if isinstance(record, AuthorityRecord | EndpointRecord | KeysRecord) and record.certificates:
+        # Carried, not checked: `pki verify` does.
+        text += f"; certificates for {len(record.certificates)} keys (see `pki verify`)"
+    return text
+
+
+def _said(record: Record, names: dict[str, str]) -> str:
     if isinstance(record, LogRecord):
         governors = record.governors
         return f"{len(governors.keys)} governors, {governors.threshold} must sign; broker {record.broker}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import httpx
 
 from countermark_client import _http
@@ -20,14 +18,14 @@ from countermark_protocol.errors import MalformedError, TransportError
 from countermark_protocol.proof import verify_leaf, verify_no_deliveries
 
 
-def publish_with_trust(url: str, trust: TrustFile, data: bytes, ca: Path | None) -> int:
+def publish_with_trust(url: str, trust: TrustFile, data: bytes, verify: _http.Verify) -> int:
     """Post a directory statement; check by the trust file's log key that it is in the log.
 
     Args:
         url: of the broker.
         trust: founding of the log. Where the log has been given another key since, a profile is needed.
         data: the signed document.
-        ca: certificate of the authority to trust for TLS.
+        verify: for TLS, as of `Client`.
 
     Returns:
         Index of its entry.
@@ -42,7 +40,7 @@ def publish_with_trust(url: str, trust: TrustFile, data: bytes, ca: Path | None)
         httpx.Client(
             base_url=check_broker_url(url),
             transport=environment().transport,
-            verify=_http.tls(str(ca) if ca is not None else True),
+            verify=_http.tls(verify),
             timeout=30.0,
         ) as client,
     ):
