@@ -36,6 +36,14 @@ from countermark_protocol.encoding import (
 )
 from countermark_protocol.errors import CountermarkError
 from countermark_protocol.gathering import add_signature, merge_gatherings, start_gathering
+from countermark_protocol.hand_back import (
+    HeldStatement,
+    KeptEntry,
+    TailRecord,
+    parse_held_statement,
+    parse_kept_entry,
+    parse_tail_record,
+)
 from countermark_protocol.handling import parse_handling
 from countermark_protocol.keyfile import parse_key_file
 from countermark_protocol.keys import parse_key_json, parse_public_key
@@ -92,6 +100,28 @@ OF_BYTES = {
     "gathering": (parse_gathered, start_gathering(b'{"a":1}')),
     "submission": (parse_submission, MESSAGE.data),
     "leaf": (parse_leaf, ENTRY.leaf.encode()),
+    "record handed back": (
+        parse_tail_record,
+        TailRecord(7, ENTRY.leaf.encode(), MESSAGE.document, bytes(32), MESSAGE.rows).encode(),
+    ),
+    "statement handed back": (
+        parse_held_statement,
+        HeldStatement(
+            INCLUSION.index, MESSAGE.data, is_message=True, proof=Accepted(CHECKPOINT, INCLUSION)
+        ).encode(),
+    ),
+    "entry handed back": (
+        parse_kept_entry,
+        KeptEntry(
+            INCLUSION.index,
+            INCLUSION.leaf,
+            MESSAGE.document,
+            Accepted(CHECKPOINT, INCLUSION),
+            MESSAGE.rows,
+            (b"stanza",) * len(MESSAGE.rows),
+            b"content",
+        ).encode(),
+    ),
     "parts": (parse_parts_of, encode_parts(split_content({"a": [1, 2], "b": "c"}))),
     "accepted": (
         parse_accepted,
@@ -361,6 +391,9 @@ def test_what_is_read_is_written_back(name, draw):
         assert encode_submission(parsed.document.data, parsed.rows, parsed.stanzas, parsed.content) == data
     elif name == "leaf":
         assert parsed.encode() == data
+    elif name.endswith("handed back"):
+        # JSON within may have been spelt otherwise.
+        assert parse(parsed.encode()) == parsed
     elif name == "parts":
         encoded = encode_parts(parsed)
         assert data.startswith(encoded)
