@@ -60,6 +60,12 @@ def _run(console: Console) -> int:
             console.rule("2  Governors admit authorities, authorities enrol endpoints")
             govern(world)
             _show_cast(console, world)
+            code, told = world.enrolled[REQUESTER]
+            console.print(
+                f"each in three steps: invited, keys made by itself, fingerprint compared and approved; for "
+                f"{REQUESTER} the code was {code}, and the fingerprint read out was {told}",
+                highlight=False,
+            )
             stack.enter_context(watched(world))
             console.print(
                 f"{len(WITNESSES)} witnesses cosign every checkpoint, {QUORUM} of them make it witnessed; "

@@ -105,6 +105,7 @@ class World:
         passphrase: of all profiles of the demo; in ``passphrase.txt``.
         governors: their keys.
         clients: by address.
+        enrolled: by address, the code of the invitation and the fingerprint that was compared.
     """
 
     root: Path
@@ -112,6 +113,7 @@ class World:
     passphrase: str
     governors: list[Signer] = field(default_factory=list)
     clients: dict[str, Client] = field(default_factory=dict)
+    enrolled: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def broker_home(self) -> Path:
@@ -272,3 +274,4 @@ def _enrol(world: World, authority: Client, endpoints: dict[str, str]) -> None:
             msg = f"{address} was approved and is not enrolled"
             raise RuntimeError(msg)
         world.clients[address] = client
+        world.enrolled[address] = code, told

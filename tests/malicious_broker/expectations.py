@@ -58,6 +58,8 @@ ACTS: Final[dict[str, Expected]] = {
     "altering a manifest": Expected(_P, ("bad_signature", "leaf_mismatch")),
     "altering content": Expected(_P, ("content_swapped",)),
     "substituting a recipient's key": Expected(_C, ("decision_against_rules",)),
+    "swapping the keys of who enrols": Expected(_P, ("other_fingerprint",)),
+    "giving who enrols another log": Expected(_P, ("other_fingerprint",)),
     "adding a recipient": Expected(_P, ("deliveries_mismatch", "recipient_not_listed")),
     "forging a receipt": Expected(_C, ("signer_did_not_count",)),
     "releasing the stanza of another message": Expected(_P, ("stanza_mismatch",)),

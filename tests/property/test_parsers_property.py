@@ -45,10 +45,22 @@ from countermark_protocol.hand_back import (
     parse_tail_record,
 )
 from countermark_protocol.handling import parse_handling
+from countermark_protocol.invitations import (
+    Asked,
+    Invitation,
+    Pending,
+    Request,
+    encode_pending,
+    parse_asked,
+    parse_invitation,
+    parse_pending,
+    parse_request,
+)
 from countermark_protocol.keyfile import parse_key_file
 from countermark_protocol.keys import parse_key_json, parse_public_key
 from countermark_protocol.leaf import parse_leaf
 from countermark_protocol.manifest import Outcome, Stage, parse_manifest
+from countermark_protocol.offices import parse_alternate, parse_office_hours
 from countermark_protocol.parts import Part, encode_parts, join_parts, parse_parts, split_content
 from countermark_protocol.proof import parse_inclusion, parse_own_delivery, parse_recipient
 from countermark_protocol.receipts import ReceiptStage, parse_receipt, parse_undelivered
@@ -148,6 +160,16 @@ OF_BYTES = {
         ),
     ),
     "problem": (parse_problem, encode_json(Problem(400, "not_json", "d", "h", b"a", {"x": 1}).to_json())),
+    "invitation": (
+        parse_invitation,
+        encode_json(Invitation("K7QF2MXA9TBW", NAIROBI, "Kenya", 5, b"t").to_json()),
+    ),
+    "invitations": (
+        parse_pending,
+        encode_json(encode_pending([Pending("K7QF2MXA9TBW", NAIROBI, 1, 2, Request(b"endpoint", b"keys"))])),
+    ),
+    "enrolment request": (parse_request, encode_json(Request(b"endpoint", b"keys").to_json())),
+    "asked for": (parse_asked, encode_json(Asked(NAIROBI, 7).to_json())),
 }
 
 #: name → (parser of a JSON object, a valid value)
@@ -171,6 +193,11 @@ OF_VALUES = {
     "handling": (parse_handling, MESSAGE.manifest.handling.to_json()),
     "key": (parse_key_json, WORLD.node_key.public_key.to_json()),
     "key set": (parse_key_set, WORLD.log_record().governors.to_json()),
+    "alternate": (parse_alternate, {"address": NAIROBI, "since": 1, "until": 2}),
+    "office hours": (
+        parse_office_hours,
+        {"zone": "Africa/Nairobi", "days": [1, 5], "opens": "08:00", "closes": "17:00"},
+    ),
     "seen": (parse_seen, WORLD.seen().to_json()),
     "kind name": (parse_kind, "message"),
     "inclusion": (parse_inclusion, INCLUSION.to_json()),
@@ -397,6 +424,8 @@ def test_what_is_read_is_written_back(name, draw):
     elif name == "parts":
         encoded = encode_parts(parsed)
         assert data.startswith(encoded)
+    elif name == "invitations":
+        assert parse(encode_json(encode_pending(parsed))) == parsed
     else:
         assert parse(encode_json(parsed.to_json())) == parsed
 

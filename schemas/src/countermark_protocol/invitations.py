@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from countermark_protocol.claims import Claims, Header, Kind
+from countermark_protocol.claims import Claims
 from countermark_protocol.documents import (
     Purpose,
     UnverifiedDocument,
@@ -337,11 +337,9 @@ def check_request(
 
 
 def _check_first(statement: DirectoryStatement, log: Origin) -> None:
-    header: Header = statement.header
-    if header.kind not in {Kind.ENDPOINT, Kind.KEYS}:
-        malformed("not_a_request", "expected an 'endpoint' and a 'keys' statement")
-    if header.log != log:
-        raise SignatureError("wrong_log", f"the request is for the log '{header.log}', this one is '{log}'")
+    made_for = statement.header.log
+    if made_for != log:
+        raise SignatureError("wrong_log", f"the request is for the log '{made_for}', this one is '{log}'")
     if statement.prev is not None:
         malformed("not_a_first_request", "expected an endpoint's first statements, without 'prev'")
 

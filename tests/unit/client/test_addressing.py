@@ -16,6 +16,7 @@ from countermark_protocol.identifiers import authority_of
 from countermark_protocol.mandates import Term
 from countermark_protocol.manifest import parse_manifest
 from countermark_protocol.offices import Alternate, OfficeHours
+from countermark_protocol.records import State
 from support.cli import cli_for
 
 POLICE, MOMBASA, BORDER = "ke.police.nairobi", "ke.customs.mombasa", "ke.border.malaba"
@@ -273,6 +274,14 @@ def test_an_open_office_needs_nobody_to_stand_in(world, police):
     police.sync()
     record = police.directory.endpoint(BRUSSELS)
     assert (record.alternates, record.office_hours) == ((), None)
+
+
+def test_who_stands_in_for_a_suspended_endpoint_is_told(world, police):
+    change(world, BRUSSELS, alternates=[Alternate(LIEGE)])
+    change(world, BRUSSELS, state=State.SUSPENDED)
+    police.sync()
+    with pytest.raises(PolicyError, match=f"{LIEGE} stands in for it"):
+        police.send("lost-or-stolen-notice", notice(), [BRUSSELS])
 
 
 def test_resolving_names_asks_nobody(police):

@@ -2,12 +2,22 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from countermark_client import Client, Profile, testing
+from countermark_client import (
+    AsyncClient,
+    Client,
+    MemoryKeystore,
+    Profile,
+    fetch_invitation_async,
+    make_key,
+    testing,
+)
 from countermark_client._invitations import make_request
 from countermark_protocol.documents import Purpose
+from countermark_protocol.errors import NotFoundError, SignatureError
 from countermark_protocol.gathering import read_gathering
 from countermark_protocol.invitations import make_code
 from support.cli import PASSPHRASE
@@ -272,3 +282,39 @@ def test_the_request_binds_every_key(founded):
             assert {s.purpose for s in document.signatures} == {Purpose.POSSESSION}
             marks.add(document.payload_hash)
     assert len(marks) == 2
+
+
+async def test_the_three_steps_awaited(founded):
+    """By the asynchronous client, as an agency's own system would do it."""
+    transport = founded.transport
+
+    def client(keys, address=None, trust=None):
+        profile = Profile.in_memory(
+            address=address,
+            broker_url=URL,
+            trust=trust or founded.trust.read_bytes(),
+            keystore=MemoryKeystore(tuple(keys)),
+        )
+        return AsyncClient(profile, transport=transport, clock=founded.clock, sleep=founded.clock.sleep_async)
+
+    with client_of(founded, "kenya") as kenya:
+        keys = kenya.profile.keystore.stored
+        kenya.profile.close()
+    async with client(keys) as authority:
+        code = (await authority.invite(POLICE, 3)).code
+        invitation, trust = await fetch_invitation_async(code, URL, transport=transport)
+        fresh = [make_key(use) for use in ("administrator", "instance", "sealing")]
+        async with client(fresh, invitation.address, trust.document.data) as applicant:
+            told = await applicant.request_enrolment(code, "Police, Nairobi")
+            assert await applicant.wait_enrolled(timedelta(seconds=3)) is False
+            [waiting] = (await authority.invitations()).waiting
+            with pytest.raises(SignatureError):
+                await authority.approve_enrolment(waiting, "0000")
+            done = await authority.approve_enrolment(waiting, told)
+            assert (done.wanting, done.keys_index) == (0, done.index + 1)
+            assert await applicant.wait_enrolled(timedelta(seconds=3)) is True
+        other = (await authority.invite("ke.contact.nairobi")).code
+        await authority.withdraw_invitation(other)
+        assert (await authority.invitations()).open == ()
+        with pytest.raises(NotFoundError):
+            await fetch_invitation_async(other, URL, transport=transport)

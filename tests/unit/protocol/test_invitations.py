@@ -3,8 +3,10 @@
 import pytest
 
 from countermark_client.statements import Drafts, sign_gathering
+from countermark_protocol.documents import parse_document
 from countermark_protocol.encoding import encode_json
 from countermark_protocol.errors import ConflictError, MalformedError, PolicyError, SignatureError
+from countermark_protocol.gathering import start_gathering
 from countermark_protocol.identifiers import Address
 from countermark_protocol.invitations import (
     Asked,
@@ -17,6 +19,7 @@ from countermark_protocol.invitations import (
     enrolment_hash,
     make_code,
     merge_approval,
+    no_invitation,
     parse_asked,
     parse_code,
     parse_invitation,
@@ -106,10 +109,6 @@ def test_the_hash_binds_all_three():
     assert enrolment_hash(parts[0], parts[2], parts[1]) != base
 
 
-def twice():
-    return request(instance=ADMIN)
-
-
 def kinds_swapped():
     made = request()
     return Request(made.keys, made.endpoint)
@@ -160,6 +159,15 @@ def test_what_is_not_whole_is_refused(make, kind, code):
     assert caught.value.code == code
 
 
+def test_a_statement_that_follows_another_is_no_first_request():
+    made = request()
+    payload = parse_document(made.keys).claims | {"prev": "00" * 32}
+    later = sign_gathering(start_gathering(encode_json(payload)), [ADMIN], [INSTANCE])
+    with pytest.raises(MalformedError) as caught:
+        check_request(Request(made.endpoint, later), ORIGIN, NAIROBI, KEYS)
+    assert caught.value.code == "not_a_first_request"
+
+
 def test_nobody_makes_itself_an_auditor_of_others():
     address = Address("ke.auditor.office")
     made = request(address, audits=Term(1, 2))
@@ -169,14 +177,22 @@ def test_nobody_makes_itself_an_auditor_of_others():
 
 
 def test_a_key_has_one_use():
-    # An instance that is the administrator, too: it cannot prove and certify in one document.
-    with pytest.raises(ConflictError):
-        twice()
+    # An administrator's that is named as an instance's too: it signs a document once, so it cannot prove both.
+    both = Drafts(ORIGIN).keys(NAIROBI, signing=[(ADMIN.public_key, "desk")], sealing=SEALING)
+    with pytest.raises(MalformedError) as caught:
+        check_request(Request(request().endpoint, sign_gathering(both, [ADMIN])), ORIGIN, NAIROBI, KEYS)
+    assert caught.value.code == "key_twice"
+
+
+def test_keys_may_be_of_either_algorithm():
     p256 = Es256Signer(seed("p256"))
-    assert (
-        check_request(request(instance=p256), ORIGIN, NAIROBI, {}).keys_record.signing[0].key
-        == p256.public_key
-    )
+    made = check_request(request(instance=p256), ORIGIN, NAIROBI, {})
+    assert made.keys_record.signing[0].key == p256.public_key
+
+
+def test_every_code_that_leads_nowhere_has_one_answer():
+    one, other = no_invitation(), no_invitation()
+    assert (one.code, one.message, one.facts) == (other.code, other.message, {})
 
 
 def test_an_authority_invites_within_its_mandate():

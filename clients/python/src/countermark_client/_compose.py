@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from countermark_client import _contents
-from countermark_client._addressing import LeftOut, Resolution, addressee, resolve_names
+from countermark_client._addressing import LeftOut, Resolution, addressee, office_of, resolve_names
 from countermark_client._log import LogView
 from countermark_client._models import Draft, MessageRef, message_hash
 from countermark_client._open import UnacceptableError, open_received
@@ -215,7 +215,10 @@ class Composer:
         for recipient in recipients:
             keys = self._directory.keys(recipient)
             if keys is None or keys.sealing is None:
-                problems.append(_problem(recipient, "unknown_recipient", "is no active endpoint with keys"))
+                _, alternates = office_of(self._directory, recipient, self._session.clock())
+                hint = f"; {', '.join(alternates)} stands in for it" if alternates else ""
+                text = f"is no active endpoint with keys{hint}"
+                problems.append(_problem(recipient, "unknown_recipient", text))
                 continue
             reads = set(keys.reads.get(draft.type, ()))
             if not reads & wanted:
