@@ -247,6 +247,45 @@ def test_two_keys_of_the_authority_approve(founded):
     assert founded.cli.json("whoami", home=address)["enrolled"] is True
 
 
+def test_signers_who_approve_at_the_same_moment_are_enough(founded):
+    """All three look before anybody has signed; two must, and a third signature would be one too many."""
+    founded.admit("tz", "first", "second", "third", threshold=2)
+    address = "tz.police.arusha"
+    asked = enrol(founded, invite(founded, address, "first")["code"], address)
+    looked = {}
+    for name in ("first", "second", "third"):
+        with client_of(founded, name) as client:
+            [looked[name]] = client.invitations().waiting
+            client.profile.close()
+
+    def approve(name):
+        with client_of(founded, name) as client:
+            client.sync()
+            done = client.approve_enrolment(looked[name], asked["fingerprint"])
+            client.profile.close()
+        return done
+
+    assert approve("first").wanting == 1
+    done = approve("second")
+    assert (done.wanting, done.index is not None) == (0, True)
+    assert founded.cli.json("whoami", home=address)["enrolled"] is True
+
+
+def test_the_signature_of_a_revoked_key_does_not_count(founded):
+    founded.admit("tz", "first", "second", "third", threshold=2)
+    address = "tz.police.arusha"
+    asked = enrol(founded, invite(founded, address, "first")["code"], address)
+    founded.cli.run("approve", "--yes", home="first")
+    founded.decide("revocation", founded.folder / "first.key.pub", "--ground", "loss")
+    [waiting] = founded.cli.json("invite", home="second")["waiting"]
+    assert waiting["signed"] == 0
+    assert founded.cli.json("approve", "--yes", home="second")["wanting"] == 1
+    assert (
+        founded.cli.json("approve", "--fingerprint", asked["fingerprint"], home="third")["published"] is True
+    )
+    assert founded.cli.json("whoami", home=address)["enrolled"] is True
+
+
 def test_who_is_enrolled_is_not_invited_again(founded):
     founded.enrol(POLICE, "kenya")
     assert invite_error(founded, POLICE)["code"] == "already_enrolled"

@@ -29,7 +29,7 @@ from countermark_broker.store.invitations import (
     take_request,
 )
 from countermark_broker.store.reading import read_directory
-from countermark_protocol.errors import SignatureError
+from countermark_protocol.errors import ConflictError, SignatureError
 from countermark_protocol.identifiers import AuthorityCode, KeyId, authority_of
 from countermark_protocol.invitations import (
     CODE_BYTES,
@@ -192,7 +192,7 @@ async def add_approval(node: Node, change: Signed, code: str, endpoint: bytes) -
     Raises:
         SignatureError: ``not_an_authority``, ``wrong_signer``, ``replayed_request``, … or it does not verify.
         NotFoundError: ``no_invitation``.
-        ConflictError: ``other_payload``.
+        ConflictError: ``other_payload``, ``approval_overtaken``.
     """
     inviter = inviter_of(node, change.key)
 
@@ -204,7 +204,9 @@ async def add_approval(node: Node, change: Signed, code: str, endpoint: bytes) -
         merged = merge_approval(found.request, endpoint)
         check_request(merged, node.origin, found.address, _keys_of(node, inviter.code))
         if not replace_request(connection, code, found.request, merged):
-            raise no_invitation()
+            raise ConflictError(
+                "approval_overtaken", "somebody else signed at this moment: approve once more"
+            )
         return Pending(found.code, found.address, found.created, found.expires, merged)
 
     return await node.database.write(work)

@@ -15,7 +15,7 @@ from countermark_client._log import LogView
 from countermark_client._session import ProblemAnswer, Session, problem_error
 from countermark_client.drafts import check_complete
 from countermark_client.statements import Drafts, sign_gathering
-from countermark_protocol.documents import Purpose
+from countermark_protocol.documents import Purpose, encode_document
 from countermark_protocol.encoding import encode_base64url, encode_json
 from countermark_protocol.errors import (
     ConflictError,
@@ -36,6 +36,7 @@ from countermark_protocol.invitations import (
     enrolment_hash,
     parse_code,
     parse_pending,
+    same_request,
 )
 from countermark_protocol.keys import Signer, fingerprint
 from countermark_protocol.records import AuthorityRecord
@@ -198,22 +199,23 @@ class Invitations:
         """Sign a request whose fingerprint was told by voice, and publish it once enough have signed."""
         check_told(found.fingerprint, told, f"the request of {found.pending.address}")
         signer = signer or self._session.profile.keystore.signer(AUTHORITY)
-        pending = found.pending
+        pending, directory, clock = found.pending, self._log.directory, self._session.clock
         assert pending.request is not None
-        request = pending.request
-        if signer.public_key.key_id not in read_gathering(request.endpoint).signed_by():
+        request, missing = self._counted(pending.request, pending.address)
+        if missing and signer.public_key.key_id not in read_gathering(request.endpoint).signed_by():
             request = Request(sign_gathering(request.endpoint, [signer]), request.keys)
-        directory, clock = self._log.directory, self._session.clock
-        missing = found.threshold - len(
-            {
-                s.key_id
-                for s in read_gathering(request.endpoint).document.signatures
-                if s.purpose is Purpose.SIGN
-            }
-        )
-        if missing > 0:
+            missing -= 1
+        if missing:
             body = encode_json({"endpoint": encode_base64url(request.endpoint)})
-            yield from self._call("PUT", f"{_PATH}/{pending.code}/approval", body)
+            response = yield from self._call("PUT", f"{_PATH}/{pending.code}/approval", body)
+            [kept] = parse_pending(b'{"invitations":[' + response.body + b"]}")
+            if kept.request is None or not same_request(kept.request, request):
+                raise SignatureError(
+                    "other_fingerprint", "the broker has kept another request than was signed"
+                )
+            # Others may have signed at the same moment.
+            request, missing = self._counted(kept.request, pending.address)
+        if missing:
             return Approved(pending.address, found.fingerprint, None, None, missing)
         held = directory.held(f"endpoint/{pending.address}")
         if held is None:
@@ -228,14 +230,33 @@ class Invitations:
         yield from self._call("DELETE", f"{_PATH}/{pending.code}")
         return Approved(pending.address, found.fingerprint, index, keys_index, 0)
 
+    def _counted(self, request: Request, address: str) -> tuple[Request, int]:
+        """A request with as many of the authority's signatures as must be, and how many are missing.
+
+        Those of keys that are revoked do not count, and one more than the threshold would be refused.
+        """
+        principal = self._authority(address).keys
+        document = read_gathering(request.endpoint).document
+        signed = [
+            s
+            for s in document.signatures
+            if s.purpose is Purpose.SIGN
+            and s.key_id in principal.ids
+            and self._log.directory.revocation(s.key_id) is None
+        ][: principal.threshold]
+        others = [s for s in document.signatures if s.purpose is not Purpose.SIGN]
+        endpoint = encode_document(document.payload, (*others, *signed))
+        return Request(endpoint, request.keys), principal.threshold - len(signed)
+
     def _checked(self, pending: Pending) -> PendingEnrolment:
         assert pending.request is not None
         record = self._authority(pending.address)
         keys = {k.key_id: k for k in record.keys.keys}
         enrolment = check_request(pending.request, self._session.profile.log, pending.address, keys)
-        signed = {s.key_id for s in enrolment.endpoint.signatures if s.purpose is Purpose.SIGN}
+        _, missing = self._counted(pending.request, pending.address)
         mark = fingerprint(enrolment.fingerprint_hash(self._session.profile.trust.document.payload_hash))
-        return PendingEnrolment(pending, enrolment, mark, len(signed), record.keys.threshold)
+        threshold = record.keys.threshold
+        return PendingEnrolment(pending, enrolment, mark, threshold - missing, threshold)
 
     def _authority(self, address: str) -> AuthorityRecord:
         record = self._log.directory.authority(authority_of(address))
