@@ -30,6 +30,7 @@ from countermark_protocol.acts import Disclosure
 from countermark_protocol.boxes import Box, BoxState
 from countermark_protocol.chunks import seal_chunks
 from countermark_protocol.claims import Header, Kind, Seen
+from countermark_protocol.cosignature import CosignatureType, Cosigner, encode_cosigner_vkey
 from countermark_protocol.disclosure import disclosure_digest, encode_disclosure
 from countermark_protocol.documents import (
     Purpose,
@@ -45,8 +46,10 @@ from countermark_protocol.evidence_checks import verify_evidence
 from countermark_protocol.handling import Classification, Handling, HandlingCode, Tlp, UsePurpose
 from countermark_protocol.identifiers import Role, make_message_id
 from countermark_protocol.keys import Algorithm, low_s
+from countermark_protocol.mandates import Witness
 from countermark_protocol.manifest import Manifest, Urgency
 from countermark_protocol.merkle import EMPTY_ROOT
+from countermark_protocol.note import NoteSignature
 from countermark_protocol.padding import pad
 from countermark_protocol.parts import Part, commitment_of, disclose_parts, encode_parts, split_content
 from countermark_protocol.policy import Policy, Relation, Rule, Side, Traffic
@@ -71,6 +74,7 @@ from countermark_protocol.sealing import (
 )
 from countermark_protocol.signers import Es256Signer
 from countermark_protocol.submission import encode_submission
+from countermark_protocol.tlog_witness import add_cosignatures
 from support.evidence import consistency, disclose, evidence_of, logged
 from support.protocol_world import NOW, found_world
 from support.world import BROKER, DAY, KAMPALA, LYON, MOMBASA, NAIROBI, ORIGIN, Sealed, seed, signer
@@ -187,6 +191,26 @@ def compose(
     wrapped = tuple(by_row[row] for row in rows)
     data = encode_submission(document, rows, wrapped, ciphertext)
     return Sealed(data, document, manifest, rows, wrapped, ciphertext, secrets)
+
+
+class Cosignatures:
+    """ML-DSA-44 cosignatures, which the library randomises: made once and kept."""
+
+    def __init__(self, renew: bool) -> None:
+        path = HERE / "witnessed.json"
+        self.kept = {} if renew or not path.exists() else json.loads(path.read_text())["cosignatures"]
+        self.used = {}
+
+    def cosign(self, cosigner, checkpoint, time) -> NoteSignature:
+        """The line of a witness; kept of a key whose signatures differ each time."""
+        if cosigner.key.kind is CosignatureType.ED25519:
+            return cosigner.cosign(checkpoint, time)
+        for_what = hashlib.sha256(cosigner.key.raw + checkpoint.text + time.to_bytes(8, "big")).hexdigest()
+        if for_what not in self.used:
+            made = self.kept.get(for_what) or B(cosigner.cosign(checkpoint, time).signature)
+            self.used[for_what] = made
+        made = self.used[for_what]
+        return NoteSignature(cosigner.key.name, cosigner.key.key_id, parse_base64url(made, "cosignature"))
 
 
 class Cases:
@@ -1254,6 +1278,97 @@ def evidence_cases(world, message, other):
     return out
 
 
+# --- witnessed checkpoints ---
+
+
+def witnessed_cases(world, kept):
+    """Checkpoints that witnesses cosigned, and leaves whose times these bound."""
+    out = Cases(
+        "docs/spec/witness.md §2, §3.5, §3.6, §6.6, §6.9: a checkpoint cosigned by a quorum of `witnesses`, the two "
+        "times that follow, and the leaf at `index`: proven by `path` where the tree has it"
+    )
+    at = NOW // 1000
+    kinds = {
+        "north": CosignatureType.ED25519,
+        "south": CosignatureType.ML_DSA_44,
+        "east": CosignatureType.ED25519,
+    }
+    one = {
+        name: Cosigner(f"{name}.example", kind, fixed(f"witness {name}", 32)) for name, kind in kinds.items()
+    }
+    second = Cosigner("east.example", CosignatureType.ML_DSA_44, fixed("witness east two", 32))
+    log_itself = Cosigner("log.example", CosignatureType.ED25519, seed("log"))
+    log_key = world.log_key.public_key.raw
+    witnesses = [Witness(name, (encode_cosigner_vkey(c.key),)) for name, c in one.items()]
+    witnesses[2] = Witness("east", (*witnesses[2].vkeys, encode_cosigner_vkey(second.key)))
+    size = world.state.size - 2
+    checkpoint = world.checkpoint(size)
+    late = max(e.leaf.time for e in world.entries) // 1000
+
+    def given(lines, index, quorum=2, named=witnesses, note=None):
+        value = {
+            "origin": ORIGIN, "log_key": B(log_key), "quorum": quorum, "witnesses": [w.to_json() for w in named],
+            "checkpoint": note or add_cosignatures(checkpoint.raw, lines).decode(), "index": index,
+            "leaf": B(world.entries[index].leaf.encode()),
+        }  # fmt: skip
+        if index < size:
+            value["path"] = [X(h) for h in world.inclusion(index, size).path]
+        return value
+
+    def line(name, time):
+        return kept.cosign(one[name], checkpoint, time)
+
+    def good(name, lines, index, **more):
+        current = more.pop("current_at")
+        existed, counted = more.pop("existed_by"), more.pop("counted")
+        output = {"size": size, "current_at": current, "existed_by": existed, "witnesses": counted}
+        out.good(name, "witnessed", given(lines, index, **more), output)
+
+    def bad(name, lines, index, error, code, **more):
+        out.bad(name, "witnessed", given(lines, index, **more), error, code)
+
+    both = ["north", "south"]
+    good("two_of_three", [line("north", late), line("south", late + 5)], 3, current_at=late, existed_by=late + 5, counted=both)  # fmt: skip
+    three = [line("north", late), line("south", late + 5), line("east", late + 9)]
+    good("three_of_three_needed_two", three, size - 1, current_at=late + 5, existed_by=late + 5, counted=["east", *both])  # fmt: skip
+    again = [line("north", late), line("north", late + 8), line("south", late + 5)]
+    good("a_witness_twice", again, 0, current_at=late + 5, existed_by=late + 5, counted=both)
+    good("a_leaf_beyond_it", [line("north", at), line("south", at)], size, current_at=at, existed_by=at, counted=both)  # fmt: skip
+    edge = [line("north", late + 60), line("south", late + 60)]
+    good("a_leaf_beyond_it_within_the_minute", edge, size, current_at=late + 60, existed_by=late + 60, counted=both)  # fmt: skip
+    two_keys = [kept.cosign(second, checkpoint, late), line("east", late + 1)]
+    quorum = "SignatureError", "quorum_not_met"
+    bad("one_of_three", [line("north", late)], 3, *quorum)
+    bad("two_keys_of_one_witness", two_keys, 3, *quorum)
+    bad("nobody_of_them", [log_itself.cosign(checkpoint, late)], 3, *quorum)
+    strange = [Witness("log", (encode_cosigner_vkey(log_itself.key),)), *witnesses[:2]]
+    bad(
+        "the_logs_own_key",
+        [log_itself.cosign(checkpoint, late), line("north", late)],
+        3,
+        *quorum,
+        named=strange,
+    )
+    zero = NoteSignature(one["north"].key.name, one["north"].key.key_id, bytes(72))
+    bad("cosigned_at_no_time", [zero, line("south", late)], 3, "SignatureError", "cosignature_time")
+    for name in both:
+        true = line(name, late)
+        spoilt = replace(true, signature=true.signature[:-1] + bytes([true.signature[-1] ^ 1]))
+        rest = [line(other, late) for other in both if other != name]
+        bad(f"cosignature_spoilt_of_{name}", [spoilt, *rest], 3, "SignatureError", "bad_signature")
+        moved = replace(true, signature=(late + 1).to_bytes(8, "big") + true.signature[8:])
+        bad(f"another_time_stated_of_{name}", [moved, *rest], 3, "SignatureError", "bad_signature")
+    old = late - 61
+    bad("leaf_from_the_future", [line("north", old - 90_000), line("south", old - 90_000)], size - 1, "InconsistentLogError", "leaf_from_the_future")  # fmt: skip
+    new = late + 61
+    bad("back_dated_leaf", [line("north", new), line("south", new)], size, "InconsistentLogError", "back_dated_leaf")  # fmt: skip
+    elsewhere = given([line("north", late), line("south", late)], 3)
+    elsewhere["path"] = [X(h) for h in world.inclusion(4, size).path]
+    out.bad("leaf_that_is_not_there", "witnessed", elsewhere, "ProofError", "inclusion_mismatch")
+    out.more["cosignatures"] = dict(sorted(kept.used.items()))
+    return out
+
+
 # --- the bundle ---
 
 
@@ -1350,6 +1465,7 @@ def build(renew: bool = False) -> dict[str, str]:
         "log.json": log_cases(with_both).to_json(),
         "message.json": bundle(with_both, message),
         "evidence.json": evidence_cases(with_both.fork(), message, other).to_json(),
+        "witnessed.json": witnessed_cases(with_both.fork(), Cosignatures(renew)).to_json(),
     }
     out["stanzas.json"] = {
         "about": "HPKE stanzas, randomised by the library: made once and kept by generate_vectors.py",

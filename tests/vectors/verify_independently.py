@@ -24,6 +24,8 @@ A bundle is one JSON object; bytes are unpadded base64url, digests and salts low
                 the node key, if there is an account) does not exist
     disclosure? {parts [{name, data, salt} or {name, value_hash}]}
     account?    {document, request}: about exactly the checkpoint above
+    witnessed?  {checkpoint, path}: one that a quorum of the witnesses in the record of `log` above cosigned, and the
+                path of the message's leaf in it
     expected?   the content, to compare
 
 What it does not check: that the log is append-only since an older checkpoint, and what the policy said.
@@ -39,7 +41,7 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes, hpke
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mlkem, utils, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, utils, x25519
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 ALGORITHMS = {1: ("Ed25519", 32), 2: ("ES256", 65), 16: ("ML-KEM-768+X25519", 1216)}
@@ -231,6 +233,57 @@ def read_checkpoint(text, origin, log_key):
     root = base64.b64decode(lines[2], validate=True)
     need(len(root) == 32, "a root that is not 32 bytes")
     return int(lines[1]), root
+
+
+def read_vkey(text):
+    """(name, key id, signature type, public key) of a witness's verifier key."""
+    name, key_id, encoded = text.split("+", 2)
+    raw = base64.b64decode(encoded, validate=True)
+    need(name and hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4].hex() == key_id, "a vkey of another key")  # fmt: skip
+    return name, bytes.fromhex(key_id), raw[0], raw[1:]
+
+
+def cosigned_at(kind, key, name, stamped, body):
+    """The time of a cosignature that verifies, s since 1970: C2SP tlog-cosignature."""
+    time, signature = int.from_bytes(stamped[:8], "big"), stamped[8:]
+    need(1 <= time < 1 << 63, "a cosignature without a time")
+    if kind == 4:
+        message = b"cosignature/v1\ntime %d\n" % time + body.encode()
+        ed25519.Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+        return time
+    need(kind == 6, "a cosignature of an unknown kind")
+    origin, size, root = body.split("\n")[:3]
+    parts = [b"subtree/v1\n\x00", bytes([len(name.encode())]), name.encode(), u(time, 8), bytes([len(origin.encode())]), origin.encode(), u(0, 8), u(int(size), 8), base64.b64decode(root)]  # fmt: skip
+    mldsa.MLDSA44PublicKey.from_public_bytes(key).verify(signature, b"".join(parts))
+    return time
+
+
+def check_witnessed(text, origin, log_key, witnesses, quorum):
+    """(size, root, current at, existed by, names): what a quorum of witnesses says of a checkpoint of the log."""
+    size, root = read_checkpoint(text, origin, log_key)
+    body, _, block = text.rpartition("\n\n")
+    lines = [line.split(" ")[1:] for line in block.splitlines()]
+    times = {}
+    for witness in witnesses:
+        for name, key_id, kind, key in map(read_vkey, witness["keys"]):
+            for by, signature in lines:
+                raw = base64.b64decode(signature, validate=True)
+                if (by, raw[:4]) == (name, key_id):
+                    time = cosigned_at(kind, key, name, raw[4:], body + "\n")
+                    if key != log_key:  # the log's own keys never count
+                        times.setdefault(witness["name"], []).append(time)
+    need(quorum >= 1 and len(times) >= quorum, "a checkpoint that no quorum has cosigned")
+    current = sorted((max(t) for t in times.values()), reverse=True)[quorum - 1]
+    existed = sorted(min(t) for t in times.values())[quorum - 1]
+    return size, root, current, existed, sorted(times)
+
+
+def check_times(leaf, index, size, current, existed):
+    """No leaf is older than a quorum's word that it was not there yet, nor younger than its word that it was."""
+    if index < size:
+        need(leaf["time"] <= existed * 1000 + 60_000, "a leaf from the future")
+    else:
+        need(leaf["time"] >= current * 1000 - 60_000, "a leaf that is back-dated")
 
 
 def read_leaf(data):
@@ -546,6 +599,14 @@ def check_bundle(bundle):
     check_inclusion(leaf_hash(leaf_data), index, size, [hex32(h) for h in proof["path"]], root)
     need(leaf["kind"] == 9 and leaf["statement"] == statement, "a leaf of another statement")
 
+    if "witnessed" in bundle:
+        record, shown = directory["log"]["record"], bundle["witnessed"]
+        cosigned = check_witnessed(shown["checkpoint"], origin, log_key, record["witnesses"], record["witness_quorum"])  # fmt: skip
+        check_inclusion(
+            leaf_hash(leaf_data), index, cosigned[0], [hex32(h) for h in shown["path"]], cosigned[1]
+        )
+        check_times(leaf, index, cosigned[0], *cosigned[2:4])
+
     payload = data[5 : 5 + int.from_bytes(data[1:5], "big")]
     sender = strict_json(payload)["from"]
     _, m, signers = read_document(data, instance_keys(bundle, directory, sender, leaf))
@@ -658,6 +719,16 @@ def run_succession(v):
     check_succession(before and read_leaf(before), read_leaf(after))
 
 
+def run_witnessed(v):
+    leaf, log_key = read_leaf(b64(v["leaf"])), b64(v["log_key"])
+    size, root, *times, _ = check_witnessed(
+        v["checkpoint"], v["origin"], log_key, v["witnesses"], v["quorum"]
+    )
+    if v["index"] < size:
+        check_inclusion(leaf_hash(b64(v["leaf"])), v["index"], size, [hex32(h) for h in v["path"]], root)
+    check_times(leaf, v["index"], size, *times)
+
+
 RUNS = {
     "document": document_of,
     "base64url": lambda v: b64(v["text"]),
@@ -671,6 +742,7 @@ RUNS = {
     "tail": lambda v: check_tail(v["row"], v["tail"], v["index"], hex32(v["statement"]), v["state"]),
     "account_entry": run_account_entry,
     "trie": run_trie,
+    "witnessed": run_witnessed,
 }
 
 

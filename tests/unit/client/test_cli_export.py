@@ -184,3 +184,49 @@ def test_a_broker_that_shows_another_entry_is_not_believed(cli, world):
     out = cli.folder / "b.json"
     assert "error" in cli.json("export", digest, "-o", out, home=KAMPALA, code=1)
     assert not out.exists()
+
+
+def test_what_witnesses_say_of_it_is_shown_and_verified(cli, world):
+    world.appoint_witnesses("east", "west", "north", quorum=2)
+    world.cosign("east", "west")
+    digest = exchange(cli)
+    for who in (POLICE, KAMPALA):
+        assert "witnessed" not in export(cli, digest, who)  # the tree that they saw has not got it
+        (cli.folder / f"{who}.json").unlink()
+    world.cosign("east", "north")
+    bundle = export(cli, digest, KAMPALA)
+    assert verify(bundle) == bundle["expected"]
+    verifier = script()
+    shown = bundle["witnessed"]
+    other = [h[:-1] + ("0" if h[-1] != "0" else "1") for h in shown["path"][:1]]
+    for spoilt in (
+        {"checkpoint": bundle["checkpoint"]},
+        {"path": [*other, *shown["path"][1:]]},
+        {"path": shown["path"][:-1]},
+        {"checkpoint": shown["checkpoint"].rpartition("\u2014")[0]},
+    ):
+        with pytest.raises(verifier.BROKEN):
+            verifier.check_bundle({**bundle, "witnessed": {**shown, **spoilt}})
+
+
+def test_witnesses_that_were_named_later_are_not_shown(cli, world):
+    """The bundle shows the directory of the message's own leaf: it says nothing of them."""
+    digest = exchange(cli)
+    world.appoint_witnesses("east", quorum=1)
+    world.cosign("east")
+    bundle = export(cli, digest, KAMPALA)
+    assert "witnessed" not in bundle
+    assert verify(bundle) == bundle["expected"]
+
+
+async def test_a_program_asks_what_witnesses_have_seen(world):
+    world.appoint_witnesses("east", quorum=1)
+    world.cosign("east")
+    client = world.client(POLICE)
+    sent = client.send("lost-or-stolen-notice", testing.sample_notice("KE-1"), to=[KAMPALA])
+    assert client.witnessed_proof(sent.index) is None
+    world.cosign("east")
+    async with world.async_client(client.profile) as other:
+        witnessed, inclusion = await other.witnessed_proof(sent.index)
+    assert (inclusion.index, witnessed.witnesses) == (sent.index, ("east",))
+    assert client.witnessed_proof(sent.index) == (witnessed, inclusion)

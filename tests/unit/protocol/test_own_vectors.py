@@ -24,7 +24,9 @@ from countermark_protocol.evidence_checks import verify_evidence
 from countermark_protocol.identifiers import parse_origin
 from countermark_protocol.keys import parse_key_json
 from countermark_protocol.leaf import parse_leaf, verify_succession
+from countermark_protocol.mandates import parse_witness
 from countermark_protocol.manifest import SealedContent, parse_manifest
+from countermark_protocol.merkle import leaf_hash, verify_inclusion
 from countermark_protocol.parts import DisclosedPart, join_parts, verify_disclosure
 from countermark_protocol.proof import (
     Inclusion,
@@ -39,7 +41,9 @@ from countermark_protocol.recipients import verify_recipient
 from countermark_protocol.sealing import MessageBinding, SealingKey, open_content, unwrap_secrets
 from countermark_protocol.statements import read_statement, verify_statement
 from countermark_protocol.submission import parse_submission
+from countermark_protocol.tlog_policy import check_quorum, threshold_policy
 from countermark_protocol.trie import TrieProof, TrieRecord, verify_subject
+from countermark_protocol.witnesses import check_not_back_dated, check_not_from_the_future, keys_of_witness
 from support.protocol_world import copy_state, fresh_state
 
 FOLDER = Path(__file__).resolve().parents[2] / "vectors" / "countermark"
@@ -234,6 +238,27 @@ def run_account_entry(value, _file):
     check_account_against_tail(
         *verified_account(value), value["index"], unhex(value["statement"]), parse_tail(value["tail"])
     )
+
+
+def run_witnessed(value, _file):
+    log_key = b64(value["log_key"])
+    checkpoint = verify_checkpoint(parse_checkpoint(value["checkpoint"].encode()), value["origin"], log_key)
+    named = [parse_witness(w, "witness") for w in value["witnesses"]]
+    policy = threshold_policy([keys_of_witness(w) for w in named], value["quorum"])
+    quorum = check_quorum(policy, checkpoint, {log_key})
+    leaf, index = parse_leaf(b64(value["leaf"])), value["index"]
+    if index < checkpoint.size:
+        path = [unhex(h) for h in value["path"]]
+        verify_inclusion(leaf_hash(leaf.encode()), index, checkpoint.size, path, checkpoint.root)
+    check_not_from_the_future(leaf, index, checkpoint, quorum.existed_by)
+    check_not_back_dated(leaf, index, checkpoint, quorum.current_at)
+    names = {named[int(name.partition("/")[0])].name for name in quorum.times}
+    return {
+        "size": checkpoint.size,
+        "current_at": quorum.current_at,
+        "existed_by": quorum.existed_by,
+        "witnesses": sorted(names),
+    }
 
 
 def run_trie(value, _file):

@@ -10,15 +10,14 @@ Source: docs/spec/witness.md §6.9, §6.11.
 
 from __future__ import annotations
 
-import contextlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from countermark_client._convicting import fetch_proof
 from countermark_client._io import Flow
 from countermark_client._records import StoredEarlyLeaf
-from countermark_client._session import ProblemAnswer, Session, problem_error
-from countermark_protocol.errors import InconsistentLogError, SignatureError
+from countermark_client._session import Session
+from countermark_protocol.errors import InconsistentLogError
 from countermark_protocol.leaf import Leaf, parse_leaf
 from countermark_protocol.witnesses import BACK_DATING_TOLERANCE, check_not_from_the_future
 
@@ -69,21 +68,8 @@ class EarlyLeaves:
             if one.proven or newest is None or one.index >= newest.checkpoint.size:
                 continue
             # The oldest checkpoint with the leaf says the most; the newest one will do.
-            first = yield from self._first(one.index)
+            first = yield from self._view.witnesses.first(one.index)
             self._judge(one, first or newest)
-
-    def _first(self, index: int) -> Flow[Witnessed | None]:
-        try:
-            response, _ = yield from self._session.call("GET", "/v1/log/witnessed", f"size={index + 1}")
-        except ProblemAnswer as answer:
-            if answer.problem.code != "not_witnessed":
-                raise problem_error(answer.problem) from None
-            return None
-        with contextlib.suppress(SignatureError):  # by witnesses that were replaced since
-            checkpoint = yield from self._view.advance(response.body)
-            if checkpoint.size > index:
-                return self._view.witnesses.judge(checkpoint)
-        return None
 
     def _judge(self, one: StoredEarlyLeaf, witnessed: Witnessed) -> None:
         leaf = parse_leaf(one.leaf)

@@ -55,6 +55,7 @@ from countermark_protocol.handling import Handling
 from countermark_protocol.invitations import Pending
 from countermark_protocol.keys import Signer
 from countermark_protocol.manifest import Urgency
+from countermark_protocol.proof import Inclusion
 from countermark_protocol.receipts import RejectionReason
 from countermark_protocol.timestamps import TsaRoots
 from countermark_protocol.webhooks import Webhook
@@ -224,6 +225,21 @@ class Client(LocalCalls):
             return _http.result(response, body.done())
 
     # --- sending ---
+
+    def witnessed_proof(self, index: int) -> tuple[Witnessed, Inclusion] | None:
+        """That a quorum of witnesses has seen an entry: the oldest such checkpoint, and the leaf in its tree.
+
+        Args:
+            index: of the entry, e.g. `Sent.index`.
+
+        Returns:
+            Both verified; None if the log names no witnesses, or these have not cosigned such a tree yet.
+
+        Raises:
+            InconsistentLogError: ``checkpoint_fork``: witnesses saw another history than this client.
+            TransportError: the broker is away.
+        """
+        return self._run(self._core.log.witnesses.proof(index))
 
     def holdings(self, narrowing: Narrowing | None = None, *, sizes: Sequence[int] = ()) -> MadeHoldings:
         """What this profile holds of its log, for a comparison with another party (`comparing.compare`).

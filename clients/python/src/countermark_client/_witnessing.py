@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from countermark_client._convicting import fetch_proof
 from countermark_client._io import Flow, Sleep
 from countermark_client._session import ProblemAnswer, Session, problem_error
 from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.directory import Directory
 from countermark_protocol.errors import SignatureError, UncheckableError
 from countermark_protocol.leaf import Leaf
+from countermark_protocol.proof import Inclusion
+from countermark_protocol.proof_pieces import parse_proof_piece
 from countermark_protocol.tlog_policy import TlogPolicy, check_quorum, parse_policy
 from countermark_protocol.witnesses import check_not_back_dated, quorum_policy
 
@@ -158,6 +161,36 @@ class WitnessedView:
             self._store.set_meta(_WITNESSED, checkpoint.raw)
             self.newest = witnessed
         return self.newest
+
+    def first(self, index: int) -> Flow[Witnessed | None]:
+        """Ask for the oldest checkpoint kept with an entry that a quorum has cosigned; None if there is none.
+
+        Raises:
+            InconsistentLogError: ``checkpoint_fork``: witnesses saw another history than this client.
+        """
+        try:
+            response, _ = yield from self._session.call("GET", "/v1/log/witnessed", f"size={index + 1}")
+        except ProblemAnswer as answer:
+            if answer.problem.code != "not_witnessed":
+                raise problem_error(answer.problem) from None
+            return None
+        with contextlib.suppress(SignatureError):  # by witnesses that were replaced since
+            checkpoint = yield from self._view.advance(response.body)
+            if checkpoint.size > index:
+                return self.judge(checkpoint)
+        return None
+
+    def proof(self, index: int) -> Flow[tuple[Witnessed, Inclusion] | None]:
+        """That a quorum of witnesses has seen an entry: the oldest such checkpoint, and the leaf in its tree.
+
+        Raises:
+            InconsistentLogError: as `first`.
+        """
+        witnessed = (yield from self.first(index)) if self.named else None
+        if witnessed is None:
+            return None
+        shown = yield from fetch_proof(self._session, index, witnessed.checkpoint)
+        return (witnessed, parse_proof_piece(shown[1]).inclusion) if shown else None
 
     def wait(self, index: int, seconds: float) -> Flow[Witnessed]:
         """Wait until a quorum of witnesses has cosigned a tree that holds an entry.

@@ -31,6 +31,7 @@ import click
 from countermark_client._open import manifest_of
 from countermark_client._store import Direction, StoredMessage
 from countermark_client._succession import sent_ciphertext
+from countermark_client._witnessing import judge_witnessed
 from countermark_client.cli.common import NEW_FILE, Access, message_of, with_home, write_new
 from countermark_client.cli.output import Result, command
 from countermark_protocol.boxes import Box
@@ -39,7 +40,7 @@ from countermark_protocol.claims import Kind
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document, statement_hash
 from countermark_protocol.encoding import JsonObject, encode_base64url, parse_json, parse_object
-from countermark_protocol.errors import NotFoundError, ProofError, SealError
+from countermark_protocol.errors import NotFoundError, ProofError, SealError, SignatureError
 from countermark_protocol.identifiers import authority_of
 from countermark_protocol.judging import judge_statement
 from countermark_protocol.leaf import Leaf, parse_leaf
@@ -200,6 +201,24 @@ def _recipient_rows(client: Client, payload: bytes) -> list[JsonObject]:
     return rows
 
 
+# --- what witnesses say -----------------------------------------------------------------------------------
+
+
+def _witnessed(client: Client, index: int) -> JsonObject:
+    """Member ``witnessed``, where a quorum of those that the log named as of the message has seen it."""
+    shown = client.witnessed_proof(index)
+    if shown is None:
+        return {}
+    witnessed, inclusion = shown
+    directory, _ = _directory_at(client, index)
+    try:
+        judge_witnessed(directory, None, witnessed.checkpoint)
+    except SignatureError:
+        return {}  # by witnesses that were named later, of whom the bundle shows nothing
+    note = witnessed.checkpoint.raw.decode("utf-8")
+    return {"witnessed": {"checkpoint": note, "path": [h.hex() for h in inclusion.path]}}
+
+
 # --- the bundle ----------------------------------------------------------------------------------------
 
 
@@ -246,6 +265,7 @@ def make_bundle(client: Client, stored: StoredMessage) -> JsonObject:
         message["deliveries"] = proof["deliveries"]
         message["recipients"] = _recipient_rows(client, stored.payload)
     bundle |= _directory_proofs(client, manifest, stored.document, leaf, stored.index)
+    bundle |= _witnessed(client, stored.index)
     return {**bundle, "expected": content}
 
 
@@ -257,7 +277,8 @@ def make_bundle(client: Client, stored: StoredMessage) -> JsonObject:
 def export(message_hash: str, out: Path, access: Access) -> Result:
     """Write the message HASH with its proof as a bundle: it can be verified and read by whoever holds it.
 
-    It holds the secrets that open this one message, and no private key. Hand it on as its handling allows.
+    It holds the secrets that open this one message, and no private key; and what witnesses have cosigned, if any. Hand
+    it on as its handling allows.
 
     Example:
       countermark export 4be1c0ffee -o exhibit-7.json
