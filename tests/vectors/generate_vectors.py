@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from countermark_client.statements import Drafts, sign_gathering
 from countermark_protocol.accounts import Account, StatedBox, Verdict
 from countermark_protocol.acts import Disclosure
 from countermark_protocol.boxes import Box, BoxState
@@ -38,6 +39,7 @@ from countermark_protocol.documents import (
     encode_document,
     make_signature,
     parse_document,
+    parse_gathering,
     sign_document,
     statement_hash,
 )
@@ -45,6 +47,7 @@ from countermark_protocol.encoding import encode_base64url, encode_hex, encode_j
 from countermark_protocol.evidence_checks import verify_evidence
 from countermark_protocol.handling import Classification, Handling, HandlingCode, Tlp, UsePurpose
 from countermark_protocol.identifiers import Role, make_message_id
+from countermark_protocol.invitations import Request, enrolment_hash, make_code, show_code
 from countermark_protocol.keys import Algorithm, low_s
 from countermark_protocol.mandates import Witness
 from countermark_protocol.manifest import Manifest, Urgency
@@ -67,6 +70,7 @@ from countermark_protocol.sealing import (
     ContentSecrets,
     MessageBinding,
     SealedContent,
+    SealingKey,
     _content_key,
     ciphertext_digest,
     seal_content,
@@ -776,6 +780,65 @@ def disclosure_cases(message, other):
     return out
 
 
+# --- enrolment ---
+
+
+def enrolment_cases():
+    out = Cases(
+        "enrolment, docs/spec/enrolment.md: codes as they are typed, and requests with what is compared by voice"
+    )
+    code = make_code(fixed("code", 8))
+    for name, typed in (
+        ("code_as_shown", show_code(code)),
+        ("code_in_lower_case_with_spaces", show_code(code).lower().replace("-", " ")),
+        ("code_misread", code.replace("0", "O").replace("1", "l")),
+    ):
+        out.good(name, "code", {"typed": typed}, {"code": code})
+    out.bad("code_too_short", "code", {"typed": code[:-1]}, "MalformedError", "not_a_code")
+    out.bad(
+        "code_with_a_letter_that_is_none", "code", {"typed": code[:-1] + "U"}, "MalformedError", "not_a_code"
+    )
+
+    def form(request, address=NAIROBI):
+        return {
+            "log": ORIGIN,
+            "address": address,
+            "trust": X(fixed("trust", 32)),
+            "endpoint": B(request.endpoint),
+            "keys": B(request.keys),
+        }
+
+    def make(address=NAIROBI, name="x", **record):
+        administrator, instance = signer(f"administrator {name}"), signer(f"instance {name}")
+        sealing = SealingKey(seed(f"sealing {name}")).public_key
+        drafts = Drafts(ORIGIN)
+        endpoint = drafts.endpoint(address, name="Police", administrator=[administrator.public_key], **record)
+        keys = drafts.keys(
+            address, signing=[(instance.public_key, "desk")], sealing=sealing, reads={"tracing-request": (1,)}
+        )
+        return Request(
+            sign_gathering(endpoint, possession=[administrator]),
+            sign_gathering(keys, [administrator], [instance]),
+        )
+
+    def bound(request):
+        bound_to = (parse_gathering(data).payload_hash for data in (request.endpoint, request.keys))
+        return {"hash": X(enrolment_hash(fixed("trust", 32), *bound_to))}
+
+    whole, swapped = make(), make(name="y")
+    out.good("request", "enrolment", form(whole), bound(whole))
+    out.good("request_with_swapped_keys_has_another_hash", "enrolment", form(swapped), bound(swapped))
+    crossed = Request(whole.endpoint, swapped.keys)
+    out.bad("request_with_keys_of_another", "enrolment", form(crossed), "SignatureError", "unknown_key")
+    other = make(address=LYON)
+    out.bad("request_for_another_address", "enrolment", form(other), "MalformedError", "wrong_address")
+    suspended = make(state=State.SUSPENDED)
+    out.bad("request_suspended", "enrolment", form(suspended), "MalformedError", "not_a_first_request")
+    unproven = Request(encode_document(parse_gathering(whole.endpoint).payload, ()), whole.keys)
+    out.bad("request_without_possession", "enrolment", form(unproven), "SignatureError", "missing_possession")
+    return out
+
+
 def shown_cases(out, message, other, parts):
     """Disclosures as handed over, and acts about them."""
     given = encode_disclosure(message.document, parts)
@@ -1461,6 +1524,7 @@ def build(renew: bool = False) -> dict[str, str]:
         "submissions.json": submission_cases(world, stanzas, message, other).to_json(),
         "sealing.json": sealing_cases(world, stanzas, message, other).to_json(),
         "disclosures.json": disclosure_cases(message, other).to_json(),
+        "enrolment.json": enrolment_cases().to_json(),
         "decisions.json": decision_cases(world, stanzas, message).to_json(),
         "log.json": log_cases(with_both).to_json(),
         "message.json": bundle(with_both, message),

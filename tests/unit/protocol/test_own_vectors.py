@@ -22,6 +22,7 @@ from countermark_protocol.documents import parse_document, verify_document
 from countermark_protocol.encoding import encode_json, parse_base64url, parse_digest, parse_object
 from countermark_protocol.evidence_checks import verify_evidence
 from countermark_protocol.identifiers import parse_origin
+from countermark_protocol.invitations import Request, check_request, parse_code
 from countermark_protocol.keys import parse_key_json
 from countermark_protocol.leaf import parse_leaf, verify_succession
 from countermark_protocol.mandates import parse_witness
@@ -119,6 +120,16 @@ def run_disclosure(value, _file):
     ]
     opened = verify_disclosure(disclosed, unhex(value["commitment"]))
     return {"open": {p.name: p.data.decode() for p in disclosed if p.name in opened}}
+
+
+def run_code(value, _file):
+    return {"code": parse_code(value["typed"])}
+
+
+def run_enrolment(value, _file):
+    request = Request(b64(value["endpoint"]), b64(value["keys"]))
+    found = check_request(request, value["log"], value["address"], {})
+    return {"hash": found.fingerprint_hash(unhex(value["trust"])).hex()}
 
 
 def run_shown(value, _file):
