@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from countermark_client import Client, Profile, Settings, create_backup, restore_backup, testing
+from countermark_client._bundle_carrier import check_item
 from countermark_protocol import bundle as bundles
 from countermark_protocol.boxes import Box
 from countermark_protocol.documents import sign_document
@@ -463,3 +464,58 @@ async def test_bundles_on_an_event_loop(post):
         back = await town.carry_bundle(post.hill.export_bundle().data)
     assert post.hill.import_bundle(back.data).logged == 1
     assert post.hill.status(payload).stage == "logged"
+
+
+# --- what is deleted -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seen_before", [False, True])
+def test_a_message_withdrawn_before_it_was_brought_is_done(post, seen_before):
+    """The connected post signs for it and finds it deleted; the purge comes in the place of stanza and content."""
+    sent = post.send_to_kenya()
+    later = post.send_to_kenya("B-2")
+    if seen_before:
+        for box in (Box.ROUTINE, Box.URGENT):
+            post.town._run(post.town._core.boxes.read_all(box))
+    post.belgium.withdraw(sent)
+    imported = post.round()
+    assert imported.opened == 1
+    assert [m.message for m in post.hill.inbox()] == [later.message]
+    stages = {m.payload: m.stage for m in post.hill_profile.store.messages()}
+    assert (stages[sent.message], stages[later.message]) == ("purged", "delivered")
+    assert post.hill.export_bundle().wanted == 0
+    assert (post.hill.halted, post.hill_profile.evidence) == (None, ())
+
+
+def test_a_post_without_a_line_withdraws_what_it_sent(post):
+    payload = post.write()
+    post.round()
+    with pytest.raises(TransportError) as caught:
+        post.hill.withdraw(payload)
+    assert caught.value.code == "cut_off"
+    out = post.hill.export_bundle()
+    assert (out.messages, out.receipts, out.withdrawals, out.left) == (0, 0, 1, 0)
+    imported = post.hill.import_bundle(post.town.carry_bundle(out.data).data)
+    assert (imported.logged, imported.refused) == (1, 0)
+    assert post.hill.withdraw(payload).index is not None
+    assert list(post.belgium.inbox()) == []
+    assert post.world.broker.state.purges[payload] is not None
+    for client in (post.hill, post.town):
+        assert (client.halted, client.profile.evidence) == (None, ())
+    post.town.sync_sent()
+    assert post.town.halted is None
+
+
+def test_a_bundle_carries_no_other_act(post):
+    """What states that something is shown or looked at waits for a line; nor does a connected post post it."""
+    payload = post.write()
+    post.round()
+    with pytest.raises(TransportError) as caught:
+        post.hill.disclose(payload, "High Court, Nairobi", "case 12 of 2026")
+    assert caught.value.code == "cut_off"
+    assert all(item.kind != "act" for item in post.hill.outbox())
+    data = post.hill_profile.store.messages()[0].document
+    item = bundles.Item("/v1/acts", 0, data)
+    with pytest.raises(MalformedError) as refused:
+        check_item(item, KENYA, post.world.broker.origin)
+    assert refused.value.code == "bundle_target"

@@ -30,20 +30,23 @@ class Acts:
         self._log = log
         self._sender = sender
 
-    def post(self, make: Callable[[Seen], LookUp | Disclosure | Purge]) -> Flow[OutboxItem]:
+    def post(
+        self, make: Callable[[Seen], LookUp | Disclosure | Purge], *, may_wait: bool = False
+    ) -> Flow[OutboxItem]:
         """Sign, keep and post one act; its item, logged.
 
         Args:
             make: the act, given the checkpoint that its header states as seen.
+            may_wait: whether a post without a line signs it too, for its next bundle to carry.
 
         Raises:
             TransportError: the broker is away, and the act waits in the outbox; ``cut_off``: this post has no
-                line, and nothing was signed.
+                line, and nothing was signed, or it waits for the next bundle.
             UncheckableError: the client is halted.
             CountermarkError: why it was refused or failed.
         """
         self._log.check_not_halted()
-        if self._session.settings.cut_off:
+        if self._session.settings.cut_off and not may_wait:
             raise TransportError(
                 "cut_off",
                 "this post has no line: what must be in the log first needs one, so nothing was signed",

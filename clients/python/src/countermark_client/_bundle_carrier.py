@@ -18,12 +18,13 @@ from typing import Final
 from countermark_client._boxes import Boxes, page_target
 from countermark_client._bundle_post import (
     check_addressed,
+    is_withdrawal,
     remember,
     remembered,
     sign_bundle,
     verify_bundle,
 )
-from countermark_client._carried import MESSAGES_PATH, RECEIPTS_PATH, asked, posted
+from countermark_client._carried import ACTS_PATH, MESSAGES_PATH, RECEIPTS_PATH, asked, posted
 from countermark_client._continuity import consistency_path
 from countermark_client._flows_inbox import Inbox
 from countermark_client._flows_receipts import Receipts
@@ -33,6 +34,7 @@ from countermark_client._log import LogView
 from countermark_client._session import ProblemAnswer, Session, problem_error
 from countermark_client._store import MessageStage
 from countermark_protocol.accounts import parse_account
+from countermark_protocol.acts import parse_purge
 from countermark_protocol.answers import (
     Release,
     parse_accepted,
@@ -139,8 +141,14 @@ def check_item(item: Item, endpoint: Address, log: Origin) -> bytes:
         document = parse_document(item.body)
         receipt = parse_receipt(document.claims)
         author, header = receipt.author, receipt.header
+    elif item.target == ACTS_PATH and is_withdrawal(item.body):
+        document = parse_document(item.body)
+        purge = parse_purge(document.claims)
+        author, header = purge.author, purge.header
     else:
-        malformed("bundle_target", "a bundle carries messages and receipts, and nothing else is posted")
+        malformed(
+            "bundle_target", "a bundle carries messages, receipts and withdrawals, and nothing else is posted"
+        )
     if author != endpoint or header.log != log:
         malformed(
             "bundle_foreign_item", f"expected statements of {endpoint} for log '{log}', got one of {author}"
@@ -184,6 +192,7 @@ class Carrier:
         yield from self._sign_for(manifest)
         entries = yield from self._pages(manifest, load)
         messages = yield from self._messages(manifest, load)
+        yield from self._purged(manifest, load)
         checkpoint = yield from self._directory(manifest, load)
         yield from self._proofs(manifest.seen, checkpoint, load)
         framed = encode_items(load.items)
@@ -213,7 +222,7 @@ class Carrier:
         """Post everything, in order; what was posted before is answered with the same proof."""
         logged = refused = 0
         for item, payload in zip(bundle.items, payloads, strict=True):
-            signer = self._signer if item.target == RECEIPTS_PATH else None
+            signer = None if item.target == MESSAGES_PATH else self._signer
             try:
                 response, _ = yield from self._session.call(
                     "POST", item.target, body=item.body, signer=signer
@@ -296,6 +305,20 @@ class Carrier:
             load.add(content)
             count += 1
         return count
+
+    def _purged(self, manifest: BundleManifest, load: _Load) -> Flow[None]:
+        """Why nothing will come of messages that were deleted before the other post had them."""
+        known = dict(manifest.cursors.boxes)
+        wanted = set(manifest.wanted)
+        for one in self._store.messages_by_stage(MessageStage.PURGED, limit=_MOST_OPEN):
+            if one.payload not in wanted and (one.position or 0) < known[Box(one.box or "")]:
+                continue
+            path = f"{MESSAGES_PATH}/{one.payload.hex()}/purge"
+            item = Item(asked(path), 200, (yield from self._get(path)))
+            if not load.fits(item):
+                break  # asked for again by the next bundle
+            load.add(item)
+            load.sizes.add(parse_checkpoint(parse_accepted(item.body).checkpoint).size)
 
     def _directory(self, manifest: BundleManifest, load: _Load) -> Flow[Checkpoint]:
         """The directory from where the other post stands; the checkpoint that stands over all that was fetched."""

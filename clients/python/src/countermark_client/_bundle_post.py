@@ -8,18 +8,20 @@ Source: docs/spec/bundle.md.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
 from countermark_client._boxes import Boxes, page_target
-from countermark_client._carried import MESSAGES_PATH, RECEIPTS_PATH, Carried, asked, posted
+from countermark_client._carried import PATHS, Carried, asked, posted
 from countermark_client._flows_inbox import Inbox
 from countermark_client._io import Flow
 from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
+from countermark_client._purges import Purges
 from countermark_client._restored import Adopted, Restored
 from countermark_client._session import Session
-from countermark_client._settling import ACT, MESSAGE, Settler
+from countermark_client._settling import ACT, MESSAGE, RECEIPT, Settler
 from countermark_client._store import OPEN_STAGES, MessageStage, OutboxState
 from countermark_protocol.answers import parse_accepted, parse_problem
 from countermark_protocol.boxes import Box
@@ -37,6 +39,7 @@ from countermark_protocol.bundle import (
     items_digest,
     parse_bundle,
 )
+from countermark_protocol.claims import Kind
 from countermark_protocol.documents import Purpose, parse_document, sign_document, verify_document
 from countermark_protocol.encoding import encode_hex, encode_json, parse_json
 from countermark_protocol.errors import (
@@ -45,6 +48,7 @@ from countermark_protocol.errors import (
     SignatureError,
     VerificationError,
 )
+from countermark_protocol.statements import kind_of
 
 EXPORTED: Final = "bundles_exported"
 _IMPORTED: Final = "bundles_imported"
@@ -65,6 +69,7 @@ class Exported:
         name: payload hash of its manifest, 32 bytes.
         messages: how many it carries.
         receipts: how many it carries.
+        withdrawals: how many it carries.
         left: statements of the outbox that did not fit; they go with the next one.
         wanted: messages that it asks to be brought whole.
     """
@@ -73,6 +78,7 @@ class Exported:
     name: bytes
     messages: int
     receipts: int
+    withdrawals: int
     left: int
     wanted: int
 
@@ -169,6 +175,11 @@ def remember(session: Session, name: str, value: bytes) -> None:
     session.store.set_meta(name, encode_json(kept[-_MOST_REMEMBERED:]))
 
 
+def is_withdrawal(document: bytes) -> bool:
+    """Whether an act has a message's content deleted."""
+    return kind_of(parse_document(document).claims) is Kind.PURGE
+
+
 class OfflinePost:
     """Bundles of a profile without a line."""
 
@@ -180,6 +191,7 @@ class OfflinePost:
         boxes: Boxes,
         inbox: Inbox,
         restored: Restored,
+        purges: Purges,
     ) -> None:
         self._session = session
         self._store = session.store
@@ -188,6 +200,7 @@ class OfflinePost:
         self._boxes = boxes
         self._inbox = inbox
         self._restored = restored
+        self._purges = purges
 
     # --- out ---
 
@@ -199,16 +212,16 @@ class OfflinePost:
             self._log.check_not_halted()
         numbers: list[int] = []
         room = MAX_BUNDLE_BYTES
-        # Acts are logged before anything is done that they state: they wait for a line.
-        waiting = [w for w in self._store.waiting_sizes(0, -1) if w[1] != ACT]
+        # Of acts only withdrawals go by bundle: what else states that something is shown or looked at waits for a line.
+        waiting = [w for w in self._store.waiting_sizes(0, -1) if w[1] != ACT or self._withdraws(w[0])]
         for number, _, length in waiting:
             room -= length + _MOST_FRAME
             if asks_only or room < 0 or len(numbers) == MAX_ITEMS:
                 break  # in order: what does not fit waits, and so does all that follows
             numbers.append(number)
         carried = self._store.outbox_numbered(numbers)
-        items = [Item(MESSAGES_PATH if c.kind == MESSAGE else RECEIPTS_PATH, 0, c.body) for c in carried]
-        messages = sum(c.kind == MESSAGE for c in carried)
+        items = [Item(PATHS[c.kind], 0, c.body) for c in carried]
+        kinds = Counter(c.kind for c in carried)
         framed = encode_items(items)
         wanted = self._wanted()
         now = self._session.clock()
@@ -233,7 +246,12 @@ class OfflinePost:
             self._store.add_tries([c.payload for c in carried], now)
             remember(self._session, EXPORTED, name)
         left = len(waiting) - len(items)
-        return Exported(data, name, messages, len(items) - messages, left, len(wanted))
+        counts = kinds[MESSAGE], kinds[RECEIPT], kinds[ACT]
+        return Exported(data, name, *counts, left, len(wanted))
+
+    def _withdraws(self, number: int) -> bool:
+        [item] = self._store.outbox_numbered([number])
+        return is_withdrawal(item.body)
 
     def _wanted(self) -> tuple[bytes, ...]:
         found = self._store.messages_by_stage(*OPEN_STAGES, limit=_MOST_OPEN)
@@ -312,8 +330,7 @@ class OfflinePost:
         """Take the broker's answers to what was exported; (logged, refused)."""
         logged = refused = 0
         for item in self._store.outbox(OutboxState.WAITING):
-            path = MESSAGES_PATH if item.kind == MESSAGE else RECEIPTS_PATH
-            found = carried.answer(posted(path, item.payload))
+            found = carried.answer(posted(PATHS[item.kind], item.payload))
             if found is None:
                 continue
             if 200 <= found.status < 300:
@@ -347,7 +364,9 @@ class OfflinePost:
             if stored.stanza is not None and stored.content is not None:
                 continue
             path = f"/v1/messages/{stored.payload.hex()}"
-            if all(carried.answer(asked(f"{path}/{what}")) is not None for what in ("stanza", "content")):
+            if carried.answer(asked(f"{path}/purge")) is not None:
+                yield from self._purges.learn(stored)  # deleted before it was brought: nothing more will come
+            elif all(carried.answer(asked(f"{path}/{what}")) is not None for what in ("stanza", "content")):
                 yield from self._inbox.fetch(stored.payload)
                 opened += 1
         return opened

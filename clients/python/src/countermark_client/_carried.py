@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from countermark_client._io import Flow, Request, Response
+from countermark_client._settling import ACT, MESSAGE, RECEIPT
 from countermark_protocol.bundle import Item
 from countermark_protocol.encoding import malformed
 from countermark_protocol.errors import TransportError
@@ -17,6 +18,9 @@ T = TypeVar("T")
 
 MESSAGES_PATH = "/v1/messages"
 RECEIPTS_PATH = "/v1/receipts"
+ACTS_PATH = "/v1/acts"
+#: Where a statement of the outbox is posted, by its kind.
+PATHS = {MESSAGE: MESSAGES_PATH, RECEIPT: RECEIPTS_PATH, ACT: ACTS_PATH}
 
 
 def posted(path: str, payload: bytes) -> str:

@@ -87,7 +87,13 @@ class Core:
         self.carrier = Carrier(self.session, self.log, self.boxes, self.receipts, self.inbox)
         self.restored = Restored(self.session, self.log, self.sender.settler, self.boxes)
         self.offline = OfflinePost(
-            self.session, self.log, self.sender.settler, self.boxes, self.inbox, self.restored
+            self.session,
+            self.log,
+            self.sender.settler,
+            self.boxes,
+            self.inbox,
+            self.restored,
+            self.purges,
         )
         self.rejected: list[Rejected] = []
 

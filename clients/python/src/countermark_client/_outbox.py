@@ -17,12 +17,13 @@ import contextlib
 from collections.abc import Callable
 from typing import Final
 
+from countermark_client._carried import PATHS
 from countermark_client._io import Flow, NextLine, Sleep
 from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._revocations import Revocations
 from countermark_client._session import RETRIED, ProblemAnswer, Session, patience_of
-from countermark_client._settling import ACT, MESSAGE, RECEIPT, Settlement, Settler, problem_of
+from countermark_client._settling import MESSAGE, Settlement, Settler, problem_of
 from countermark_client._store import OutboxItem, OutboxState
 from countermark_protocol.answers import Accepted, Problem, parse_accepted
 from countermark_protocol.bulk import BulkReader, encode_frames
@@ -41,7 +42,6 @@ from countermark_protocol.keys import Signer
 from countermark_protocol.proof import recipient_to_json
 from countermark_protocol.submission import encode_submission, parse_submission
 
-_PATHS: Final = {MESSAGE: "/v1/messages", RECEIPT: "/v1/receipts", ACT: "/v1/acts"}
 _BULK: Final = "/v1/messages/bulk"
 #: Verdicts of a bulk answer that are written together: one sync of the disk for all of them.
 _WRITTEN_AT_ONCE: Final = 64
@@ -243,7 +243,7 @@ class Outbox:
         signer = self._current_signer() if item.kind != MESSAGE else None
         try:
             response, _ = yield from self._session.call(
-                "POST", _PATHS[item.kind], body=item.body, signer=signer
+                "POST", PATHS[item.kind], body=item.body, signer=signer
             )
         except ProblemAnswer as answer:
             yield from take(item, answer.problem)

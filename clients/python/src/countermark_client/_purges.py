@@ -125,7 +125,7 @@ class Purges:
             if waiting is not None:
                 yield from self._sender.flush_waiting(until=waiting)
             else:
-                yield from self._acts.post(make)
+                yield from self._acts.post(make, may_wait=True)
         except ConflictError as error:
             if error.code != "already_purged":
                 raise

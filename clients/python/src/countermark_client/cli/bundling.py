@@ -52,8 +52,9 @@ def export_bundle(file: Path, access: Access) -> Result:
     with access.client() as client:
         made = client.export_bundle()
     write_new(file, made.data)
+    carried = f"{made.messages} messages, {made.receipts} receipts and {made.withdrawals} withdrawals"
     lines = [
-        f"{file}: {made.messages} messages and {made.receipts} receipts; asks for {made.wanted} messages again",
+        f"{file}: {carried}; asks for {made.wanted} messages again",
         f"bundle {short(made.name)}",
     ]
     if made.left:
@@ -63,6 +64,7 @@ def export_bundle(file: Path, access: Access) -> Result:
         bundle=made.name.hex(),
         messages=made.messages,
         receipts=made.receipts,
+        withdrawals=made.withdrawals,
         wanted=made.wanted,
         left=made.left,
     )
