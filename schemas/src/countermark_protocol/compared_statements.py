@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from countermark_protocol.accounts import Verdict
 from countermark_protocol.claims import Kind
 from countermark_protocol.documents import parse_document
+from countermark_protocol.errors import CountermarkError
 from countermark_protocol.read_holdings import Claimed, ReadAccount, ReadEntry, ReadHoldings
 from countermark_protocol.receipts import parse_receipt, parse_undelivered
 
@@ -63,15 +65,16 @@ def _undelivered(entries: Sequence[ReadEntry]) -> Iterator[Claimed]:
     first: dict[tuple[bytes, str], ReadEntry] = {}
     notices: list[tuple[tuple[bytes, str], ReadEntry]] = []
     for entry in sorted(entries, key=lambda e: e.shown.index):
-        claims = parse_document(entry.held.document or b"").claims
         settled: list[tuple[bytes, str]] = []
-        if entry.shown.leaf.kind == Kind.RECEIPT:
-            receipt = parse_receipt(claims)
-            settled = [(item.message, receipt.author) for item in receipt.items]
-        elif entry.shown.leaf.kind == Kind.UNDELIVERED:
-            notice = parse_undelivered(claims)
-            settled = [(notice.message, notice.recipient)]
-            notices.append((settled[0], entry))
+        with suppress(CountermarkError):  # one that is none is another's finding
+            claims = parse_document(entry.held.document or b"").claims
+            if entry.shown.leaf.kind == Kind.RECEIPT:
+                receipt = parse_receipt(claims)
+                settled = [(item.message, receipt.author) for item in receipt.items]
+            elif entry.shown.leaf.kind == Kind.UNDELIVERED:
+                notice = parse_undelivered(claims)
+                settled = [(notice.message, notice.recipient)]
+                notices.append((settled[0], entry))
         for key in settled:
             first.setdefault(key, entry)
     for key, later in notices:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from countermark_client.audit._boxes import BoxReader, endpoints_of
+from countermark_client.audit._decider import Basis
 from countermark_client.audit._findings import Check, Findings
 from countermark_client.audit._fold import Fold, fold_stored
 from countermark_client.audit._judging import Judge
@@ -117,22 +118,26 @@ class Engine:
         fold_stored(self._documents, fold, size)
         return fold
 
+    def _basis(self, verified: int) -> Basis:
+        """What entries from an index on are judged on."""
+        return Basis(
+            mirror=self._into,
+            documents=self._documents,
+            tree=self.tree,
+            origin=self._mandate.origin,
+            keys=self._fold.directory.public_key,
+            directory=self._directory_below(verified).directory,
+            verified=verified,
+            findings=self._findings,
+            signatures=self._signatures,
+            keeps_bytes=self._keeps,
+        )
+
     # --- oversight ---
 
     def replay(self, source: Source, size: int) -> None:
         """Judge every entry below a size, as far as they are shown."""
-        replay = Replay(
-            self._into,
-            self._documents,
-            self.tree,
-            self._mandate.origin,
-            self._fold.directory.public_key,
-            self._directory_below(self.verified).directory,
-            self.verified,
-            self._findings,
-            self._signatures,
-            keeps_bytes=self._keeps,
-        )
+        replay = Replay(self._basis(self.verified))
         for page in self._ahead(replay, source, size):
             if page is None:
                 replay.missing("nothing at its index")
@@ -201,20 +206,8 @@ class Engine:
 
     def judge(self, horizon: int) -> None:
         """Judge every entry below a size up to which all boxes are known."""
-        verified = self.verified
-        Judge(
-            self._into,
-            self._documents,
-            self.tree,
-            self._mandate.origin,
-            self._mandate.authority,
-            self._fold.directory.public_key,
-            self._directory_below(verified).directory,
-            verified,
-            self._findings,
-            self._signatures,
-            keeps_bytes=self._keeps,
-        ).judge(horizon, lambda done, total: self._progress("judging entries", done, total))
+        judge = Judge(self._basis(self.verified), self._mandate.authority)
+        judge.judge(horizon, lambda done, total: self._progress("judging entries", done, total))
 
 
 def _whole_below(page: BoxPage, size: int) -> int:

@@ -12,12 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from countermark_client.audit._adopting import effects_of
-from countermark_client.audit._derived import Derived
-from countermark_client.audit._findings import BY_RULE, Check, Findings
-from countermark_client.audit._leaves import Tree
-from countermark_client.audit._mirror import Mirror
-from countermark_client.audit._signatures import Signatures, Verdict, as_verified
-from countermark_client.audit._state import StoredState
+from countermark_client.audit._decider import Basis, Decider
+from countermark_client.audit._findings import BY_RULE, Check
+from countermark_client.audit._signatures import Verdict, as_verified
 from countermark_protocol.boxes import Box
 from countermark_protocol.claims import KIND_NAMES, Header, Kind
 from countermark_protocol.decision import (
@@ -32,12 +29,10 @@ from countermark_protocol.decision import (
     decide,
     facts_of,
 )
-from countermark_protocol.directory import Directory
 from countermark_protocol.documents import Document, UnverifiedDocument, parse_document
 from countermark_protocol.encoding import parse_object
 from countermark_protocol.errors import ConflictError, CountermarkError, PolicyError
-from countermark_protocol.identifiers import Address, AuthorityCode, KeyId, Origin, authority_of
-from countermark_protocol.keys import PublicKey
+from countermark_protocol.identifiers import Address, AuthorityCode, authority_of
 from countermark_protocol.leaf import Leaf, parse_leaf
 from countermark_protocol.manifest import Manifest, parse_manifest
 from countermark_protocol.merkle import Frontier
@@ -78,48 +73,18 @@ class Known:
     leaf: bytes
 
 
-class Judge:
+class Judge(Decider):
     """Judges the entries that boxes held.
 
     Args:
-        mirror: its derived tables, judged up to `verified`; its boxes, read as far as is to be judged.
-        documents: the mirror that holds documents and rows as shown.
-        tree: over the log's leaves.
-        origin: of the log.
+        basis: what they are judged on.
         authority: whose endpoints these are.
-        keys: every key that any statement ever named.
-        directory: folded up to `verified`; changed.
-        verified: below it everything is judged.
-        findings: where what is wrong is taken down.
-        signatures: verifies them.
-        keeps_bytes: see `Derived`.
     """
 
-    def __init__(
-        self,
-        mirror: Mirror,
-        documents: Mirror,
-        tree: Tree,
-        origin: Origin,
-        authority: AuthorityCode,
-        keys: Callable[[KeyId], PublicKey | None],
-        directory: Directory,
-        verified: int,
-        findings: Findings,
-        signatures: Signatures,
-        *,
-        keeps_bytes: bool = True,
-    ) -> None:
-        self._mirror = mirror
-        self._documents = documents
+    def __init__(self, basis: Basis, authority: AuthorityCode) -> None:
+        super().__init__(basis)
         self._authority = authority
-        self._keys = keys
-        self._findings = findings
-        self._signatures = signatures
-        self._derived = Derived(mirror, keeps_bytes=keeps_bytes)
-        self._stored = StoredState(mirror, tree, origin, directory, verified)
-        self._state = self._stored.log
-        self.verified = verified
+        self.verified = basis.verified
 
     def judge(self, size: int, progress: Callable[[int, int], None]) -> None:
         """Judge all entries below a size, page by page, each in a transaction."""

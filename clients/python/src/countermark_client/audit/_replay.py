@@ -14,21 +14,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from countermark_client.audit._adopting import adopt, effects_of, skip
-from countermark_client.audit._derived import Derived
-from countermark_client.audit._findings import BY_RULE, Check, Findings
-from countermark_client.audit._leaves import Tree
+from countermark_client.audit._decider import Basis, Decider
+from countermark_client.audit._findings import BY_RULE, Check
 from countermark_client.audit._mirror import Mirror
-from countermark_client.audit._signatures import Pending, Signatures, Verdict, as_verified
-from countermark_client.audit._state import StoredState
+from countermark_client.audit._signatures import Pending, Verdict, as_verified
 from countermark_protocol.appending import Placed, append_statement
 from countermark_protocol.boxes import Box
 from countermark_protocol.claims import DIRECTORY_KINDS, KIND_NAMES, Kind
 from countermark_protocol.decision import Decision
-from countermark_protocol.directory import Directory
 from countermark_protocol.documents import Document, UnverifiedDocument, parse_document, statement_hash
 from countermark_protocol.encoding import encode_json, parse_json
 from countermark_protocol.errors import CountermarkError
-from countermark_protocol.identifiers import Address, KeyId, Origin
+from countermark_protocol.identifiers import Address, KeyId
 from countermark_protocol.keys import PublicKey
 from countermark_protocol.leaf import IGNORABLE_KIND, Leaf, parse_leaf
 from countermark_protocol.merkle import leaf_hash
@@ -96,47 +93,17 @@ class Page:
     pending: Pending
 
 
-class Replay:
+class Replay(Decider):
     """Judges the entries of one log.
 
     Args:
-        mirror: its derived tables, judged up to `verified`.
-        documents: the mirror that holds the documents of earlier entries.
-        tree: over the log's leaves.
-        origin: of the log.
-        keys: every key that any statement ever named.
-        directory: folded up to `verified`; changed.
-        verified: entries that are judged.
-        findings: where what is wrong is taken down.
-        signatures: verifies them.
-        keeps_bytes: see `Derived`.
+        basis: what they are judged on; verified are the entries that are judged.
     """
 
-    def __init__(
-        self,
-        mirror: Mirror,
-        documents: Mirror,
-        tree: Tree,
-        origin: Origin,
-        keys: Callable[[KeyId], PublicKey | None],
-        directory: Directory,
-        verified: int,
-        findings: Findings,
-        signatures: Signatures,
-        *,
-        keeps_bytes: bool = True,
-    ) -> None:
-        self._mirror = mirror
-        self._documents = documents
-        self._tree = tree
-        self._keys = keys
-        self._findings = findings
-        self._signatures = signatures
-        self._derived = Derived(mirror, keeps_bytes=keeps_bytes)
-        self._stored = StoredState(mirror, tree, origin, directory, verified)
-        self._state = self._stored.log
+    def __init__(self, basis: Basis) -> None:
+        super().__init__(basis)
         #: Boxes of which another past is known than the log has, until their heads agree again.
-        self._diverged = _read_diverged(mirror)
+        self._diverged = _read_diverged(basis.mirror)
         #: Documents of this page, which are not written yet.
         self._fresh: dict[int, bytes] = {}
 
