@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import json
 from dataclasses import replace
 
 import pytest
@@ -10,7 +13,15 @@ from countermark_client import Narrowing, testing
 from countermark_protocol.accounts import Verdict, parse_account
 from countermark_protocol.boxes import Box
 from countermark_protocol.comparing import compare
+from countermark_protocol.contradictions import (
+    CLAIMS,
+    Contradiction,
+    encode_contradiction,
+    parse_contradiction,
+    verify_contradiction,
+)
 from countermark_protocol.documents import parse_document
+from countermark_protocol.encoding import encode_base64url, encode_json, parse_base64url
 from countermark_protocol.errors import CountermarkError
 from countermark_protocol.holdings import HeldAccount, Holdings, encode_holdings, parse_holdings
 from countermark_protocol.statements import kind_of
@@ -361,3 +372,117 @@ async def test_an_async_client_holds_the_same(scene):
         made = await other.holdings(sizes=[2])
     assert isinstance(made.holdings, Holdings)
     assert set(held_by(kenya).entries) <= set(made.holdings.entries)
+
+
+# --- whatever comes in -----------------------------------------------------------------------------------
+
+#: In the place of anything in a file.
+WRONG = (None, True, -1, 2**53, "", "A", "AAAA", "00" * 32, [], {}, [[]], {"size": 1})
+
+
+def places(value, path=()):
+    """Every place in a value."""
+    yield path
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from places(inner, (*path, name))
+    elif isinstance(value, list):
+        for number, inner in list(enumerate(value))[:3]:
+            yield from places(inner, (*path, number))
+
+
+def mutations(value):
+    """The value with one place changed to something else, or left out."""
+    for number, path in enumerate(places(value)):
+        for turn in range(3 if path else 0):
+            changed = copy.deepcopy(value)
+            inner = changed
+            for step in path[:-1]:
+                inner = inner[step]
+            if (number + turn) % 7 == 0:
+                del inner[path[-1]]
+            else:
+                inner[path[-1]] = WRONG[(number + 4 * turn) % len(WRONG)]
+            if changed != value:
+                yield changed
+
+
+def only_ours(call):
+    """Whatever is wrong, one of our errors says so, or nothing does."""
+    with contextlib.suppress(CountermarkError):
+        call()
+
+
+@pytest.fixture(scope="module")
+def found_files():
+    """What two honest parties hold of a log that lies, and a file of each contradiction between them."""
+    world, broker = malicious_world(KENYA, BELGIUM)
+    kenya, belgium = world.client(KENYA), world.client(BELGIUM)
+    belgium.sync()
+    send(kenya)
+    received(belgium)
+    send(kenya)
+    broker.withhold(BELGIUM, Box.ROUTINE, 1)
+    broker.understate(BELGIUM, Box.ROUTINE, 1)
+    received(belgium)
+    held = [held_by(one, STATEMENTS) for one in (kenya, belgium)]
+    found = [encode_contradiction(f.contradiction, broker.origin) for f in compare(held).found]
+    return held, found
+
+
+def test_holdings_in_any_form(found_files):
+    [ours, theirs], _ = found_files
+    value = json.loads(encode_holdings(theirs))
+    tried = 0
+    for changed in mutations(value):
+        tried += 1
+        only_ours(lambda changed=changed: compare([ours, parse_holdings(encode_json(changed))]))
+    assert tried > 200
+
+
+def test_contradictions_in_any_form(found_files):
+    _, found = found_files
+    assert found
+    value = json.loads(found[0])
+    pieces = [json.loads(parse_base64url(p, "piece")) for p in value["pieces"][1:]]
+    tried = 0
+    for changed in mutations(value):
+        tried += 1
+        only_ours(lambda changed=changed: verify_contradiction(encode_json(changed)))
+    for number, piece in enumerate(pieces, 1):
+        for changed in mutations(piece):
+            tried += 1
+            spoilt = {**value, "pieces": list(value["pieces"])}
+            spoilt["pieces"][number] = encode_base64url(encode_json(changed))
+            with pytest.raises(CountermarkError):
+                verify_contradiction(encode_json(spoilt))
+    assert tried > 80
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_pieces_of_one_claim_handed_in_for_another(found_files, claim):
+    """Nothing but what is claimed is proven, and nothing breaks, whatever pieces a claim is made with."""
+    held, found = found_files
+    statements = held[0].statements
+    pool = [
+        *(p for f in found for p in parse_contradiction(f)[0].pieces),
+        *(e.document for e in held[0].entries if e.document is not None),
+        *(e.inclusion.leaf for e in held[0].entries),
+        held[0].checkpoints[0],
+        b"",
+        b"{}",
+        b"\x00",
+    ]
+    least, most = CLAIMS[claim].least, CLAIMS[claim].most
+    for count in range(least, min(most, 5) + 1):
+        for start in range(len(pool)):
+            for step in (1, 2, 3):
+                pieces = tuple(pool[(start + step * i) % len(pool)] for i in range(count))
+                made = encode_contradiction(Contradiction(claim, pieces, statements), held[0].log)
+                only_ours(lambda made=made: verify_contradiction(made))
+    for count in (least - 1, most + 1):
+        if 0 < count <= 10_000:
+            made = encode_contradiction(Contradiction(claim, (b"x",) * count, statements), held[0].log)
+            with pytest.raises(CountermarkError) as caught:
+                verify_contradiction(made)
+            assert caught.value.code == "not_contradictory"
