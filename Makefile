@@ -73,7 +73,7 @@ build: $(STAMP)  ## build the wheels and check what is in them
 	$(BIN)/python tools/check_wheels.py
 
 audit: $(STAMP)  ## known vulnerabilities in the locked requirements
-	$(BIN)/pip-audit --require-hashes -r requirements.lock
+	$(BIN)/python tools/audit.py
 
 lock:  ## lock the requirements anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

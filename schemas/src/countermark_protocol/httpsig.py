@@ -31,6 +31,7 @@ from typing import Final, Protocol
 from countermark_protocol.encoding import encode_base64url, labelled_hash, malformed, parse_base64url
 from countermark_protocol.errors import SignatureError
 from countermark_protocol.identifiers import KeyId
+from countermark_protocol.keys import Algorithm, parse_public_key
 
 TAG: Final = "countermark"
 NONCE_BYTES: Final = 16
@@ -362,6 +363,66 @@ def parse_signature_headers(
         _build(components, params)[1],
         _parse_signature(fields["signature"]),
     )
+
+
+#: A key of nobody: RFC 8032 §7.1, test 2. What it verifies is never believed.
+_NOBODY: Final = parse_public_key(
+    Algorithm.ED25519, bytes.fromhex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _UnknownKey:
+    """Stands in for a key that no record names: as much work, and never a success."""
+
+    key_id: KeyId
+
+    def verify(self, message: bytes, signature: bytes) -> None:
+        _NOBODY.verify(message, signature)
+        raise SignatureError("bad_signature", "this key has signed nothing")
+
+
+def verify_request_of(
+    unverified: UnverifiedRequest,
+    key: VerifyingKey | None,
+    *,
+    now_seconds: int,
+    max_age_seconds: int,
+    max_skew_seconds: int,
+) -> VerifiedRequest:
+    """As `verify_request`, without telling strangers which keys there are.
+
+    Whether no record names the key, or the signature is not the key's, is one answer after the same work: else whoever
+    has a public key could ask whether it is in the directory.
+
+    Args:
+        unverified: from `parse_signature_headers`.
+        key: the signing key whose id is ``unverified.key_id``; None if no record names it.
+        now_seconds: as of `verify_request`.
+        max_age_seconds: likewise.
+        max_skew_seconds: likewise.
+
+    Raises:
+        SignatureError: ``request_too_old``, ``request_from_future``, ``unknown_key``.
+
+    Source: docs/spec/api.md §2.5.
+    """
+    try:
+        return verify_request(
+            unverified,
+            _UnknownKey(unverified.key_id) if key is None else key,
+            now_seconds=now_seconds,
+            max_age_seconds=max_age_seconds,
+            max_skew_seconds=max_skew_seconds,
+        )
+    except SignatureError as error:
+        if error.code in {"request_too_old", "request_from_future"}:
+            raise
+        raise SignatureError(
+            "unknown_key",
+            f"the request is not signed by a key of the directory: no record names key {unverified.key_id.hex()}, or "
+            "this is not its signature over this method, host name, path, query and body",
+        ) from None
 
 
 def verify_request(

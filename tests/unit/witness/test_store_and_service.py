@@ -3,8 +3,10 @@
 import sqlite3
 import threading
 
+import httpx
 import pytest
 
+from countermark_protocol.answer_headers import SECURITY_HEADERS
 from countermark_protocol.checkpoint import parse_checkpoint, verify_checkpoint
 from countermark_protocol.cosignature import verify_cosignature
 from countermark_protocol.errors import ConflictError, MalformedError
@@ -17,6 +19,7 @@ from countermark_protocol.tlog_witness import (
     parse_answer,
     verify_answer,
 )
+from countermark_witness.app import build_app
 from countermark_witness.errors import WitnessError
 from countermark_witness.judge import Evidence, Finding
 from countermark_witness.service import Witness, now_s
@@ -323,3 +326,20 @@ def test_a_reopened_store_holds_what_it_held(witness, store, path, clock):
         Witness(again, COSIGNERS, clock), encode_add_checkpoint(5, proof(5, 8), raw_checkpoint(8)), 8
     )
     again.close()
+
+
+async def test_every_answer_bears_security_headers(witness):
+    transport = httpx.ASGITransport(app=build_app(witness))
+    async with httpx.AsyncClient(transport=transport, base_url="http://w.example") as client:
+        answers = [
+            await client.post("/add-checkpoint", content=request(0, 5)),
+            await client.post("/add-checkpoint", content=b"junk"),
+            await client.get(f"/{origin_hash(ORIGIN)}/checkpoint"),
+            await client.get("/nowhere"),
+            await client.put("/add-checkpoint"),
+        ]
+    assert [a.status_code for a in answers] == [200, 400, 200, 404, 405]
+    for answer in answers:
+        assert answer.headers["cache-control"] == "no-store"
+        for name, value in SECURITY_HEADERS:
+            assert answer.headers[name.decode()] == value.decode()

@@ -10,16 +10,15 @@ from fastapi import Request
 from countermark_broker.api.limits import source_of
 from countermark_broker.services.changes import Change, Signed
 from countermark_broker.services.node import Caller, Node
+from countermark_protocol.directory import Directory
 from countermark_protocol.errors import SignatureError
 from countermark_protocol.httpsig import (
     RequestFacts,
-    UnverifiedRequest,
     VerifiedRequest,
     parse_signature_headers,
-    verify_request,
+    verify_request_of,
 )
 from countermark_protocol.identifiers import Address, KeyId
-from countermark_protocol.keys import PublicKey
 
 
 def facts_of(node: Node, request: Request, body: bytes | None) -> RequestFacts:
@@ -112,29 +111,31 @@ async def authenticate_reader(node: Node, request: Request) -> None:
 
 async def _verify(node: Node, request: Request, body: bytes | None) -> VerifiedRequest:
     unverified = parse_signature_headers(request.headers.items(), facts_of(node, request, body))
-    key = await _key(node, unverified)
     now = node.clock.now_ms() // 1000
     settings = node.settings
-    return await node.verifier.run(
-        lambda: verify_request(
-            unverified,
-            key,
-            now_seconds=now,
-            max_age_seconds=settings.request_age_s,
-            max_skew_seconds=settings.request_skew_s,
-        ),
-        source=source_of(request),
-    )
 
-
-async def _key(node: Node, unverified: UnverifiedRequest) -> PublicKey:
-    key = node.holder.current.public_key(unverified.key_id)
-    if key is None:
-        # Another node may have logged it a moment ago.
-        key = (await node.newest_directory()).public_key(unverified.key_id)
-    if key is None or not key.is_signing:
-        raise SignatureError(
-            "unknown_key",
-            f"the request is signed by key {unverified.key_id.hex()}, which no directory record names",
+    async def verify(directory: Directory) -> VerifiedRequest:
+        key = directory.public_key(unverified.key_id)
+        return await node.verifier.run(
+            lambda: verify_request_of(
+                unverified,
+                key if key is not None and key.is_signing else None,
+                now_seconds=now,
+                max_age_seconds=settings.request_age_s,
+                max_skew_seconds=settings.request_skew_s,
+            ),
+            source=source_of(request),
         )
-    return key
+
+    known = node.holder.current
+    try:
+        return await verify(known)
+    except SignatureError as error:
+        if error.code != "unknown_key":
+            raise
+        # Another node may have logged the key a moment ago. Asked for keys that are known too: how long an answer takes
+        # must not say which those are.
+        newest = await node.newest_directory()
+        if newest.count == known.count:
+            raise
+    return await verify(newest)

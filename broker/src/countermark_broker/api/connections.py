@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from countermark_broker.api.errors import PROBLEM_TYPE, RETRY_AFTER_S
+from countermark_broker.api.security import header_lines
 from countermark_broker.api.sources import Sources
 from countermark_broker.config import Settings
 from countermark_broker.log.verifier import Source
@@ -47,7 +48,13 @@ _SWEEP_TICKS: Final = 10  # of 0.1 s
 
 def _canned(status: str, problem: Problem, *headers: str) -> bytes:
     body = encode_json(problem.to_json())
-    lines = (f"HTTP/1.1 {status}", f"content-type: {PROBLEM_TYPE}", f"content-length: {len(body)}", *headers)
+    lines = (
+        f"HTTP/1.1 {status}",
+        f"content-type: {PROBLEM_TYPE}",
+        f"content-length: {len(body)}",
+        *header_lines(),
+        *headers,
+    )
     return "\r\n".join((*lines, "connection: close", "", "")).encode() + body
 
 

@@ -19,6 +19,7 @@ from countermark_broker.api.middleware import AccessLog
 from countermark_broker.api.open_log import health_router, log_router, metrics_router
 from countermark_broker.api.posting import posting_router
 from countermark_broker.api.quotas import quotas_router
+from countermark_broker.api.security import SecurityHeaders
 from countermark_broker.api.sources import Sources
 from countermark_broker.api.webhooks import webhooks_router
 from countermark_broker.errors import FatalError
@@ -68,6 +69,8 @@ def make_api(node: Node, listeners: Listeners) -> FastAPI:
         RequestLimit, sources=sources, most_each=settings.max_requests_each, metrics=node.metrics
     )
     app.add_middleware(AccessLog)
+    # Last, so that it is around all others.
+    app.add_middleware(SecurityHeaders)
     return app
 
 

@@ -118,13 +118,20 @@ async def _message(node: Node, caller: Caller, payload_hash: bytes) -> tuple[Che
     """
     checkpoint = node.publisher.published
     message = await _load(node, caller, payload_hash)
+    if message is not None and not _is_party(caller, message):
+        # As if there were none, at once: who waits would learn that there is one.
+        message = None
     if message is not None and message.index >= checkpoint.size:
         # Another node may have published it a moment ago; nothing is told of what is not published.
         checkpoint = await node.publisher.at_least(message.index + 1)
         message = await _load(node, caller, payload_hash)
-    if message is None or (caller.address != message.sender and caller.address not in message.deliveries):
+    if message is None:
         raise await not_held(node, checkpoint, caller)
     return checkpoint, message
+
+
+def _is_party(caller: Caller, message: MessageState) -> bool:
+    return caller.address == message.sender or caller.address in message.deliveries
 
 
 async def _load(node: Node, caller: Caller, payload_hash: bytes) -> MessageState | None:

@@ -182,4 +182,9 @@ def load_boxes(
 
 def load_message(connection: Connection, payload_hash: bytes, recipient: Address) -> MessageState | None:
     """One message's state with the delivery of one recipient, or None where there is no such message."""
-    return _load_messages(connection, {payload_hash}, {recipient})[payload_hash]
+    message = _load_messages(connection, {payload_hash}, {recipient})[payload_hash]
+    if message is None:
+        # The query that a message would have cost: how long it takes must not say whether there is one.
+        query = select(deliveries).where(deliveries.c.message == -1, deliveries.c.recipient == recipient)
+        connection.execute(query).all()
+    return message

@@ -10,10 +10,13 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from countermark_protocol.answer_headers import with_security_headers
 from countermark_protocol.tlog_witness import ADD_CHECKPOINT_PATH, MAX_REQUEST_BYTES
 from countermark_witness.mirror_app import mirror_routes
 from countermark_witness.mirror_store import MirrorStore
@@ -45,8 +48,24 @@ def build_app(witness: Witness, mirror: MirrorStore | None = None) -> Starlette:
             Route(ADD_CHECKPOINT_PATH, add_checkpoint, methods=["POST"]),
             Route("/{hashed}/checkpoint", newest, methods=["GET"]),
             *(mirror_routes(mirror) if mirror is not None else ()),
-        ]
+        ],
+        middleware=[Middleware(_SecurityHeaders)],
     )
+
+
+class _SecurityHeaders:
+    """Security headers on every answer (docs/spec/api.md §1.7)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def adding(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = with_security_headers(message.get("headers", ()))
+            await send(message)
+
+        await self._app(scope, receive, adding)
 
 
 def _response(answer: Answer) -> Response:

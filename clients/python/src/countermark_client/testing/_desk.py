@@ -29,7 +29,7 @@ from countermark_protocol.httpsig import (
     RequestFacts,
     VerifiedRequest,
     parse_signature_headers,
-    verify_request,
+    verify_request_of,
 )
 from countermark_protocol.identifiers import Address, KeyId
 from countermark_protocol.keys import Signer
@@ -117,9 +117,7 @@ class Desk(Ledger):
         )
         unverified = parse_signature_headers(exchange.headers, facts)
         key = self.state.directory.public_key(unverified.key_id)
-        if key is None:
-            raise SignatureError("unknown_key", "the request is signed by a key that nobody certified")
-        return verify_request(
+        return verify_request_of(
             unverified,
             key,
             now_seconds=self._clock() // 1000,
