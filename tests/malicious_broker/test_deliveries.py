@@ -7,6 +7,7 @@ import pytest
 from countermark_client import Narrowing
 from countermark_client._session import ProblemAnswer
 from countermark_protocol.boxes import Box, BoxState
+from countermark_protocol.comparing import compare
 from countermark_protocol.errors import CountermarkError
 from malicious_broker.evidence import held_by, pieced
 from malicious_broker.kit import BELGIUM, KENYA, malicious_world, send
@@ -300,3 +301,30 @@ def test_two_workers_at_one_position(scene):
     # Accounts that fit what each is shown do not fit each other, nor what the other is shown.
     codes = {"box_forked", "accounts_differ", "account_contradicted"}
     act.convince_together(held_by(one), held_by(two), codes=codes)
+
+
+def test_two_workers_whose_boxes_do_not_follow_from_each_other(scene):
+    """One holds the first entry of one past, the other shows no more than the second entry of another past."""
+    world, broker, kenya, _ = scene
+    act = Act("showing two workers different entries at one position", world)
+    one = world.client(BELGIUM)
+    two = world.client(world.profile(BELGIUM, keystore=world.add_instance(BELGIUM)))
+    place = (BELGIUM, Box.ROUTINE)
+    before = broker.state.boxes[place]
+    send(kenya)
+    first, told = broker.withhold(*place, 0), broker.state.boxes[place]
+    broker.state.boxes[place] = before
+    send(kenya)
+    world.clock.advance(hours=1)
+    later = world.clock()
+    send(kenya)
+    _received(two)
+    broker._boxes[place], broker.claimed[place] = [first], told
+    _received(one)
+    silent(one, two)
+    mine, theirs = held_by(one), held_by(two, Narrowing(since=later, boxes=frozenset({Box.ROUTINE})))
+    assert [e.own.tail.position for e in theirs.entries] == [1]
+    found = compare([mine, theirs], act.fingerprint).found
+    assert "box_forked" in {f.contradiction.claim for f in found}
+    [says] = [f.says for f in found if f.contradiction.claim == "box_forked"]
+    assert "does not follow" in says

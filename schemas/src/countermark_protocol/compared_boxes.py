@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from countermark_protocol.boxes import Box, Tail
+from countermark_protocol.boxes import Box, Tail, box_head
 from countermark_protocol.identifiers import Address
 from countermark_protocol.read_holdings import Claimed, ReadEntry, ReadHoldings
 
@@ -29,10 +29,13 @@ def opened_positions(sides: Sequence[ReadHoldings]) -> dict[Place, list[tuple[Ta
 
 
 def forked_boxes(sides: Sequence[ReadHoldings]) -> Iterator[Claimed]:
-    """Neighbours in each box that cannot both be of it; the judge tells which of them cannot."""
+    """Neighbours in each box that cannot both be of it."""
     for held in opened_positions(sides).values():
         for (one, first), (other, second) in pairwise(held):
-            if other.position <= one.position + 1 or first.shown.index >= second.shown.index:
+            after = box_head(one.previous, first.shown.index, first.shown.leaf.statement)
+            same_place = other.position == one.position  # and something else, or it would stand there once
+            apart = other.position == one.position + 1 and other.previous != after
+            if same_place or apart or first.shown.index >= second.shown.index:
                 yield Claimed(
                     "box_forked", (first.held.opened(), second.held.opened()), (first.side, second.side)
                 )

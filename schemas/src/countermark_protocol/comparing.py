@@ -19,7 +19,9 @@ from countermark_protocol.compared_boxes import forked_boxes
 from countermark_protocol.compared_statements import contradicted_statements
 from countermark_protocol.compared_times import contradicted_times
 from countermark_protocol.compared_trees import Trees
-from countermark_protocol.contradictions import Contradiction, prove_contradiction
+from countermark_protocol.contradiction_claims import prove
+from countermark_protocol.contradiction_shown import Shown
+from countermark_protocol.contradictions import Contradiction
 from countermark_protocol.errors import CountermarkError, VerificationError
 from countermark_protocol.holdings import Holdings
 from countermark_protocol.identifiers import Address
@@ -112,9 +114,10 @@ def compare(given: Sequence[Holdings], expected: str | None = None) -> Compariso
     trees = Trees(sides)
     found: list[Found] = []
     counts: dict[str, int] = {}
+    judges: dict[tuple[LoggedStatement, ...], Shown] = {side.shown.statements: side.shown for side in sides}
     for claimed in _claimed(sides, trees):
         if counts.get(claimed.claim, 0) < MOST_OF_A_KIND:
-            one = _prove(claimed, sides)
+            one = _prove(claimed, sides, judges)
             if one is not None:
                 counts[claimed.claim] = counts.get(claimed.claim, 0) + 1
                 found.append(one)
@@ -130,16 +133,19 @@ def _claimed(sides: Sequence[ReadHoldings], trees: Trees) -> Iterator[Claimed]:
     yield from contradicted_times(sides)
 
 
-def _prove(claimed: Claimed, sides: Sequence[ReadHoldings]) -> Found | None:
+def _prove(
+    claimed: Claimed, sides: Sequence[ReadHoldings], judges: dict[tuple[LoggedStatement, ...], Shown]
+) -> Found | None:
     """Have the judge decide, by the directory of either side, or by what both have of it."""
     numbers = tuple(dict.fromkeys(claimed.holdings))
     own = [sides[n].shown.statements for n in numbers]
     for statements in dict.fromkeys([*sorted(own, key=len, reverse=True), _shared(own)]):
-        contradiction = Contradiction(claimed.claim, claimed.pieces, statements)
         try:
-            return Found(contradiction, prove_contradiction(contradiction), numbers)
+            judge = judges.setdefault(statements, judges.get(statements) or Shown(statements))
+            says = prove(judge, claimed.claim, claimed.pieces)
         except CountermarkError:
             continue
+        return Found(Contradiction(claimed.claim, claimed.pieces, statements), says, numbers)
     return None
 
 
