@@ -18,7 +18,14 @@ from countermark_broker.services.maintenance import examine
 from countermark_broker.services.stamping import Stamping
 from countermark_broker.store.cosigned import CosignedRow, write_cosigned
 from countermark_broker.store.migrate import find_migrations
-from countermark_broker.store.stamps import StampRow, keep_stamp, read_authorities, read_stamps
+from countermark_broker.store.stamps import (
+    StampRow,
+    claim,
+    keep_failure,
+    keep_stamp,
+    read_authorities,
+    read_stamps,
+)
 from countermark_protocol.stamp_history import parse_stamp_history
 from countermark_protocol.timestamps import parse_stamp, parse_tsa_roots, verify_stamp
 from support.broker_fixtures import AUTHORITY, found, running, write_home
@@ -205,6 +212,21 @@ async def test_one_question_at_a_time_whichever_node(broker, tsa):
         done = await asyncio.gather(*(s.stamp_once("east") for s in (one, other, one, other)))
     assert sorted(done) == [False, False, False, True]
     assert tsa.asked == 1
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_who_looked_while_another_asked_does_not_ask_again(broker, tsa, answered):
+    await cosigned(broker)
+    database = broker.node.database
+    assert await database.write(claim, "east", 60_000, None)
+    looked = await state(broker)
+    assert not await database.write(claim, "east", 60_000, looked)
+    if answered:
+        await database.write(keep_stamp, StampRow(100, "east", 5, NOTE, b"stamp"))
+    else:
+        await database.write(keep_failure, "east", "tsa_away")
+    assert not await database.write(claim, "east", 60_000, looked)
+    assert await database.write(claim, "east", 60_000, await state(broker))
 
 
 async def test_it_is_said_that_one_is_away_and_that_it_is_back(broker, tsa, monkeypatch, caplog):

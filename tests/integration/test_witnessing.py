@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 
 from countermark_broker.errors import FatalError, UnavailableError
 from countermark_broker.services.accept import accept_directory, accept_message
+from countermark_broker.services.stamping import Stamping, read_covering_stamps
 from countermark_broker.services.witnessing import Witnessing
 from countermark_broker.store.cosigned import CosignedRow, read_cosigned, read_first_cosigned, write_cosigned
 from countermark_protocol.checkpoint import parse_checkpoint, verify_checkpoint
@@ -15,6 +18,7 @@ from countermark_protocol.cosignature import CosignatureType, Cosigner, encode_c
 from countermark_protocol.errors import SignatureError
 from countermark_protocol.mandates import Witness
 from countermark_protocol.merkle import verify_consistency
+from countermark_protocol.timestamps import parse_stamp, parse_tsa_roots, verify_stamp
 from countermark_protocol.tlog_policy import check_quorum
 from countermark_protocol.tlog_witness import (
     SIZE_TYPE,
@@ -26,6 +30,7 @@ from countermark_protocol.tlog_witness import (
 from countermark_protocol.witnesses import quorum_policy
 from support.broker_fixtures import found, running, write_home
 from support.protocol_world import found_world
+from support.tsa import Tsa, serving
 from support.world import KAMPALA, NAIROBI, World, now_ms, seed
 
 ALARM = "no quorum of witnesses has cosigned for"
@@ -117,6 +122,25 @@ async def test_the_head_is_cosigned_and_kept(node, world, witnessing, watchers):
     newest = (await rows(node))[-1]
     assert newest.size == row.size + 1
     assert [w.size for w in watchers] == [newest.size] * 3
+
+
+async def test_what_a_quorum_cosigned_is_what_is_stamped(node, world, witnessing):
+    """From the log's signature over the witnesses' to the authority's, as whoever reads it later checks it."""
+    await send(node, world)
+    assert await witnessing.gather_once()
+    tsa = Tsa("Time")
+    (node.settings.home / "roots.pem").write_bytes(tsa.roots)
+    with serving(tsa) as url:
+        values = {"timestamp_authorities": {"time": url}, "timestamp_roots": Path("roots.pem")}
+        stamping = Stamping(replace(node, settings=node.settings.model_copy(update=values)))
+        assert await stamping.stamp_once("time")
+    size = node.publisher.published.size
+    (item,) = (await read_covering_stamps(node, size)).items
+    policy, log_keys = quorum_policy(node.holder.current)
+    quorum = check_quorum(policy, verified(node, item.checkpoint), log_keys)
+    stamp = verify_stamp(parse_stamp(item.response, item.checkpoint), parse_tsa_roots(tsa.roots))
+    assert stamp.latest // 1000 >= quorum.existed_by
+    assert (await read_covering_stamps(node, size + 1)).items == ()
 
 
 async def test_a_quiet_head_is_asked_about_once_a_minute(node, witnessing, watchers):

@@ -22,8 +22,9 @@ from countermark_protocol.encoding import (
     parse_base64url,
     parse_object,
 )
-from countermark_protocol.timestamps import MAX_STAMP_BYTES
 
+#: A stamp brings the certificates of its authority: a few kB each, ten or more with signatures of ML-DSA.
+MAX_STAMP_BYTES: Final = 64 * 1024
 #: Stamps in one page.
 MAX_STAMPS: Final = 100
 #: By which an operator calls an authority.

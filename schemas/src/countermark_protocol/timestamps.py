@@ -31,9 +31,8 @@ from rfc3161_client import (
 
 from countermark_protocol.encoding import malformed
 from countermark_protocol.errors import ProofError, SignatureError, TransportError, UncheckableError
+from countermark_protocol.stamp_history import MAX_STAMP_BYTES
 
-#: A stamp brings the certificates of its authority: a few kB each, ten or more with signatures of ML-DSA.
-MAX_STAMP_BYTES: Final = 64 * 1024
 #: ms by which an authority's clock and that of who asks may differ.
 CLOCK_DIFFERENCE_MS: Final = 300_000
 MAX_ROOTS_BYTES: Final = 1024 * 1024

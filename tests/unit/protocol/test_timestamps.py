@@ -11,10 +11,15 @@ from hypothesis import strategies as st
 
 from countermark_protocol.encoding import encode_json
 from countermark_protocol.errors import CountermarkError
-from countermark_protocol.stamp_history import StampHistory, StampItem, oldest_stamps, parse_stamp_history
+from countermark_protocol.stamp_history import (
+    MAX_STAMP_BYTES,
+    StampHistory,
+    StampItem,
+    oldest_stamps,
+    parse_stamp_history,
+)
 from countermark_protocol.timestamps import (
     MAX_ROOTS_BYTES,
-    MAX_STAMP_BYTES,
     check_answer,
     make_stamp_request,
     parse_stamp,

@@ -31,9 +31,8 @@ from countermark_broker.store.stamps import (
     read_stamps,
 )
 from countermark_protocol.errors import CountermarkError, TransportError
-from countermark_protocol.stamp_history import MAX_STAMPS, StampHistory, StampItem
+from countermark_protocol.stamp_history import MAX_STAMP_BYTES, MAX_STAMPS, StampHistory, StampItem
 from countermark_protocol.timestamps import (
-    MAX_STAMP_BYTES,
     REPLY_TYPE,
     REQUEST_TYPE,
     TsaRoots,

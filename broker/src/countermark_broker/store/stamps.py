@@ -85,7 +85,10 @@ def claim(connection: Connection, authority: str, lasts_ms: int, seen: Authority
         .where(
             stamp_authorities.c.authority == authority,
             stamp_authorities.c.asking_until <= now,
+            # Whoever was asking when `seen` was read may have its answer by now.
             stamp_authorities.c.tried_at == seen.tried_at,
+            stamp_authorities.c.answered_at == seen.answered_at,
+            stamp_authorities.c.failing_since == seen.failing_since,
         )
         # One tried twice within a millisecond must not look untried.
         .values(asking_until=now + lasts_ms, tried_at=max(now, seen.tried_at + 1))

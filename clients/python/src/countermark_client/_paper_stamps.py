@@ -17,7 +17,8 @@ from pyhanko.sign.timestamps import TimeStamper
 
 from countermark_protocol.encoding import malformed
 from countermark_protocol.errors import ProofError, TransportError
-from countermark_protocol.timestamps import MAX_STAMP_BYTES, REPLY_TYPE, REQUEST_TYPE, check_granted
+from countermark_protocol.stamp_history import MAX_STAMP_BYTES
+from countermark_protocol.timestamps import REPLY_TYPE, REQUEST_TYPE, check_granted
 
 #: s for one answer in all.
 _SECONDS: Final = 30.0
