@@ -241,7 +241,7 @@ def test_a_denial_without_account_or_about_an_older_log_convicts_nobody(world):
 def _anyhow(monkeypatch, *checks):
     """A broker (and a sender) that leave out some checks; the reader's own are looked up elsewhere."""
     for check in checks:
-        monkeypatch.setattr(decision, check, lambda *_: None)
+        monkeypatch.setattr(decision, check, lambda *_, **__: None)
 
 
 def _caught(client, rule):
@@ -262,7 +262,7 @@ def test_a_message_that_the_policy_forbids(world, monkeypatch):
     kenya.sync()
     world.set_policy(Policy(()))
     _composes_anything(monkeypatch, kenya)
-    _anyhow(monkeypatch, "allowing_rule")
+    _anyhow(monkeypatch, "check_policy")
     sent = _send(kenya)
     leaf, document, _, _ = _caught(belgium, "policy_denied")
     assert leaf == world.broker.entries[sent.index].leaf.encode()
@@ -280,7 +280,7 @@ def test_a_message_classified_above_the_ceiling(world, monkeypatch):
     kenya, belgium = world.client(KENYA), world.client(BELGIUM)
     kenya.sync()
     _composes_anything(monkeypatch, kenya)
-    _anyhow(monkeypatch, "allowing_rule")
+    _anyhow(monkeypatch, "check_policy")
     handling = dataclasses.replace(default_handling(world.clock()), classification=Classification.SECRET)
     _send(kenya, handling=handling)
     _caught(belgium, "policy_denied")
@@ -390,7 +390,7 @@ def test_what_is_not_held_here_is_not_held_against_the_broker(world):
 
 
 def test_every_rule_of_the_decision_is_the_same_function():
-    for name in ("check_times", "check_type", "check_group", "check_recipient", "allowing_rule"):
+    for name in ("check_times", "check_type", "check_group", "check_recipient", "check_policy"):
         assert check_received.__globals__[name] is getattr(decision, name)
 
 

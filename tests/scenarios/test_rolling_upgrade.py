@@ -30,7 +30,7 @@ from fault.world import ROUTES, FaultWorld
 from support.broker_fixtures import PASSPHRASE, write_home
 from support.broker_process import environment, run_cli
 from support.database import sql
-from support.world import seed
+from support.world import first_semantics, seed
 
 RELEASES = Path(__file__).resolve().parents[1] / "releases"
 OLD = max(path for path in RELEASES.iterdir() if path.is_dir())
@@ -130,6 +130,7 @@ def old(tmp_path):
 def stage(tmp_path, old, empty_database):
     """A log that the old release has founded, and its node."""
     world = FaultWorld()
+    world.policy = first_semantics()  # all that the old release knows
     home = write_home(world, tmp_path / "home", database_url=empty_database, **SETTINGS)
     for name, keys in (("broker", ("log", "node")), ("administrator", ("administrator",))):
         stored = tuple(

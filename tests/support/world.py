@@ -10,7 +10,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from countermark_protocol.acts import Disclosure, LookUp, Purge, PurgeGround, Scope
@@ -38,7 +38,7 @@ from countermark_protocol.mandates import Oversight, Term, Witness
 from countermark_protocol.manifest import Manifest, Urgency
 from countermark_protocol.merkle import EMPTY_ROOT
 from countermark_protocol.parts import split_content
-from countermark_protocol.policy import Policy
+from countermark_protocol.policy import ROLES_ALONE, Policy, Relation, Rule, Side
 from countermark_protocol.receipts import Receipt, ReceiptItem, ReceiptStage
 from countermark_protocol.recipients import RecipientRow, order_rows, recipients_root, stanza_hash
 from countermark_protocol.records import (
@@ -73,6 +73,8 @@ BROKER = Address("xo-secretariat.broker.main")
 NOTHING_SEEN = Seen(0, EMPTY_ROOT)
 DAY = 86_400_000
 ALL_TYPES = {name: tuple(sorted(info.versions)) for name, info in TYPES.items()}
+
+ANYBODY = Side(frozenset(), frozenset())
 
 #: The endpoints of the usual world.
 NAIROBI = Address("ke.police.nairobi")
@@ -134,6 +136,16 @@ class Sealed:
 
     def expected_deliveries(self) -> set[tuple[Address, Box]]:
         return {(row.endpoint, self.box) for row in self.rows}
+
+
+def first_semantics() -> Policy:
+    """What of the default table a release can read that knows no other semantics than the first."""
+    plain = Rule("", ANYBODY, frozenset(), ANYBODY, Relation.ANY, 1, Classification.SECRET, frozenset())
+    names = ("release", "on_behalf_of", "tlp", "to_group", "enforced_by", "basis")
+    stripped = [replace(r, **{n: getattr(plain, n) for n in names[-2:]}) for r in DEFAULT_POLICY.rules]
+    return Policy(
+        tuple(r for r in stripped if all(getattr(r, n) == getattr(plain, n) for n in names)), ROLES_ALONE
+    )
 
 
 def handling(**changes: Any) -> Handling:

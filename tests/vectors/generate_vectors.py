@@ -534,11 +534,11 @@ def submission_cases(world, stanzas, message, other):
         "reserved_attachments",
     )
     out.bad(
-        "on_behalf_of_reserved",
+        "on_behalf_of_oneself",
         "manifest",
-        {"payload": B(encode_json(payload | {"on_behalf_of": KAMPALA}))},
-        "PolicyError",
-        "reserved_on_behalf_of",
+        {"payload": B(encode_json(payload | {"on_behalf_of": payload["from"]}))},
+        "MalformedError",
+        "bad_member",
     )
     out.bad(
         "one_kind_passed_for_another",

@@ -11,11 +11,12 @@ from __future__ import annotations
 from countermark_protocol.accounts import Account
 from countermark_protocol.acts import parse_act
 from countermark_protocol.answers import OwnRecipient
+from countermark_protocol.authors import authenticate
 from countermark_protocol.claims import DIRECTORY_KINDS, Claims, Header, Kind
 from countermark_protocol.contradiction_shown import demand, not_shown
-from countermark_protocol.decision import authenticate, check_recipient, check_times, check_type
+from countermark_protocol.decision import check_policy, check_recipient, check_times, check_type, facts_of
 from countermark_protocol.directory import Directory
-from countermark_protocol.documents import parse_document
+from countermark_protocol.documents import Purpose, parse_document
 from countermark_protocol.encoding import JsonObject, parse_object
 from countermark_protocol.errors import (
     ConflictError,
@@ -28,7 +29,6 @@ from countermark_protocol.identifiers import Address, Origin
 from countermark_protocol.judging import judge_statement
 from countermark_protocol.leaf import Leaf
 from countermark_protocol.manifest import Manifest, parse_manifest
-from countermark_protocol.policy import PolicyFacts, allowing_rule
 from countermark_protocol.proof import parse_path, parse_recipient, parse_recipients
 from countermark_protocol.receipts import parse_receipt, parse_undelivered
 from countermark_protocol.recipients import RecipientRow, recipients_root, verify_recipient
@@ -43,6 +43,8 @@ DECIDED_BY_DIRECTORY = frozenset(
         "version_not_read",
         "not_releasable",
         "policy_denied",
+        "embargoed",
+        "release_required",
         "expired",
         "sent_in_future",
     }
@@ -91,7 +93,8 @@ def broken(
         return "seen_ahead"
     if kind is Kind.MESSAGE:
         try:
-            _check_message(directory, parse_manifest(verified.claims), leaf.time, row)
+            released = bool(verified.keys_for(Purpose.RELEASE))
+            _check_message(directory, parse_manifest(verified.claims), leaf.time, row, released=released)
         except (PolicyError, ConflictError, NotFoundError) as error:
             return error.code
     return None
@@ -111,23 +114,16 @@ def _author(kind: Kind, claims: JsonObject) -> tuple[Address, Header]:
     return act.author, act.header
 
 
-def _check_message(directory: Directory, m: Manifest, time: int, row: RecipientRow | None) -> None:
+def _check_message(
+    directory: Directory, m: Manifest, time: int, row: RecipientRow | None, *, released: bool
+) -> None:
     check_times(m, time)
     check_type(m)
     if row is None:
         return
     check_recipient(directory, m, row, time)
     if m.in_reply_to is None:
-        facts = PolicyFacts(
-            sender=m.sender,
-            type=m.type,
-            recipients=m.recipient_count,
-            classification=m.handling.classification,
-            exercise=m.exercise,
-            replied_to=None,
-            parties=frozenset(),
-        )
-        allowing_rule(directory.policy(), facts, row.endpoint)
+        check_policy(directory, facts_of(m, None, frozenset(), time), row.endpoint, released=released)
 
 
 def refused_wrongly(directory: Directory, account: Account, data: bytes, shown: bytes) -> str:
@@ -160,9 +156,10 @@ def refused_wrongly(directory: Directory, account: Account, data: bytes, shown: 
     )
     document = verify_statement(directory, unverified)
     authenticate(directory, document, manifest.sender, refusal.decided_at)
+    released = bool(document.keys_for(Purpose.RELEASE))
     for row in rows:
         try:
-            _check_message(directory, manifest, refusal.decided_at, row)
+            _check_message(directory, manifest, refusal.decided_at, row, released=released)
         except CountermarkError as error:
             not_shown(f"it was to be refused: {error.code}")
     return f"refused by rule '{refusal.rule}', which it does not break"

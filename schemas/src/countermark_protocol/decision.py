@@ -13,14 +13,15 @@ Source: docs/spec/log.md §6.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from countermark_protocol.authors import Signers, authenticate
 from countermark_protocol.boxes import Box
 from countermark_protocol.claims import Header
 from countermark_protocol.deciding_acts import check_disclosure, check_look_up, check_purge
 from countermark_protocol.directory import Directory
-from countermark_protocol.documents import Document, Purpose
 from countermark_protocol.errors import (
     ConflictError,
     NotFoundError,
@@ -29,10 +30,16 @@ from countermark_protocol.errors import (
     VerificationError,
 )
 from countermark_protocol.handling import Tlp
-from countermark_protocol.identifiers import Address, KeyId, authority_of
+from countermark_protocol.identifiers import Address
 from countermark_protocol.judging import CLOCK_TOLERANCE, judge_statement
 from countermark_protocol.manifest import Manifest, Urgency
-from countermark_protocol.policy import PolicyFacts, allowing_rule
+from countermark_protocol.policy import (
+    PolicyFacts,
+    allowing_rule,
+    check_releasable,
+    demand_release,
+    release_demanded,
+)
 from countermark_protocol.receipts import ReceiptStage
 from countermark_protocol.recipients import RecipientRow
 from countermark_protocol.records import DirectoryStatement, GroupRecord, State
@@ -98,9 +105,9 @@ def decide(state: LogState, statement: Statement, time: int) -> Decision:
             "wrong_log", f"this statement was made for log '{header.log}', this log is '{state.origin}'"
         )
     if isinstance(statement, MessageStatement):
-        authenticate(state.directory, statement.document, statement.manifest.sender, time)
+        signers = authenticate(state.directory, statement.document, statement.manifest.sender, time)
         _check_seen(state, header)
-        return _decide_message(state, statement, time)
+        return _decide_message(state, statement, signers, time)
     if isinstance(statement, ReceiptStatement):
         authenticate(state.directory, statement.document, statement.receipt.author, time)
         _check_seen(state, header)
@@ -122,55 +129,6 @@ def decide(state: LogState, statement: Statement, time: int) -> Decision:
     return _decide_act(state, statement, author, time)
 
 
-def signer_of(document: Document) -> KeyId:
-    """The one key that signed a message, receipt or notice.
-
-    Raises:
-        SignatureError: more or other signatures than that.
-        PolicyError: signatures of a reserved purpose.
-    """
-    signers = document.signers
-    if len(signers) == 1 and signers[0][0] is Purpose.SIGN:
-        return signers[0][1]
-    for purpose in (Purpose.RELEASE, Purpose.BEHALF):
-        if document.keys_for(purpose):
-            name = purpose.name.lower()
-            raise PolicyError(
-                f"reserved_{name}", f"signatures of purpose '{name}' are reserved for a later version"
-            )
-    if len(signers) != 1:
-        raise SignatureError("too_many_signatures", f"expected exactly one signature, got {len(signers)}")
-    raise SignatureError("wrong_signer", "expected a signature of purpose 'sign'")
-
-
-def authenticate(directory: Directory, document: Document, address: Address, time: int) -> None:
-    """Check that a message, receipt or notice is signed by one current instance key of its author.
-
-    Args:
-        directory: as it stands before the statement's leaf.
-        document: all its signatures verified.
-        address: the author that its payload names.
-        time: of the statement's leaf, ms since 1970.
-
-    Raises:
-        SignatureError: ``wrong_signer``, ``revoked_key`` or ``key_over``, or as `signer_of`.
-        PolicyError: as `signer_of`.
-    """
-    key_id = signer_of(document)
-    if directory.instance(address, key_id, time=time) is not None:
-        return
-    again = "sign the same payload with a current one"
-    if directory.revocation(key_id) is not None:
-        raise SignatureError("revoked_key", f"key {key_id.hex()} of {address} is revoked: {again}")
-    if directory.listed_instance(address, key_id) is not None:
-        raise SignatureError(
-            "key_over", f"key {key_id.hex()} of {address} has reached the end that its record states: {again}"
-        )
-    raise SignatureError(
-        "wrong_signer", f"key {key_id.hex()} is not a current instance key of {address}: {again}"
-    )
-
-
 def _check_seen(state: LogState, header: Header) -> None:
     seen = header.seen
     if seen.size > state.size:
@@ -188,7 +146,7 @@ def _check_seen(state: LogState, header: Header) -> None:
 # --- messages ----------------------------------------------------------------------------------------
 
 
-def _decide_message(state: LogState, statement: MessageStatement, time: int) -> Decision:
+def _decide_message(state: LogState, statement: MessageStatement, signers: Signers, time: int) -> Decision:
     m, payload_hash = statement.manifest, statement.document.payload_hash
     if state.ids[m.sender, m.id] is not None:
         raise ConflictError(
@@ -200,12 +158,10 @@ def _decide_message(state: LogState, statement: MessageStatement, time: int) -> 
     if m.supersedes is not None:
         check_superseded(m, state.messages[m.supersedes])
     check_group(state.directory, m, statement.rows)
-    facts = facts_of(m, _replied_to(state, m), parties)
-    policy = state.directory.policy()
+    facts = facts_of(m, _replied_to(state, m), parties, time)
     for row in statement.rows:
         check_recipient(state.directory, m, row, time)
-        allowing_rule(policy, facts, row.endpoint)
-    box = box_for(m.urgency)
+        check_policy(state.directory, facts, row.endpoint, released=signers.release is not None)
     message = MessageState(
         payload_hash=payload_hash,
         index=state.size,
@@ -217,17 +173,65 @@ def _decide_message(state: LogState, statement: MessageStatement, time: int) -> 
         expires_at=m.expires_at,
         deliveries={row.endpoint: Delivery(DeliveryStage.OPEN, state.size) for row in statement.rows},
     )
-    deliveries = [(row.endpoint, box) for row in statement.rows]
-    return Decision(deliveries=(*deliveries, (m.sender, Box.SENT)), messages=(message,))
+    return Decision(
+        deliveries=(*deliveries_of(m, [row.endpoint for row in statement.rows]), (m.sender, Box.SENT)),
+        messages=(message,),
+    )
 
 
-def facts_of(m: Manifest, replied_to: Address | None, parties: frozenset[Address]) -> PolicyFacts:
+def deliveries_of(m: Manifest, recipients: Iterable[Address]) -> tuple[tuple[Address, Box], ...]:
+    """The boxes of others that a message is put into: of its recipients, and of whom it is sent on behalf of."""
+    box = box_for(m.urgency)
+    told = ((m.on_behalf_of, Box.NOTICES),) if m.on_behalf_of is not None else ()
+    return (*((recipient, box) for recipient in recipients), *told)
+
+
+def check_policy(
+    directory: Directory, facts: PolicyFacts, recipient: Address, *, released: bool, at: int | None = None
+) -> None:
+    """Check one recipient of a message against the policy, and against what the sender's endpoint demands of itself.
+
+    Args:
+        directory: folded up to the leaf before, or further.
+        facts: of the message.
+        recipient: the one to check.
+        released: whether a second person has signed.
+        at: log index as of which to judge; None for the newest state.
+
+    Raises:
+        PolicyError: ``policy_denied``, ``embargoed`` or ``release_required``.
+    """
+    allowing_rule(directory.policy(at), facts, recipient)
+    why = None if released else why_two_persons(directory, facts, recipient, at)
+    demand_release(facts, recipient, why, released=released)
+
+
+def why_two_persons(
+    directory: Directory, facts: PolicyFacts, recipient: Address, at: int | None = None
+) -> str | None:
+    """Why a message to one recipient needs a second person's signature; None if it does not.
+
+    Args:
+        directory: folded up to the leaf before, or further.
+        facts: of the message.
+        recipient: the one to check.
+        at: log index as of which to judge; None for the newest state.
+    """
+    for party in (facts.sender, facts.on_behalf_of):
+        record = directory.endpoint(party, at) if party is not None else None
+        if record is not None and record.two_persons:
+            return f"{party}, of all that it sends"
+    return release_demanded(directory.policy(at), facts, recipient)
+
+
+def facts_of(m: Manifest, replied_to: Address | None, parties: frozenset[Address], time: int) -> PolicyFacts:
     """What the policy looks at of a message.
 
     Args:
         m: its manifest.
         replied_to: sender of the message that it replies to, if it does.
         parties: to its conversation.
+        time: of its leaf, ms since 1970.
     """
     return PolicyFacts(
         sender=m.sender,
@@ -237,6 +241,10 @@ def facts_of(m: Manifest, replied_to: Address | None, parties: frozenset[Address
         exercise=m.exercise,
         replied_to=replied_to,
         parties=parties,
+        tlp=m.handling.tlp,
+        to_group=m.group is not None,
+        on_behalf_of=m.on_behalf_of,
+        time=time,
     )
 
 
@@ -303,7 +311,8 @@ def _check_conversation(state: LogState, m: Manifest) -> frozenset[Address]:
     if m.in_reply_to is None or m.conversation is None:
         return frozenset()
     target = state.messages[m.in_reply_to]
-    if target is None or (m.sender != target.sender and m.sender not in target.deliveries):
+    speakers = {m.sender, m.on_behalf_of} - {None}
+    if target is None or not any(who == target.sender or who in target.deliveries for who in speakers):
         # One error for both: whether a message exists is not told to who is no party to it.
         raise NotFoundError(
             "unknown_reply_target", f"{m.sender} is no party to a logged message that this replies to"
@@ -384,12 +393,7 @@ def check_recipient(
             f"{sorted(keys.reads.get(m.type, ())) or 'none'}",
             recipient=row.endpoint,
         )
-    if m.handling.releasable_to and authority_of(row.endpoint) not in m.handling.releasable_to:
-        raise PolicyError(
-            "not_releasable",
-            f"the message is not releasable to {authority_of(row.endpoint)}",
-            recipient=row.endpoint,
-        )
+    check_releasable(m.handling.releasable_to, row.endpoint)
 
 
 def _decide_act(state: LogState, statement: Act, author: Address, time: int) -> Decision:

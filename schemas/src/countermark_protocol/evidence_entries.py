@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from countermark_protocol.acts import Disclosure, Purge, parse_disclosure, parse_purge
+from countermark_protocol.authors import authenticate
 from countermark_protocol.boxes import Box, delivery_root, verify_row
 from countermark_protocol.claims import Header, Kind
-from countermark_protocol.decision import box_for
+from countermark_protocol.decision import box_for, deliveries_of
 from countermark_protocol.directory import Directory
 from countermark_protocol.disclosure import (
     ShownContent,
@@ -22,7 +23,7 @@ from countermark_protocol.disclosure import (
 )
 from countermark_protocol.documents import Document, Purpose, parse_document, verify_document
 from countermark_protocol.encoding import malformed
-from countermark_protocol.errors import ProofError, SignatureError, VerificationError
+from countermark_protocol.errors import PolicyError, ProofError, SignatureError, VerificationError
 from countermark_protocol.evidence import Evidence, LoggedDisclosure, LoggedDocument
 from countermark_protocol.identifiers import Address, KeyId, Origin
 from countermark_protocol.leaf import Leaf, parse_leaf
@@ -77,6 +78,8 @@ class MessageShown:
     Attributes:
         payload: its payload hash, 32 bytes.
         signed: by its sender.
+        released: by whom else of the sender's endpoint, if two persons signed.
+        behalf: for the endpoint in whose name it is sent, if it is.
         manifest: what it says of itself.
         rows: the recipients that are shown.
         boxes: the boxes that it was put into, as far as shown.
@@ -87,6 +90,13 @@ class MessageShown:
     manifest: Manifest
     rows: tuple[RecipientRow, ...]
     boxes: tuple[tuple[Address, Box], ...]
+    released: Signed | None = None
+    behalf: Signed | None = None
+
+    @property
+    def signatures(self) -> tuple[Signed, ...]:
+        """All that it bears."""
+        return tuple(s for s in (self.signed, self.released, self.behalf) if s is not None)
 
     @property
     def all_shown(self) -> bool:
@@ -148,6 +158,10 @@ def signer_of_entry(
         raise SignatureError("too_many_signatures", f"entry {index} bears more than one signature")
     if purpose is not Purpose.SIGN:
         raise SignatureError("wrong_signer", f"entry {index} is signed for another purpose")
+    return _signed(directory, author, key_id, leaf, index)
+
+
+def _signed(directory: Directory, author: Address, key_id: KeyId, leaf: Leaf, index: int) -> Signed:
     verdict = verdict_of(directory, author, key_id, index, leaf.time)
     if verdict.holder is None:
         raise SignatureError(
@@ -193,7 +207,19 @@ def check_message(directory: Directory, evidence: Evidence) -> MessageShown:
     document = _read(directory, logged, Kind.MESSAGE)
     manifest = parse_manifest(document.claims)
     _check_header(manifest.header, evidence.log, index)
-    signed = signer_of_entry(directory, manifest.sender, document, leaf, index)
+    try:
+        signers = authenticate(directory, document, manifest.sender, leaf.time, index)
+    except (PolicyError, SignatureError) as error:
+        if error.code == "too_many_signatures":
+            raise SignatureError(
+                "too_many_signatures", f"entry {index} bears more signatures than it may"
+            ) from None
+        raise SignatureError(
+            "signer_did_not_count",
+            f"entry {index} is signed by keys that did not count there: {error.message}",
+        ) from None
+    signed = _signed(directory, manifest.sender, signers.key_id, leaf, index)
+    released, behalf = signers.release, signers.behalf
     rows = _rows(evidence, manifest)
     for row in rows:
         if not directory.accepts_sealing_key(row.endpoint, row.sealing_key, leaf.time, index):
@@ -201,7 +227,17 @@ def check_message(directory: Directory, evidence: Evidence) -> MessageShown:
                 "decided_wrongly",
                 f"entry {index} is sealed to a key of {row.endpoint} that did not count there",
             )
-    return MessageShown(document.payload_hash, signed, manifest, rows, _boxes(evidence, manifest, rows, leaf))
+    return MessageShown(
+        document.payload_hash,
+        signed,
+        manifest,
+        rows,
+        _boxes(evidence, manifest, rows, leaf),
+        None if released is None else _signed(directory, manifest.sender, released.key.key_id, leaf, index),
+        None
+        if behalf is None or manifest.on_behalf_of is None
+        else _signed(directory, manifest.on_behalf_of, behalf.key.key_id, leaf, index),
+    )
 
 
 def _rows(evidence: Evidence, manifest: Manifest) -> tuple[RecipientRow, ...]:
@@ -222,11 +258,12 @@ def _rows(evidence: Evidence, manifest: Manifest) -> tuple[RecipientRow, ...]:
 def _boxes(
     evidence: Evidence, manifest: Manifest, rows: tuple[RecipientRow, ...], leaf: Leaf
 ) -> tuple[tuple[Address, Box], ...]:
-    box = box_for(manifest.urgency)
+    others = deliveries_of(manifest, [row.endpoint for row in rows])
+    count = manifest.recipient_count + 1 + (manifest.on_behalf_of is not None)
     if evidence.deliveries is not None:
         found = {(row.endpoint, row.box) for row in evidence.deliveries}
-        wanted = {(manifest.sender, Box.SENT), *((row.endpoint, box) for row in rows)}
-        if len(evidence.deliveries) != manifest.recipient_count + 1 or not wanted <= found:
+        wanted = {(manifest.sender, Box.SENT), *others}
+        if len(evidence.deliveries) != count or not wanted <= found:
             raise ProofError(
                 "deliveries_mismatch", "the entry is not delivered to exactly those that it should be"
             )
@@ -236,7 +273,7 @@ def _boxes(
     if evidence.delivery is not None:
         row, at = evidence.delivery
         verify_row(row, at, leaf.delivery)
-        if at.count != manifest.recipient_count + 1 or row.box not in {box, Box.SENT}:
+        if at.count != count or row.box not in {box_for(manifest.urgency), Box.SENT, Box.NOTICES}:
             raise ProofError(
                 "deliveries_mismatch", "the entry is not delivered to exactly those that it should be"
             )

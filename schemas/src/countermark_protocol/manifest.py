@@ -104,6 +104,7 @@ class Manifest:
 
     ``conversation`` is the payload hash of the conversation's first message and absent there;
     ``in_reply_to`` and ``supersedes`` are payload hashes too. ``stage`` and ``outcome`` stand on answers.
+    ``on_behalf_of`` is the endpoint in whose name the sender sends; one of its keys signs too.
     """
 
     header: Header
@@ -127,6 +128,7 @@ class Manifest:
     supersedes: bytes | None = None
     stage: Stage | None = None
     outcome: Outcome | None = None
+    on_behalf_of: Address | None = None
 
     def to_json(self) -> JsonObject:
         """The payload, members in the order of the spec; encode it with `encode_json`."""
@@ -136,11 +138,13 @@ class Manifest:
             "type": self.type,
             "version": self.version,
             "from": self.sender,
-            "recipients": {
-                "count": self.recipient_count,
-                "root": encode_hex(self.recipient_root),
-                "visible": self.recipients_visible,
-            },
+        }
+        if self.on_behalf_of is not None:
+            out["on_behalf_of"] = self.on_behalf_of
+        out["recipients"] = {
+            "count": self.recipient_count,
+            "root": encode_hex(self.recipient_root),
+            "visible": self.recipients_visible,
         }
         if self.group is not None:
             out["group"] = {"name": self.group.name, "statement": encode_hex(self.group.statement)}
@@ -215,16 +219,12 @@ def parse_manifest(payload: JsonObject) -> Manifest:
 
     Raises:
         MalformedError: a member is missing, wrong or unknown, or members contradict each other.
-        PolicyError: it uses what this version reserves (``reserved_attachments``, ``reserved_on_behalf_of``).
+        PolicyError: it uses what this version reserves (``reserved_attachments``).
     """
     claims = Claims(payload, "manifest")
     header = read_header(claims)
     if header.kind is not Kind.MESSAGE:
         claims.bad("kind", "'message'")
-    if claims.has("on_behalf_of"):
-        raise PolicyError(
-            "reserved_on_behalf_of", "sending on behalf of another is reserved for a later version"
-        )
     count, root, visible = claims.parsed("recipients", _recipients)
     if claims.raw("attachments") != []:
         claims.items("attachments", 0, 256)
@@ -251,7 +251,10 @@ def parse_manifest(payload: JsonObject) -> Manifest:
         content=claims.parsed("content", _content),
         stage=claims.choice("stage", Stage) if claims.has("stage") else None,
         outcome=claims.optional("outcome", _outcome),
+        on_behalf_of=claims.optional("on_behalf_of", parse_address),
     )
+    if manifest.on_behalf_of == manifest.sender:
+        claims.bad("on_behalf_of", "another endpoint than 'from'")
     claims.done()
     _check_consistency(manifest)
     return manifest

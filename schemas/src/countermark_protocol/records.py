@@ -46,7 +46,8 @@ from countermark_protocol.offices import (
     parse_alternate,
     parse_office_hours,
 )
-from countermark_protocol.policy import Policy, parse_policy
+from countermark_protocol.policy import Policy
+from countermark_protocol.policy_form import parse_policy
 
 MAX_KEYS: Final = 32
 MAX_MEMBERS: Final = 1000
@@ -201,6 +202,7 @@ class EndpointRecord:
         alternates: who stands in for it, and when: endpoints of the same authority.
         office_hours: when somebody is there; None if that is not said.
         certificates: of an existing PKI for its administrator's keys, if any; the broker does not judge them.
+        two_persons: its messages, and those sent on its behalf, need a second person's signature.
     """
 
     address: Address
@@ -211,6 +213,7 @@ class EndpointRecord:
     alternates: tuple[Alternate, ...] = ()
     office_hours: OfficeHours | None = None
     certificates: tuple[KeyCertificates, ...] = ()
+    two_persons: bool = False
 
     def to_json(self) -> JsonObject:
         """The record."""
@@ -225,6 +228,8 @@ class EndpointRecord:
             out["alternates"] = [alternate.to_json() for alternate in self.alternates]
         if self.office_hours is not None:
             out["office_hours"] = self.office_hours.to_json()
+        if self.two_persons:
+            out["two_persons"] = True
         return {**out, **certificates_json(self.certificates)}
 
 
@@ -415,6 +420,8 @@ def _endpoint(claims: Claims, name: str) -> EndpointRecord:
     if any(a.address == address or authority_of(a.address) != authority_of(address) for a in alternates):
         claims.bad("alternates", "other endpoints of the same authority")
     administrator = claims.parsed("administrator", parse_key_set)
+    if claims.has("two_persons") and claims.raw("two_persons") is not True:
+        claims.bad("two_persons", "true, or no such member")
     return EndpointRecord(
         address=address,
         name=claims.text("name"),
@@ -424,6 +431,7 @@ def _endpoint(claims: Claims, name: str) -> EndpointRecord:
         alternates=alternates,
         office_hours=claims.optional("office_hours", parse_office_hours),
         certificates=read_certificates(claims, administrator.ids),
+        two_persons=claims.has("two_persons"),
     )
 
 

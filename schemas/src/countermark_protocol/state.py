@@ -172,6 +172,9 @@ def needs_of(statement: Statement, needs: Needs) -> None:
         needs.ids.add((m.sender, m.id))
         needs.messages.update(h for h in (m.in_reply_to, m.supersedes) if h is not None)
         needs.endpoints.add(m.sender)
+        if m.on_behalf_of is not None:
+            needs.endpoints.add(m.on_behalf_of)
+            needs.boxes.add((m.on_behalf_of, Box.NOTICES))
         needs.conversations.add(m.conversation or statement.document.payload_hash)
         needs.boxes.add((m.sender, Box.SENT))
         for row in statement.rows:

@@ -176,7 +176,7 @@ def test_a_policy_of_ones_own(world, cli, governor):
     cli.run("document", "sign", cli.folder / "p", "--yes", home=governor)
     cli.run("document", "publish", cli.folder / "p", home=governor)
     assert world.broker.state.directory.policy().rules == ()
-    bad = cli.file("bad.json", {"semantics": 2, "rules": []})
+    bad = cli.file("bad.json", {"semantics": 3, "rules": []})
     refused = cli.run("draft", "policy", "--file", bad, "-o", cli.folder / "q", home=governor, code=1)
     assert "semantics 1" in refused.stderr
     cli.run("draft", "policy", "-o", cli.folder / "q", home=governor, code=2)

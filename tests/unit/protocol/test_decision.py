@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from countermark_protocol.authors import signer_of
 from countermark_protocol.boxes import Box
 from countermark_protocol.claims import Kind, Seen
-from countermark_protocol.decision import box_for, decide, signer_of
+from countermark_protocol.decision import box_for, decide
 from countermark_protocol.documents import (
     Purpose,
     encode_document,
@@ -28,7 +29,7 @@ from countermark_protocol.identifiers import Role
 from countermark_protocol.judging import CLOCK_TOLERANCE
 from countermark_protocol.manifest import Outcome, ResolvedGroup, Stage, Urgency
 from countermark_protocol.merkle import EMPTY_ROOT
-from countermark_protocol.policy import Policy, Relation, Rule, Side, Traffic
+from countermark_protocol.policy import Enforcer, Policy, Relation, Rule, Side, Traffic
 from countermark_protocol.receipts import ReceiptItem, ReceiptStage, RejectionReason
 from countermark_protocol.records import Ground, GroupRecord, KeysRecord, RevocationRecord, State
 from countermark_protocol.sealing import SealingKey
@@ -501,7 +502,9 @@ def test_the_table_that_stands_decides(world):
         Classification.RESTRICTED,
         frozenset({Traffic.EXERCISE}),
     )
-    world.put(world.policy_statement(Policy((*world.held("policy").rules, rule))))
+    rule = replace(rule, enforced_by=(Enforcer.BROKER,))
+    table = world.held("policy")
+    world.put(world.policy_statement(replace(table, rules=(*table.rules, rule))))
     world.refuse(world.compose(LYON, [NAIROBI]), PolicyError, "policy_denied")
     notice = world.send(NAIROBI, [LYON, KAMPALA])
     world.put(world.compose_reply(LYON, notice))

@@ -7,7 +7,7 @@ import pytest
 from countermark_protocol.claims import Header, Kind, Seen
 from countermark_protocol.default_policy import DEFAULT_POLICY
 from countermark_protocol.encoding import encode_json, parse_object
-from countermark_protocol.errors import CountermarkError, MalformedError, PolicyError, UncheckableError
+from countermark_protocol.errors import CountermarkError, MalformedError, UncheckableError
 from countermark_protocol.identifiers import Role
 from countermark_protocol.mandates import Oversight, Term, Witness
 from countermark_protocol.merkle import EMPTY_ROOT
@@ -103,7 +103,7 @@ def test_every_kind_reads_back(kind):
 
 @pytest.mark.parametrize("kind", RECORDS, ids=lambda k: k.name)
 def test_no_member_is_optional_but_those_that_are(kind):
-    optional = {"previous_sealing", "compromised_at"}
+    optional = {"previous_sealing", "compromised_at", "release_above"}
     for name in statement(kind)["record"]:
         if name not in optional:
             with pytest.raises(MalformedError):
@@ -116,7 +116,8 @@ def test_no_member_is_optional_but_those_that_are(kind):
 @pytest.mark.parametrize("value", [None, -1, [], [[]], {}, "", "\x00", 10**17, True])
 @pytest.mark.parametrize(("kind", "name"), [(k, n) for k in RECORDS for n in statement(k)["record"]])
 def test_what_no_member_may_be(kind, name, value):
-    fine = {("witnesses", "[]"), ("auditors", "[]"), ("rules", "[]"), ("members", "[]"), ("reads", "{}")}
+    fine = {(name, "[]") for name in ("exceptions", "embargoes", "duties")}
+    fine |= {("witnesses", "[]"), ("auditors", "[]"), ("rules", "[]"), ("members", "[]"), ("reads", "{}")}
     if (name, repr(value)) in fine:
         return
     with pytest.raises(MalformedError):
@@ -223,7 +224,7 @@ def test_key_sets_have_one_order():
         # One key in two uses of one record.
         (MalformedError, "key_twice", Kind.FOUNDING, {"log_key": A.to_json()}),
         (MalformedError, "key_twice", Kind.FOUNDING, {"broker": {"address": BROKER, "administrator": key_set(A)}}),
-        (MalformedError, "bad_member", Kind.POLICY, {"semantics": 2}),
+        (MalformedError, "bad_member", Kind.POLICY, {"semantics": 3}),
         (MalformedError, "bad_member", Kind.AUTHORITY, {"roles": []}),
         (MalformedError, "bad_member", Kind.AUTHORITY, {"roles": ["broker"]}),
         (MalformedError, "bad_member", Kind.AUTHORITY, {"roles": ["wizard"]}),
@@ -253,7 +254,9 @@ def test_key_sets_have_one_order():
         (MalformedError, "not_an_address", Kind.GROUP, {"members": ["kampala"]}),
         (MalformedError, "bad_member", Kind.REVOCATION, {"ground": "boredom"}),
         (MalformedError, "bad_member", Kind.REVOCATION, {"compromised_at": -1}),
-        (PolicyError, "reserved_release", Kind.POLICY, {"rules": [DEFAULT_POLICY.to_json()["rules"][0] | {"signatures": ["sign", "release"]}]}),
+        (MalformedError, "bad_member", Kind.POLICY, {"rules": [DEFAULT_POLICY.to_json()["rules"][0] | {"signatures": ["release"]}]}),
+        (MalformedError, "bad_member", Kind.POLICY, {"rules": [DEFAULT_POLICY.to_json()["rules"][0] | {"enforced_by": ["sender"]}]}),
+        (MalformedError, "bad_member", Kind.ENDPOINT, {"two_persons": False}),
     ],
 )  # fmt: skip
 def test_records_outside_the_language(error, code, kind, changes):

@@ -164,6 +164,10 @@ def test_longest_validity():
 def test_reserved_members_are_refused_by_their_own_codes():
     attachment = {"digest": HASH.hex(), "size": 10}
     refused(PolicyError, "reserved_attachments", manifest().to_json() | {"attachments": [attachment]})
-    refused(
-        PolicyError, "reserved_on_behalf_of", manifest().to_json() | {"on_behalf_of": "ke.police.nairobi"}
-    )
+
+
+def test_nobody_sends_on_behalf_of_himself_and_the_member_reads_back():
+    refused(MalformedError, "bad_member", manifest().to_json() | {"on_behalf_of": manifest().sender})
+    refused(MalformedError, "not_an_address", manifest().to_json() | {"on_behalf_of": "nairobi"})
+    sent = manifest(on_behalf_of="ke.contact.national")
+    assert parse_manifest(sent.to_json()) == sent

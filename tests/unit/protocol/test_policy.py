@@ -17,8 +17,8 @@ from countermark_protocol.policy import (
     Side,
     Traffic,
     allowing_rule,
-    parse_policy,
 )
+from countermark_protocol.policy_form import parse_policy
 from support.world import BRUSSELS, KAMPALA, MOMBASA, NAIROBI
 
 RULE = Rule(
@@ -129,7 +129,8 @@ def with_rule(**changes):
     ("error", "code", "value"),
     [
         (MalformedError, "missing_member", {"rules": []}),
-        (MalformedError, "bad_member", {"semantics": 2, "rules": []}),
+        (MalformedError, "missing_member", {"semantics": 2, "rules": []}),
+        (MalformedError, "bad_member", {"semantics": 3, "rules": []}),
         (MalformedError, "bad_member", {"semantics": 1, "rules": {}}),
         (MalformedError, "not_an_object", {"semantics": 1, "rules": [1]}),
         (MalformedError, "bad_member", {"semantics": 1, "rules": [RULE.to_json()] * 2}),

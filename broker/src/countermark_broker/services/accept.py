@@ -24,8 +24,8 @@ from countermark_broker.store.reading import EntryRecord, read_entry
 from countermark_broker.store.writing import NOTHING, Enclosed
 from countermark_protocol.acts import ACT_KINDS, parse_act
 from countermark_protocol.answers import Accepted
+from countermark_protocol.authors import authenticate
 from countermark_protocol.claims import DIRECTORY_KINDS, Kind
-from countermark_protocol.decision import authenticate
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import Document, UnverifiedDocument, parse_document
 from countermark_protocol.encoding import malformed

@@ -19,6 +19,7 @@ if typing.TYPE_CHECKING:
     from countermark_client._bundle_post import Exported, Imported
     from countermark_client._compose import default_handling
     from countermark_client._disclosing import Disclosed
+    from countermark_client._drafting import DraftedMessage
     from countermark_client._evidence import MadeEvidence
     from countermark_client._holdings import MadeHoldings, Narrowing
     from countermark_client._http import client_tls
@@ -52,6 +53,7 @@ if typing.TYPE_CHECKING:
         RecipientStatus,
         Rejected,
         Sent,
+        SignedBy,
         Successor,
     )
     from countermark_client._profile import Evidence, Profile
@@ -75,6 +77,7 @@ else:
             "countermark_client._bundle_post": "Exported Imported",
             "countermark_client._compose": "default_handling",
             "countermark_client._disclosing": "Disclosed",
+            "countermark_client._drafting": "DraftedMessage",
             "countermark_client._self_check": "SelfCheck",
             "countermark_client._evidence": "MadeEvidence",
             "countermark_client._holdings": "MadeHoldings Narrowing",
@@ -87,7 +90,7 @@ else:
             ),
             "countermark_client._models": (
                 "ConversationItem Draft FlushReport LogReport MessageRef MessageStatus Notice Purged "
-                "OpenedMessage OpenPosition Outcome Recalled RecipientStatus Rejected Sent Successor"
+                "OpenedMessage OpenPosition Outcome Recalled RecipientStatus Rejected Sent SignedBy Successor"
             ),
             "countermark_client._profile": "Evidence Profile",
             "countermark_client._restored": "Adopted Compared",
@@ -121,6 +124,7 @@ __all__ = [
     "Direction",
     "Disclosed",
     "Draft",
+    "DraftedMessage",
     "Evidence",
     "Exported",
     "FlushReport",
@@ -153,6 +157,7 @@ __all__ = [
     "SelfCheck",
     "Sent",
     "Settings",
+    "SignedBy",
     "StorageError",
     "Successor",
     "TrustFile",

@@ -19,6 +19,7 @@ from countermark_client._addressing import Resolution
 from countermark_client._bundle_carrier import CarriedBack
 from countermark_client._core import Core, portions
 from countermark_client._disclosing import Disclosed
+from countermark_client._drafting import DraftedMessage
 from countermark_client._evidence import MadeEvidence
 from countermark_client._flows_log import Progress
 from countermark_client._flows_webhooks import DEFAULT_BOXES
@@ -346,6 +347,48 @@ class AsyncClient(LocalCalls):
             reply_by=reply_by,
             expires_in=expires_in,
         )
+
+    # --- messages that more than one key signs ---
+
+    async def draft_message(self, draft: Draft) -> bytes:
+        """Check, seal and sign a message that others sign before it is sent; the draft, as a file's bytes.
+
+        Hand it to another holder of this endpoint (`sign_message_draft` releases it), or to the endpoint on whose
+        behalf it is to be sent.
+
+        Raises:
+            CountermarkError: as `send`; nothing is sent.
+        """
+        return await self._run(self._core.sender.drafting.draft(draft))
+
+    async def read_message_draft(self, data: bytes) -> DraftedMessage:
+        """Verify a draft and open it: what it says, who has signed, and who must sign still.
+
+        Raises:
+            MalformedError: not a draft.
+            SignatureError: a signature does not verify, or by a key that does not count; ``same_holder``.
+            UncheckableError: ``draft_does_not_open``.
+        """
+        return await self._run(self._core.sender.drafting.read(data))
+
+    async def sign_message_draft(self, data: bytes) -> bytes:
+        """Sign a draft after having read it: as the second person of its endpoint, or as the one in whose name it is.
+
+        Raises:
+            CountermarkError: as `read_message_draft`.
+            PolicyError: ``not_a_signer``.
+            ConflictError: ``already_signed``.
+        """
+        return await self._run(self._core.sender.drafting.sign(data))
+
+    async def send_message_draft(self, data: bytes) -> Sent:
+        """Send a draft that bears all signatures it needs, by any instance of the endpoint that it is from.
+
+        Raises:
+            PolicyError: ``not_a_signer``, ``draft_incomplete``; or the broker's refusal.
+            CountermarkError: as `send`.
+        """
+        return await self._run(self._core.sender.send_draft(data))
 
     async def send_bulk(self, drafts: Iterable[Draft]) -> AsyncIterator[Outcome]:
         """Send many messages, in order; what is refused does not stop what follows.

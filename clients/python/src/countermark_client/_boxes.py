@@ -18,14 +18,16 @@ from countermark_client._keeping import BoxStatement, Keeper, ProvenEntry
 from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._models import Notice
+from countermark_client._proving import check_signers
 from countermark_client._session import ProblemAnswer, Session, problem_error
 from countermark_protocol.accounts import Verdict, state_of
 from countermark_protocol.acts import ACT_KINDS, Purge, parse_act, parse_purge
 from countermark_protocol.answers import BoxEntry, BoxPage, OwnRecipient, parse_box_page
+from countermark_protocol.authors import signer_of
 from countermark_protocol.boxes import Box, BoxState
 from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.claims import Kind, Seen
-from countermark_protocol.decision import box_for, signer_of
+from countermark_protocol.decision import box_for
 from countermark_protocol.documents import Document, parse_document, statement_hash, verify_document
 from countermark_protocol.errors import InconsistentLogError, ProofError
 from countermark_protocol.identifiers import Address
@@ -47,7 +49,7 @@ _KINDS = {
     Box.URGENT: frozenset({Kind.MESSAGE}),
     Box.ROUTINE: frozenset({Kind.MESSAGE}),
     Box.SENT: frozenset({Kind.MESSAGE, Kind.RECEIPT, *ACT_KINDS}),
-    Box.NOTICES: frozenset({Kind.RECEIPT, Kind.UNDELIVERED, Kind.PURGE}),
+    Box.NOTICES: frozenset({Kind.RECEIPT, Kind.UNDELIVERED, Kind.PURGE, Kind.MESSAGE}),
 }
 
 
@@ -197,12 +199,7 @@ class Boxes:
         by_broker = kind is Kind.UNDELIVERED or (kind is Kind.PURGE and box is Box.NOTICES)
         if by_broker and author != self._log.directory.log(index).broker:
             raise InconsistentLogError("decided_wrongly", f"entry {index} is not by the broker", *evidence)
-        if self._log.directory.instance(author, signer_of(document), index, time=leaf.time) is None:
-            raise InconsistentLogError(
-                "signer_did_not_count",
-                f"entry {index} is signed by a key that did not count for {author} there",
-                *evidence,
-            )
+        check_signers(self._log.directory, document, author, leaf.time, index, evidence)
         self._check_place(box, statement, entry, evidence)
         return ProvenEntry(index, leaf, document, statement, entry, state.count, after, proof)
 
@@ -237,7 +234,14 @@ class Boxes:
             if author != owner:
                 raise InconsistentLogError("wrong_box", f"box 'sent' holds an entry of {author}", *evidence)
             return
-        if isinstance(statement, Manifest):
+        if isinstance(statement, Manifest) and box is Box.NOTICES:
+            if statement.on_behalf_of != owner:
+                raise InconsistentLogError(
+                    "wrong_box",
+                    "box 'notices' holds a message that is not sent in this endpoint's name",
+                    *evidence,
+                )
+        elif isinstance(statement, Manifest):
             if box_for(statement.urgency) is not box:
                 raise InconsistentLogError(
                     "wrong_box",
@@ -305,15 +309,21 @@ class Boxes:
         """Receipts and notices kept, from a position of the box on."""
         out: list[Notice] = []
         for _, index, time, data in self._store.notices(start):
-            claims = parse_document(data).claims
-            statement: Receipt | Undelivered | Purge
-            if kind_of(claims) is Kind.PURGE:
-                statement = parse_purge(claims)
-            elif kind_of(claims) is Kind.RECEIPT:
-                statement = parse_receipt(claims)
+            unverified = parse_document(data)
+            claims = unverified.claims
+            kind = kind_of(claims)
+            if kind is Kind.MESSAGE:
+                payload = unverified.payload_hash
+                own = {s.public_key.key_id for s in self._session.profile.keystore.signers(INSTANCE)}
+                mine = any(s.key_id in own for s in unverified.signatures)
+                unknown = mine and self._store.signed_draft(payload) is None
+                out.append(Notice(index, time, parse_manifest(claims), payload, unknown))
+            elif kind is Kind.PURGE:
+                out.append(Notice(index, time, parse_purge(claims)))
+            elif kind is Kind.RECEIPT:
+                out.append(Notice(index, time, parse_receipt(claims)))
             else:
-                statement = parse_undelivered(claims)
-            out.append(Notice(index, time, statement))
+                out.append(Notice(index, time, parse_undelivered(claims)))
         return out
 
 

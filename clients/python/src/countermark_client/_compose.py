@@ -14,6 +14,7 @@ from typing import Final
 
 from countermark_client import _contents
 from countermark_client._addressing import LeftOut, Resolution, addressee, office_of, resolve_names
+from countermark_client._drafting import refuses_on_national_security
 from countermark_client._log import LogView
 from countermark_client._models import Draft, MessageRef, message_hash
 from countermark_client._open import UnacceptableError, open_received
@@ -22,21 +23,24 @@ from countermark_client._seal import Composed, Sealer, Target
 from countermark_client._session import Session
 from countermark_client._store import Direction, MessageStage, StoredMessage
 from countermark_client._words import moment
+from countermark_protocol.authors import authenticate
+from countermark_protocol.decision import check_policy
 from countermark_protocol.directory import Directory
-from countermark_protocol.documents import parse_document
+from countermark_protocol.documents import parse_document, verify_document
 from countermark_protocol.encoding import JsonObject, malformed
 from countermark_protocol.errors import NotFoundError, PolicyError, UncheckableError
 from countermark_protocol.handling import Classification, Handling, Tlp, UsePurpose
 from countermark_protocol.identifiers import (
     Address,
     authority_of,
+    parse_address,
 )
 from countermark_protocol.manifest import (
     ResolvedGroup,
     Urgency,
     parse_manifest,
 )
-from countermark_protocol.policy import PolicyFacts, allowing_rule
+from countermark_protocol.policy import PolicyFacts
 from countermark_protocol.records import KeysRecord
 from countermark_protocol.types import TYPES, known_types
 
@@ -67,6 +71,7 @@ class _Terms:
     handling: Handling
     exercise: bool
     target: Target | None
+    drafted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +100,12 @@ class Composer:
     def _directory(self) -> Directory:
         return self._revocations.directory
 
-    def compose(self, draft: Draft) -> Composed:
+    def compose(self, draft: Draft, *, drafted: bool = False) -> Composed:
         """Check a draft in full, then seal and sign it.
+
+        Args:
+            draft: what is to be sent.
+            drafted: it is signed by others before it is sent.
 
         Raises:
             MalformedError: content that is not valid, an address that is none.
@@ -105,7 +114,7 @@ class Composer:
             PolicyError: ``recipients_refused``, with every problem by recipient in ``facts['problems']``;
                 ``review_refused``: a rule for senders forbids this content.
         """
-        chosen = self._choose(draft)
+        chosen = self._choose(draft, drafted=drafted)
         if chosen.problems:
             named = "; ".join(f"{p['recipient']}: {p['message']}" for p in chosen.problems[:5])
             more = f" (and {len(chosen.problems) - 5} more)" if len(chosen.problems) > 5 else ""
@@ -127,7 +136,7 @@ class Composer:
 
         Does not prove: that it would be sent. What stands against a recipient that was not selected, `compose` tells.
         """
-        chosen, directory = self._choose(draft), self._directory
+        chosen, directory = self._choose(draft, drafted=True), self._directory
         return Resolution(
             tuple(addressee(directory, a, by, chosen.now) for a, by in chosen.recipients.items()),
             chosen.left_out,
@@ -137,14 +146,22 @@ class Composer:
             directory.head,
         )
 
-    def _choose(self, draft: Draft) -> _Chosen:
+    def _choose(self, draft: Draft, *, drafted: bool) -> _Chosen:
         """Resolve a draft's names, and leave out whom only a selector found and what stands against."""
         now = self._session.clock()
-        target = self._target(draft.in_reply_to)
+        if draft.on_behalf_of is not None:
+            parse_address(draft.on_behalf_of, "on_behalf_of")
+            if not drafted:
+                raise PolicyError(
+                    "draft_needed",
+                    f"{draft.on_behalf_of} must sign what is sent on its behalf: make a draft, and hand it the file",
+                )
+        target = self._target(draft)
         terms = _Terms(
             draft.handling or (target.manifest.handling if target is not None else default_handling(now)),
             draft.exercise or (target is not None and target.manifest.exercise),
             target,
+            drafted,
         )
         content = draft.content
         document = _contents.content_document(content) if isinstance(content, _contents.Message) else content
@@ -171,7 +188,7 @@ class Composer:
     ) -> tuple[_contents.Message, list[JsonObject]]:
         message, problems = self._content(draft, recipients)
         # Roles, countries and handling are asked of the table that stands; the broker decides again.
-        problems += self._policy_problems(draft, message, recipients, terms)
+        problems += self._policy_problems(draft, message, recipients, terms, group)
         problems += self._succession_problems(draft, recipients)
         if group is not None and terms.handling.tlp is Tlp.RED:
             problems += [_problem(group.name, "red_to_group", "TLP:RED names its recipients one by one")]
@@ -179,7 +196,10 @@ class Composer:
 
     # --- what is checked ---
 
-    def _target(self, ref: MessageRef | None) -> Target | None:
+    def _target(self, draft: Draft) -> Target | None:
+        ref = draft.in_reply_to
+        if draft.reply_to_document is not None:
+            return self._target_shown(draft.reply_to_document)
         if ref is None:
             return None
         stored = self._stored(ref)
@@ -189,6 +209,14 @@ class Composer:
             )
         manifest = parse_manifest(parse_document(stored.document).claims)
         return Target(stored.payload, manifest, stored.conversation)
+
+    def _target_shown(self, document: bytes) -> Target:
+        """A message that another endpoint received, as it shows it to who answers in its name."""
+        unverified = parse_document(document)
+        manifest = parse_manifest(unverified.claims)
+        verified = verify_document(unverified, self._directory.public_key)
+        authenticate(self._directory, verified, manifest.sender, self._session.clock())
+        return Target(verified.payload_hash, manifest, manifest.conversation or verified.payload_hash)
 
     def _stored(self, ref: MessageRef) -> StoredMessage | None:
         return self._session.store.message(message_hash(ref))
@@ -246,6 +274,7 @@ class Composer:
         message: _contents.Message,
         recipients: tuple[Address, ...],
         terms: _Terms,
+        group: ResolvedGroup | None,
     ) -> list[JsonObject]:
         handling, exercise, target = terms.handling, terms.exercise, terms.target
         facts = PolicyFacts(
@@ -257,19 +286,25 @@ class Composer:
             replied_to=target.manifest.sender if target is not None else None,
             # Who else is party to a conversation is known to the broker alone: here nobody is ruled out.
             parties=frozenset(recipients) if target is not None else frozenset(),
+            tlp=handling.tlp,
+            to_group=group is not None,
+            on_behalf_of=Address(draft.on_behalf_of) if draft.on_behalf_of is not None else None,
+            time=self._session.clock(),
         )
-        policy = self._directory.policy()
         problems: list[JsonObject] = []
         for recipient in recipients:
             try:
-                allowing_rule(policy, facts, recipient)
+                check_policy(self._directory, facts, recipient, released=terms.drafted)
             except PolicyError as error:
                 problems.append(_problem(recipient, error.code, error.message))
             if handling.releasable_to and authority_of(recipient) not in handling.releasable_to:
                 text = f"the handling does not release it to '{authority_of(recipient)}'"
                 problems.append(_problem(recipient, "not_releasable", text))
+        if not terms.drafted and refuses_on_national_security(message):
+            text = "two persons must sign a refusal on the ground of national security: make a draft of it"
+            problems += [_problem(r, "release_required", text) for r in recipients]
         answer = TYPES[message.TYPE].is_answer
-        if answer and draft.in_reply_to is None:
+        if answer and target is None:
             problems += [
                 _problem(r, "answer_incomplete", "an answer names the message it replies to")
                 for r in recipients

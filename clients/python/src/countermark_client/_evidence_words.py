@@ -43,7 +43,7 @@ class Told:
 def tell(evidence: VerifiedEvidence) -> Told:
     """Put into words what a check of evidence found."""
     signed = (
-        evidence.message.signed,
+        *evidence.message.signatures,
         *(e.signed for e in evidence.entries),
         *(d.signed for d in evidence.disclosures),
     )
@@ -74,6 +74,10 @@ def _proven(evidence: VerifiedEvidence, signed: tuple[Signed, ...]) -> Iterator[
         f"The message {message.payload.hex()} (type {manifest.type}, version {manifest.version}) was signed for "
         f"{manifest.sender} by {_key(message.signed)}."
     )
+    if message.released is not None:
+        yield f"A second person of {manifest.sender} released it, by {_key(message.released)}."
+    if message.behalf is not None:
+        yield f"It was sent on behalf of {message.behalf.author}, which signed too, by {_key(message.behalf)}."
     yield (
         f"It is entry {message.signed.index} of the log {evidence.log}, which logged it on "
         f"{moment(message.signed.time)}. The log signed a tree of {evidence.checkpoint.size} entries that holds it and "
@@ -330,6 +334,8 @@ def evidence_json(evidence: VerifiedEvidence, told: Told) -> dict[str, Any]:
         "message": message.payload.hex(),
         "manifest": message.manifest.to_json(),
         "signed": _signed_json(message.signed),
+        "released": _signed_json(message.released) if message.released is not None else None,
+        "on_behalf_of": _signed_json(message.behalf) if message.behalf is not None else None,
         "recipients": sorted(row.endpoint for row in message.rows),
         "all_recipients_shown": message.all_shown,
         "entries": [_entry_json(entry) for entry in evidence.entries],

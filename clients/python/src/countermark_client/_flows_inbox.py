@@ -21,11 +21,12 @@ from typing import Final
 from countermark_client import _contents
 from countermark_client._accounts import Accounts
 from countermark_client._boxes import Boxes
+from countermark_client._drafting import signed_by
 from countermark_client._flows_receipts import Receipts
 from countermark_client._flows_send import Sender
 from countermark_client._io import Flow
 from countermark_client._keystore import INSTANCE
-from countermark_client._models import MessageRef, OpenedMessage, Rejected, message_hash
+from countermark_client._models import MessageRef, OpenedMessage, Rejected, SignedBy, message_hash
 from countermark_client._open import UnacceptableError, manifest_of, open_received
 from countermark_client._purges import PURGED, Purges
 from countermark_client._revocations import Revocations
@@ -36,6 +37,7 @@ from countermark_client._succession import successor_of
 from countermark_protocol.answers import Release
 from countermark_protocol.boxes import Box
 from countermark_protocol.claims import Claims
+from countermark_protocol.documents import parse_document, verify_document
 from countermark_protocol.encoding import parse_base64url, parse_json, parse_object
 from countermark_protocol.errors import MalformedError, NotFoundError, ProofError, SealError
 from countermark_protocol.sealing import ciphertext_digest
@@ -172,7 +174,13 @@ class Inbox:
             document=stored.document,
             doubtful=self._revocations.doubts(stored),
             successor=successor_of(self._session, stored),
+            signed_by=self._signed_by(stored),
         )
+
+    def _signed_by(self, stored: StoredMessage) -> tuple[SignedBy, ...]:
+        directory = self._revocations.logged
+        document = verify_document(parse_document(stored.document), directory.public_key)
+        return signed_by(directory, document, manifest_of(stored), stored.time or 0, stored.index)
 
     def fetch(self, payload: bytes) -> Flow[StoredMessage | None]:
         """A message with stanza and content; None if it is done: another instance has finished it, or it is purged."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from countermark_client._accounts import Accounts
 from countermark_client._addressing import Resolution
 from countermark_client._compose import Composer
+from countermark_client._drafting import Drafting
 from countermark_client._io import Flow
 from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
@@ -73,6 +74,7 @@ class Sender:
         self._log = log
         self._references = References(session.store)
         self._composer = Composer(session, log, revocations)
+        self.drafting = Drafting(session, log, revocations, self._composer)
         self.settler = Settler(session, log, accounts)
         self._originals = Originals(session, accounts, self.settler.prover)
         self.outbox = Outbox(session, log, revocations, self.settler)
@@ -87,6 +89,20 @@ class Sender:
             raise error
         assert outcome.sent is not None
         return outcome.sent
+
+    def send_draft(self, data: bytes) -> Flow[Sent]:
+        """Send a message that all who must have signed; see `Client.send_message_draft`."""
+        composed = yield from self.drafting.ready(data)
+        known = self._store.outbox_item(composed.payload_hash)
+        if known is None:
+            with self._store.transaction():
+                self._enqueue(composed, self._session.clock())
+        failed = yield from self._send_until([composed.payload_hash])
+        item = self._store.outbox_item(composed.payload_hash)
+        error = failed.get(composed.payload_hash) or (problem_of(item) if item is not None else None)
+        if error is not None:
+            raise error
+        return self.sent(composed.payload_hash)
 
     def send_portion(self, drafts: Sequence[Draft]) -> Flow[tuple[list[Outcome], TransportError | None]]:
         """Seal, write and send some messages; see `Client.send_bulk`.
@@ -303,6 +319,7 @@ class Sender:
             supersedes=manifest.supersedes,
             exercise=manifest.exercise,
             visible=manifest.recipients_visible,
+            on_behalf_of=manifest.on_behalf_of,
         )
 
     # --- receipts ---

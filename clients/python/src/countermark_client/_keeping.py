@@ -30,13 +30,13 @@ from countermark_client._store import (
 from countermark_protocol.acts import Disclosure, LookUp, Purge
 from countermark_protocol.answers import BoxEntry
 from countermark_protocol.boxes import Box, BoxState
-from countermark_protocol.decision import signer_of
-from countermark_protocol.documents import Document
+from countermark_protocol.documents import Document, Purpose
 from countermark_protocol.encoding import encode_json
 from countermark_protocol.errors import ConflictError, InconsistentLogError, NotFoundError, PolicyError
 from countermark_protocol.identifiers import Address
 from countermark_protocol.leaf import Leaf
 from countermark_protocol.manifest import Manifest
+from countermark_protocol.message_draft import parse_message_draft
 from countermark_protocol.proof import recipient_to_json
 from countermark_protocol.receipts import Receipt, ReceiptStage, Undelivered
 from countermark_protocol.recipients import RecipientRow
@@ -110,7 +110,13 @@ class Keeper:
         visible = entry.entry.recipients
         try:
             check_received(
-                self._session, self._log.directory, manifest, own.row, entry.index, entry.leaf.time
+                self._session,
+                self._log.directory,
+                manifest,
+                own.row,
+                entry.index,
+                entry.leaf.time,
+                released=bool(entry.document.keys_for(Purpose.RELEASE)),
             )
         except (PolicyError, ConflictError, NotFoundError) as error:
             raise InconsistentLogError(
@@ -147,8 +153,9 @@ class Keeper:
     def _keep_sent(self, entry: ProvenEntry) -> None:
         """Check an entry of ``sent`` against what this profile knows to have sent."""
         payload = entry.document.payload_hash
-        key_id = signer_of(entry.document)
-        own = {s.public_key.key_id for s in self._session.profile.keystore.signers(INSTANCE)}
+        keys = {key_id for _, key_id in entry.document.signers}
+        own = keys & {s.public_key.key_id for s in self._session.profile.keystore.signers(INSTANCE)}
+        drafted = self._store.signed_draft(payload)
         item = self._store.outbox_item(payload)
         ahead = self._store.take_sent_ahead(entry.position)
         if ahead is not None and ahead[:2] != (entry.index, entry.leaf.statement):
@@ -174,9 +181,11 @@ class Keeper:
         if item is not None and given_up and item.tries:
             # It was handed in before it was given up, and its answer was lost: it is logged after all.
             self._logged_after_all(item)
-        elif item is None and key_id in own and self.adopting is not None and entry.index >= self.adopting:
+        elif item is None and drafted is not None:
+            pass  # signed here, and sent by another instance
+        elif item is None and own and self.adopting is not None and entry.index >= self.adopting:
             self.adopted.append(entry)
-        elif unknown and key_id in own:
+        elif unknown and own:
             raise InconsistentLogError(
                 "unknown_sent_entry",
                 f"entry {entry.index} is signed by this instance's own key, and this profile did not make it: "
@@ -190,6 +199,9 @@ class Keeper:
             self._purge(entry.statement, entry)
         elif isinstance(entry.statement, Manifest) and (item is None or item.kind != MESSAGE):
             manifest = entry.statement
+            draft = parse_message_draft(drafted) if drafted is not None else None
+            recipients = sorted(row.endpoint for row in draft.submission.rows) if draft is not None else []
+            self._store.add_deliveries(payload, list(recipients))
             self._store.add_message(
                 StoredMessage(
                     payload=payload,
@@ -201,9 +213,9 @@ class Keeper:
                     box=None,
                     position=None,
                     recipient=None,
-                    recipients=None,
-                    stanza=None,
-                    content=None,
+                    recipients=encode_json(recipients) if recipients else None,
+                    stanza=draft.stanzas.get(self._session.profile.endpoint) if draft is not None else None,
+                    content=draft.submission.content if draft is not None else None,
                     stage=MessageStage.LOGGED,
                     proof=entry.proof,
                     reason=None,

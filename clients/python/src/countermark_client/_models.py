@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from countermark_client import _contents
 from countermark_protocol.acts import Purge, PurgeGround
@@ -65,6 +65,10 @@ class Draft:
             reference is the message that was made first, so that a program which crashed can begin again. Said in
             another way (all but `reply_by` and the retention) it is refused.
         alternates: whether those who stand in for offices that are closed at this moment get it too.
+        on_behalf_of: the endpoint in whose name it is sent, which signs too; such a message is drafted first
+            (`Client.draft_message`).
+        reply_to_document: in the place of `in_reply_to`, the signed manifest of a message that this profile did not
+            receive, but the endpoint did on whose behalf it answers.
     """
 
     type: str
@@ -80,6 +84,8 @@ class Draft:
     visible: bool | None = None
     reference: str | None = None
     alternates: bool = False
+    on_behalf_of: str | None = None
+    reply_to_document: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +148,31 @@ class FlushReport:
     failed: tuple[OutboxItem, ...]
 
 
+_SIGNED_WORDS: Final = {"sign": "drafted", "release": "released", "behalf": "signed on behalf"}
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBy:
+    """One signature of a message.
+
+    Attributes:
+        purpose: ``sign`` (who drafted it), ``release`` (the second person) or ``behalf``.
+        endpoint: whose key it is.
+        holder: the pseudonym that the directory gives for the key's holder.
+        key_id: of the key, 32 bytes.
+    """
+
+    purpose: str
+    endpoint: Address
+    holder: str
+    key_id: bytes
+
+    @property
+    def words(self) -> str:
+        """For people, e.g. ``released by desk-2 of ke.police.nairobi``."""
+        return f"{_SIGNED_WORDS[self.purpose]} by {self.holder} of {self.endpoint}"
+
+
 @dataclass(frozen=True, slots=True)
 class Successor:
     """A later message of the same sender that takes the place of an earlier one.
@@ -177,6 +208,7 @@ class OpenedMessage:
         doubtful: it was logged after a revocation of its signer's key had come to this profile by another path
             (`Client.import_revocation`); it cannot be accepted.
         successor: the newest message known here that takes its place, or None.
+        signed_by: everybody who signed it, by the directory as of its leaf.
     """
 
     message: bytes
@@ -190,6 +222,7 @@ class OpenedMessage:
     document: bytes = field(repr=False)
     doubtful: bool
     successor: Successor | None
+    signed_by: tuple[SignedBy, ...]
 
     @property
     def hash(self) -> str:
@@ -277,17 +310,22 @@ class Purged:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A receipt about one's own messages, the broker's word that one was not collected, or that it is purged.
+    """A receipt about one's own messages, the broker's word on them, or a message sent in this endpoint's name.
 
     Attributes:
         index: of its log entry.
         time: of its leaf, ms since 1970.
         statement: what is stated.
+        sent_for_us: payload hash of a message sent in this endpoint's name, 32 bytes; None for all else.
+        unknown: that message bears a key of this profile, which never signed it: the key is in other hands, or this
+            profile was restored from an old copy.
     """
 
     index: int
     time: int
-    statement: Receipt | Undelivered | Purge
+    statement: Receipt | Undelivered | Purge | Manifest
+    sent_for_us: bytes | None = None
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)

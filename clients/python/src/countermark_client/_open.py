@@ -48,7 +48,8 @@ def manifest_of(stored: StoredMessage) -> Manifest:
     return parse_manifest(parse_document(stored.document).claims)
 
 
-def _binding(manifest: Manifest) -> MessageBinding:
+def binding_of(manifest: Manifest) -> MessageBinding:
+    """What a message's stanzas are bound to."""
     return MessageBinding(
         log=manifest.header.log,
         message_id=manifest.id,
@@ -75,7 +76,7 @@ def open_received(session: Session, stored: StoredMessage) -> _contents.Message:
         key = session.profile.keystore.sealing_key(row.sealing_key)
     except NotFoundError as error:
         raise UncheckableError("sealing_key_missing", error.message) from None
-    info = _binding(manifest).info(session.profile.endpoint, row.sealing_key)
+    info = binding_of(manifest).info(session.profile.endpoint, row.sealing_key)
     try:
         parts = _open(stored.content, unwrap_secrets(key, info, stored.stanza), manifest)
     except SealError as error:
@@ -132,7 +133,7 @@ def open_own(session: Session, stored: StoredMessage, ciphertext: bytes) -> _con
         return None
     manifest = manifest_of(stored)
     for key in session.profile.keystore.sealing_keys():
-        info = _binding(manifest).info(manifest.sender, key.public_key.key_id)
+        info = binding_of(manifest).info(manifest.sender, key.public_key.key_id)
         with contextlib.suppress(SealError):
             secrets = unwrap_secrets(key, info, stored.stanza)
             return _contents.validate_content(

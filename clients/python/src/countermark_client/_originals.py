@@ -80,7 +80,9 @@ class Originals:
         )
         rows = [(row.endpoint, row.box) for row in accepted.deliveries.rows]
         box = box_for(manifest.urgency)
-        recipients: list[Address] = sorted(endpoint for endpoint, found in rows if found is not Box.SENT)
+        recipients: list[Address] = sorted(
+            endpoint for endpoint, found in rows if found not in {Box.SENT, Box.NOTICES}
+        )
         self._prover.own_row(accepted, leaf, manifest.sender, [(one, box) for one in recipients])
         if len(recipients) != manifest.recipient_count:
             raise ProofError(

@@ -300,6 +300,8 @@ class Outbox:
             return directory.instance(endpoint, key_id, time=self._session.clock()) is not None
 
         signer = self._current_signer()
+        if len(document.signatures) > 1:
+            return False  # what another has signed too is drafted anew
         if all(counts(s.key_id) for s in document.signatures) or not counts(signer.public_key.key_id):
             return False
         signed = sign_document(document.payload, [signer])

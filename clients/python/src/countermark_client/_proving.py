@@ -10,11 +10,12 @@ from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._session import Session
 from countermark_protocol.answers import Accepted
+from countermark_protocol.authors import Signers, authenticate
 from countermark_protocol.boxes import Box, Row, Tail, verify_tail
 from countermark_protocol.claims import Kind
-from countermark_protocol.decision import signer_of
+from countermark_protocol.directory import Directory
 from countermark_protocol.documents import Document, UnverifiedDocument, parse_document, verify_document
-from countermark_protocol.errors import InconsistentLogError, ProofError
+from countermark_protocol.errors import InconsistentLogError, PolicyError, ProofError, SignatureError
 from countermark_protocol.identifiers import Address, KeyId
 from countermark_protocol.keys import PublicKey
 from countermark_protocol.leaf import Leaf
@@ -34,6 +35,29 @@ def logged_document(handed_in: UnverifiedDocument, accepted: Accepted) -> Unveri
     if shown.payload != handed_in.payload:
         raise ProofError("leaf_mismatch", "the logged document shown is not of the payload handed in")
     return shown
+
+
+def check_signers(
+    directory: Directory,
+    document: Document,
+    author: Address,
+    time: int,
+    index: int,
+    evidence: tuple[bytes, ...],
+) -> Signers:
+    """Check that the keys that signed a logged statement counted as of its leaf.
+
+    Raises:
+        InconsistentLogError: ``signer_did_not_count``.
+    """
+    try:
+        return authenticate(directory, document, author, time, index)
+    except (SignatureError, PolicyError) as error:
+        raise InconsistentLogError(
+            "signer_did_not_count",
+            f"entry {index} is signed by a key that did not count for {author} there: {error.message}",
+            *evidence,
+        ) from None
 
 
 class Prover:
@@ -59,15 +83,7 @@ class Prover:
         yield from self._log.follow_leaf(leaf, inclusion.index)
         endpoint = self._session.profile.endpoint
         evidence = (leaf.encode(), document.data, encode_proof(checkpoint.raw, inclusion))
-        if (
-            self._log.directory.instance(endpoint, signer_of(document), inclusion.index, time=leaf.time)
-            is None
-        ):
-            raise InconsistentLogError(
-                "signer_did_not_count",
-                f"entry {inclusion.index} is signed by a key that did not count there",
-                *evidence,
-            )
+        check_signers(self._log.directory, document, endpoint, leaf.time, inclusion.index, evidence)
         if seen_size > inclusion.index:
             raise InconsistentLogError(
                 "back_dated",

@@ -23,8 +23,8 @@ from countermark_client._settling import ACT
 from countermark_client._store import Direction, MessageStage, OutboxState, StoredMessage, StoredPurge
 from countermark_protocol.acts import Purge, PurgeGround, parse_act, parse_purge
 from countermark_protocol.answers import parse_accepted
+from countermark_protocol.authors import signer_of
 from countermark_protocol.claims import Header, Kind, Seen
-from countermark_protocol.decision import signer_of
 from countermark_protocol.documents import parse_document, statement_hash, verify_document
 from countermark_protocol.errors import ConflictError, InconsistentLogError, NotFoundError, ProofError
 from countermark_protocol.proof import verify_leaf

@@ -97,6 +97,8 @@ def digest_of(draft: Draft) -> bytes:
         # Only where it is said, so that digests kept by an earlier release stay what they are.
         **({"alternates": True} if draft.alternates else {}),
     }
+    if draft.on_behalf_of is not None:
+        said["on_behalf_of"] = draft.on_behalf_of
     return labelled_hash("draft", encode_json([*_whats(draft), said]))
 
 

@@ -18,12 +18,18 @@ from countermark_client._store import OutboxItem
 from countermark_protocol.accounts import Refusal
 from countermark_protocol.acts import Disclosure, LookUp, Purge, parse_act
 from countermark_protocol.deciding_acts import LONGEST_LOOK_UP, mandate_of
-from countermark_protocol.decision import check_group, check_recipient, check_times, check_type, facts_of
+from countermark_protocol.decision import (
+    check_group,
+    check_policy,
+    check_recipient,
+    check_times,
+    check_type,
+    facts_of,
+)
 from countermark_protocol.directory import Directory
-from countermark_protocol.documents import parse_document
+from countermark_protocol.documents import Purpose, parse_document
 from countermark_protocol.encoding import encode_json
 from countermark_protocol.errors import ConflictError, NotFoundError, PolicyError
-from countermark_protocol.policy import allowing_rule
 from countermark_protocol.proof import recipient_to_json
 from countermark_protocol.submission import parse_submission
 
@@ -46,8 +52,13 @@ _OF_MESSAGES: Final = frozenset(
         "version_not_read",
         "not_releasable",
         "policy_denied",
+        "embargoed",
+        "release_required",
     }
 )
+
+
+_OF_TABLE: Final = frozenset({"policy_denied", "release_required"})
 
 
 def judge_refusal(session: Session, directory: Directory, item: OutboxItem, refusal: Refusal) -> str | None:
@@ -96,6 +107,9 @@ def subjects_of(item: OutboxItem) -> Iterator[str]:
         submission = parse_submission(item.body)
         if submission.manifest.group is not None:
             yield f"group/{submission.manifest.group.name}"
+        for party in (submission.manifest.sender, submission.manifest.on_behalf_of):
+            if party is not None:
+                yield f"endpoint/{party}"
         for row in submission.rows:
             yield from (f"endpoint/{row.endpoint}", f"keys/{row.endpoint}")
     else:
@@ -106,19 +120,19 @@ def _message(directory: Directory, item: OutboxItem, refusal: Refusal) -> bool |
     """Whether none of these rules is broken: one that was broken without being named accuses nobody."""
     submission = parse_submission(item.body)
     m, at = submission.manifest, refusal.decided_size - 1
-    # Who is party to a conversation, other statements say.
-    if refusal.rule not in _OF_MESSAGES or (refusal.rule == "policy_denied" and m.in_reply_to is not None):
+    # Who is party to a conversation, other statements say: which rules fit hangs on it.
+    if refusal.rule not in _OF_MESSAGES or (refusal.rule in _OF_TABLE and m.in_reply_to is not None):
         return None
-    facts = facts_of(m, None, frozenset())
+    facts = facts_of(m, None, frozenset(), refusal.decided_at)
+    released = any(s.purpose is Purpose.RELEASE for s in submission.document.signatures)
     try:
         check_times(m, refusal.decided_at)
         check_type(m)
         check_group(directory, m, submission.rows, at)
-        policy = directory.policy(at)
         for row in submission.rows:
             check_recipient(directory, m, row, refusal.decided_at, at)
             if m.in_reply_to is None:
-                allowing_rule(policy, facts, row.endpoint)
+                check_policy(directory, facts, row.endpoint, released=released, at=at)
     except (PolicyError, ConflictError, NotFoundError):
         return False
     return True

@@ -57,6 +57,11 @@ class Revocations:
             self._fold(logged)
         return self._folded
 
+    @property
+    def logged(self) -> Directory:
+        """The directory as logged alone, by which messages are judged that were logged."""
+        return self._log.directory
+
     def _fold(self, logged: Directory) -> None:
         folded = logged.copy()
         missing: list[StoredRevocation] = []

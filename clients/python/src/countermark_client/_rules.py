@@ -12,13 +12,19 @@ from __future__ import annotations
 from countermark_client._open import manifest_of
 from countermark_client._session import Session
 from countermark_client._store import StoredMessage
-from countermark_protocol.decision import check_group, check_recipient, check_times, check_type, facts_of
+from countermark_protocol.decision import (
+    check_group,
+    check_policy,
+    check_recipient,
+    check_times,
+    check_type,
+    facts_of,
+)
 from countermark_protocol.directory import Directory
 from countermark_protocol.encoding import parse_json
 from countermark_protocol.errors import ConflictError, NotFoundError, PolicyError
 from countermark_protocol.identifiers import Address
 from countermark_protocol.manifest import Manifest
-from countermark_protocol.policy import allowing_rule
 from countermark_protocol.recipients import RecipientRow
 
 #: Not against the rules: the endpoint may have declared a type that another of its instances reads.
@@ -26,7 +32,14 @@ _NOT_KNOWN_HERE = frozenset({"unknown_type", "unknown_version"})
 
 
 def check_received(
-    session: Session, directory: Directory, manifest: Manifest, row: RecipientRow, index: int, time: int
+    session: Session,
+    directory: Directory,
+    manifest: Manifest,
+    row: RecipientRow,
+    index: int,
+    time: int,
+    *,
+    released: bool,
 ) -> None:
     """Check a received message by the rules that were in force at its leaf.
 
@@ -37,6 +50,7 @@ def check_received(
         row: the recipient's own, proven.
         index: of the message's entry.
         time: of its leaf, ms since 1970.
+        released: whether a second person signed it.
 
     Raises:
         PolicyError, ConflictError, NotFoundError: the rule that it breaks, with the code of the refusal that the
@@ -61,8 +75,8 @@ def check_received(
     replies = manifest.in_reply_to is not None
     # Of what is not held here, the best is assumed.
     replied_to = (manifest_of(target).sender if target is not None else row.endpoint) if replies else None
-    facts = facts_of(manifest, replied_to, frozenset({row.endpoint}) if replies else frozenset())
-    allowing_rule(directory.policy(index), facts, row.endpoint)
+    facts = facts_of(manifest, replied_to, frozenset({row.endpoint}) if replies else frozenset(), time)
+    check_policy(directory, facts, row.endpoint, released=released, at=index)
 
 
 def _held(session: Session, message: bytes | None) -> StoredMessage | None:
@@ -71,7 +85,10 @@ def _held(session: Session, message: bytes | None) -> StoredMessage | None:
 
 def _check_reply(manifest: Manifest, target: StoredMessage, index: int) -> None:
     replied_to = manifest_of(target)
-    if (target.index is not None and target.index >= index) or not _may_know(manifest.sender, target):
+    if (target.index is not None and target.index >= index) or not (
+        _may_know(manifest.sender, target)
+        or (manifest.on_behalf_of is not None and _may_know(manifest.on_behalf_of, target))
+    ):
         raise NotFoundError(
             "unknown_reply_target", f"{manifest.sender} was no party to the message that this replies to"
         )

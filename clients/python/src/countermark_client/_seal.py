@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from countermark_client import _contents
@@ -53,6 +54,7 @@ class Composed:
         recipients: to whom, in order of address.
         submission: the exact bytes to send.
         own_stanza: that opens it for its sender; never sent. None without a sealing key.
+        reader_stanzas: of a draft: what opens it for those that must judge it; never sent.
     """
 
     payload_hash: bytes
@@ -61,6 +63,7 @@ class Composed:
     recipients: tuple[Address, ...]
     submission: bytes
     own_stanza: bytes | None
+    reader_stanzas: Mapping[Address, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +155,11 @@ class Sealer:
             supersedes=message_hash(draft.supersedes) if draft.supersedes is not None else None,
             stage=facts.stage if facts is not None else None,
             outcome=facts.outcome if facts is not None else None,
+            on_behalf_of=Address(draft.on_behalf_of) if draft.on_behalf_of is not None else None,
         )
         document = sign_document(encode_json(manifest.to_json()), [profile.keystore.signer(INSTANCE)])
         unverified = parse_document(document)
+        own = self._own_stanza(binding, keys)
         parse_manifest(unverified.claims)  # what a reader would refuse is refused here, before it is kept
         return Composed(
             payload_hash=unverified.payload_hash,
@@ -164,8 +169,18 @@ class Sealer:
             submission=encode_submission(
                 document, ordered, [stanzas[row.endpoint] for row in ordered], ciphertext
             ),
-            own_stanza=self._own_stanza(binding, keys),
+            own_stanza=own,
+            reader_stanzas=self._reader_stanzas(binding, keys, own, manifest.on_behalf_of),
         )
+
+    def _reader_stanzas(
+        self, binding: MessageBinding, keys: ContentSecrets, own: bytes | None, principal: Address | None
+    ) -> dict[Address, bytes]:
+        readers = {binding.sender: own} if own is not None else {}
+        key = self.key_of(principal) if principal is not None else None
+        if principal is not None and key is not None:
+            readers[principal] = wrap_secrets(key, binding.info(principal, key.key_id), keys)
+        return readers
 
     def _own_stanza(self, binding: MessageBinding, keys: ContentSecrets) -> bytes | None:
         try:

@@ -30,7 +30,7 @@ from countermark_protocol.acts import Purge, parse_act
 from countermark_protocol.answers import Accepted, Problem, Release
 from countermark_protocol.boxes import Box
 from countermark_protocol.claims import Kind
-from countermark_protocol.decision import box_for
+from countermark_protocol.decision import deliveries_of
 from countermark_protocol.documents import parse_document
 from countermark_protocol.encoding import encode_json, parse_json
 from countermark_protocol.errors import (
@@ -144,8 +144,7 @@ class Settler:
     def _message(self, item: OutboxItem, accepted: Accepted) -> Flow[Settlement]:
         submission = parse_submission(item.body)
         manifest = submission.manifest
-        box = box_for(manifest.urgency)
-        expected = [(row.endpoint, box) for row in submission.rows]
+        expected = list(deliveries_of(manifest, [row.endpoint for row in submission.rows]))
         document, leaf = yield from self.prover.verify_accepted(
             submission.document, accepted, Kind.MESSAGE, manifest.header.seen.size
         )

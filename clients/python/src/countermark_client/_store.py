@@ -90,6 +90,8 @@ CREATE TABLE IF NOT EXISTS early_leaves (
 CREATE TABLE IF NOT EXISTS drafts (
   reference TEXT PRIMARY KEY, digest BLOB NOT NULL, payload BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS drafts_by_payload ON drafts (payload);
+CREATE TABLE IF NOT EXISTS signed_drafts (
+  payload BLOB PRIMARY KEY, body BLOB NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS adopted (tail BLOB PRIMARY KEY, payload BLOB NOT NULL) WITHOUT ROWID;
 """
 #: Columns added since version 1: (table, column, type). Added where they lack, so that older stores open.

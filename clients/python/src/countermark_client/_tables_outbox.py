@@ -126,6 +126,19 @@ class OutboxTables(Tables):
         """Drop the bytes of a logged statement; what it was, its place and its proof stay."""
         self._db.execute("UPDATE outbox SET body = x'', rows = ? WHERE payload = ?", (rows, payload))
 
+    # --- drafts that gather signatures ---
+
+    def add_signed_draft(self, payload: bytes, body: bytes, at: int) -> None:
+        """Remember what this profile has signed to be sent by itself or another; of several, the newest file."""
+        self._db.execute("INSERT OR REPLACE INTO signed_drafts VALUES (?, ?, ?)", (payload, body, at))
+
+    def signed_draft(self, payload: bytes) -> bytes | None:
+        """The draft of a message that this profile has signed, or None."""
+        row: tuple[bytes] | None = self._db.execute(
+            "SELECT body FROM signed_drafts WHERE payload = ?", (payload,)
+        ).fetchone()
+        return row[0] if row is not None else None
+
     # --- references ---
 
     def add_reference(self, reference: str, digest: bytes, payload: bytes) -> None:

@@ -204,11 +204,12 @@ class Drafts:
         alternates: Sequence[Alternate] = (),
         office_hours: OfficeHours | None = None,
         certificates: Sequence[KeyCertificates] = (),
+        two_persons: bool = False,
     ) -> bytes:
         """An endpoint's record: signed by its authority; possession by the new administrator keys.
 
         An auditor's may state the term in which it audits all endpoints of its authority; anybody's, who stands in
-        for it and when it is open.
+        for it, when it is open, and that two persons must sign its messages.
         """
         record = EndpointRecord(
             address=parse_address(address),
@@ -219,6 +220,7 @@ class Drafts:
             alternates=tuple(alternates),
             office_hours=office_hours,
             certificates=tuple(certificates),
+            two_persons=two_persons,
         )
         return self._draft(Kind.ENDPOINT, address, record)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from countermark_protocol.appending import Placed, apply_decision, place
 from countermark_protocol.boxes import Box, delivery_root
-from countermark_protocol.decision import Decision, box_for
+from countermark_protocol.decision import Decision, deliveries_of
 from countermark_protocol.leaf import Leaf
 from countermark_protocol.merkle import leaf_hash
 from countermark_protocol.receipts import ReceiptStage
@@ -67,8 +67,8 @@ def _message(state: LogState, statement: MessageStatement) -> Decision:
         expires_at=m.expires_at,
         deliveries={row.endpoint: Delivery(DeliveryStage.OPEN, state.size) for row in statement.rows},
     )
-    box = box_for(m.urgency)
-    return Decision((*((row.endpoint, box) for row in statement.rows), (m.sender, Box.SENT)), (message,))
+    deliveries = deliveries_of(m, [row.endpoint for row in statement.rows])
+    return Decision((*deliveries, (m.sender, Box.SENT)), (message,))
 
 
 def _receipt(state: LogState, statement: ReceiptStatement) -> Decision:

@@ -36,7 +36,7 @@ KINDS: Final = {
     Box.URGENT: frozenset({Kind.MESSAGE}),
     Box.ROUTINE: frozenset({Kind.MESSAGE}),
     Box.SENT: frozenset({Kind.MESSAGE, Kind.RECEIPT, Kind.LOOKUP, Kind.DISCLOSURE, Kind.PURGE}),
-    Box.NOTICES: frozenset({Kind.RECEIPT, Kind.UNDELIVERED, Kind.PURGE}),
+    Box.NOTICES: frozenset({Kind.RECEIPT, Kind.UNDELIVERED, Kind.PURGE, Kind.MESSAGE}),
 }
 _BOX_CODES: Final = frozenset({"box_gap", "box_head_mismatch", "tail_mismatch"})
 
@@ -151,7 +151,10 @@ class BoxReader:
         kind, author = _author_of(claims)
         if kind not in KINDS[box] or (box is Box.SENT and author != endpoint):
             raise ProofError("wrong_box", f"a {KIND_NAMES[kind]} by {author}")
-        if kind is Kind.MESSAGE and box is not Box.SENT:
+        if kind is Kind.MESSAGE and box is Box.NOTICES:
+            if parse_manifest(claims).on_behalf_of != endpoint:
+                raise ProofError("wrong_box", "a message that is not sent in this endpoint's name")
+        elif kind is Kind.MESSAGE and box is not Box.SENT:
             manifest = parse_manifest(claims)
             if box_for(manifest.urgency) is not box:
                 raise ProofError("wrong_box", f"a message of urgency '{manifest.urgency}'")
@@ -166,7 +169,7 @@ class BoxReader:
                 raise ProofError(
                     "recipients_mismatch", "the recipients shown are not those that the sender signed"
                 )
-        elif box is Box.NOTICES and kind is not Kind.PURGE:
+        elif box is Box.NOTICES and kind in {Kind.RECEIPT, Kind.UNDELIVERED}:
             about = (parse_receipt if kind is Kind.RECEIPT else parse_undelivered)(claims).sender
             if about != endpoint:
                 raise ProofError("wrong_box", f"an entry about messages of {about}")

@@ -15,18 +15,19 @@ from countermark_client.audit._adopting import effects_of
 from countermark_client.audit._decider import Basis, Decider
 from countermark_client.audit._findings import BY_RULE, Check
 from countermark_client.audit._signatures import Verdict, as_verified
+from countermark_protocol.authors import authenticate
 from countermark_protocol.boxes import Box
 from countermark_protocol.claims import KIND_NAMES, Header, Kind
 from countermark_protocol.decision import (
     Decision,
-    authenticate,
-    box_for,
     check_group,
+    check_policy,
     check_recipient,
     check_superseded,
     check_times,
     check_type,
     decide,
+    deliveries_of,
     facts_of,
 )
 from countermark_protocol.documents import Document, UnverifiedDocument, parse_document
@@ -36,7 +37,6 @@ from countermark_protocol.identifiers import Address, AuthorityCode, authority_o
 from countermark_protocol.leaf import Leaf, parse_leaf
 from countermark_protocol.manifest import Manifest, parse_manifest
 from countermark_protocol.merkle import Frontier
-from countermark_protocol.policy import allowing_rule
 from countermark_protocol.proof import parse_recipient, parse_recipients
 from countermark_protocol.recipients import RecipientRow
 from countermark_protocol.state import Delivery, DeliveryStage, LogState, MessageState
@@ -158,12 +158,14 @@ class Judge(Decider):
             raise ConflictError("logged_twice", "its payload was logged before")
         if isinstance(statement, MessageStatement):
             _check_header(state, statement.manifest.header)
-            authenticate(state.directory, document, statement.manifest.sender, leaf.time)
-            self._check_message(statement.manifest, rows, leaf.time)
+            signers = authenticate(state.directory, document, statement.manifest.sender, leaf.time)
+            self._check_message(statement.manifest, rows, leaf.time, released=signers.release is not None)
         else:
             decide(state, statement, max(leaf.time, state.time))
 
-    def _check_message(self, m: Manifest, rows: tuple[RecipientRow, ...], time: int) -> None:
+    def _check_message(
+        self, m: Manifest, rows: tuple[RecipientRow, ...], time: int, *, released: bool
+    ) -> None:
         state = self._state
         if state.ids[m.sender, m.id] is not None:
             raise ConflictError("id_reused", f"{m.sender} had sent another message with id {m.id}")
@@ -181,8 +183,8 @@ class Judge(Decider):
             # Of what is not known here, the best is assumed.
             replied = None if m.in_reply_to is None else target.sender if target is not None else row.endpoint
             parties = frozenset({row.endpoint}) if m.in_reply_to is not None else frozenset[Address]()
-            facts = facts_of(m, replied, parties)
-            allowing_rule(state.directory.policy(), facts, row.endpoint)
+            facts = facts_of(m, replied, parties, time)
+            check_policy(state.directory, facts, row.endpoint, released=released)
 
     def _learn_recipients(self, statement: Statement) -> None:
         """Believe a receipt or notice that its recipient is one, where the message's table is not known whole."""
@@ -303,8 +305,8 @@ def _deliveries(
     state: LogState, statement: Statement, rows: tuple[RecipientRow, ...]
 ) -> set[tuple[Address, Box]]:
     if isinstance(statement, MessageStatement):
-        box = box_for(statement.manifest.urgency)
-        return {(statement.manifest.sender, Box.SENT), *((row.endpoint, box) for row in rows)}
+        m = statement.manifest
+        return {(m.sender, Box.SENT), *deliveries_of(m, [row.endpoint for row in rows])}
     assert isinstance(
         statement,
         ReceiptStatement | UndeliveredStatement | LookUpStatement | DisclosureStatement | PurgeStatement,

@@ -36,7 +36,7 @@ from countermark_protocol.default_policy import DEFAULT_POLICY
 from countermark_protocol.encoding import parse_object
 from countermark_protocol.identifiers import Role, parse_address
 from countermark_protocol.offices import Alternate, OfficeHours, parse_office_hours
-from countermark_protocol.policy import parse_policy
+from countermark_protocol.policy_form import parse_policy
 from countermark_protocol.records import Ground, InstanceKey, State
 from countermark_protocol.resets import beginning_for
 

@@ -113,7 +113,8 @@ def _manifest_lines(manifest: Manifest) -> list[str]:
     handling = manifest.handling
     lines = [
         f"type         {manifest.type} version {manifest.version}",
-        f"from         {manifest.sender}",
+        f"from         {manifest.sender}"
+        + (f", ON BEHALF OF {manifest.on_behalf_of}" if manifest.on_behalf_of is not None else ""),
         f"recipients   {manifest.recipient_count}"
         + (f" (group {manifest.group.name})" if manifest.group is not None else ""),
         f"sent         {utc(manifest.sent_at)}, expires {utc(manifest.expires_at)}",
@@ -292,7 +293,10 @@ def _marks(r: RecipientStatus) -> str:
 
 
 def _notice_json(notice: Notice) -> dict[str, Any]:
-    return {"index": notice.index, "time": notice.time, "statement": notice.statement.to_json()}
+    out = {"index": notice.index, "time": notice.time, "statement": notice.statement.to_json()}
+    if notice.sent_for_us is not None:
+        out |= {"sent_for_us": notice.sent_for_us.hex(), "unknown": notice.unknown}
+    return out
 
 
 def _notice_rows(notice: Notice) -> Iterator[tuple[object, ...]]:
@@ -311,6 +315,21 @@ def _notice_rows(notice: Notice) -> Iterator[tuple[object, ...]]:
     elif isinstance(statement, Purge):
         said = ground_in_words(statement.ground)
         yield notice.index, utc(notice.time), "-", "PURGED", short(statement.message), said
+    elif isinstance(statement, Manifest):
+        assert notice.sent_for_us is not None
+        said = (
+            "ALARM: by a key of this profile, which did not sign it"
+            if notice.unknown
+            else "as this endpoint signed"
+        )
+        yield (
+            notice.index,
+            utc(notice.time),
+            statement.sender,
+            "SENT IN YOUR NAME",
+            short(notice.sent_for_us),
+            said,
+        )
     else:
         yield (
             notice.index,

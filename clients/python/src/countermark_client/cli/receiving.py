@@ -57,6 +57,10 @@ def received_json(received: Received) -> dict[str, Any]:
         "manifest": received.manifest.to_json(),
         "content": _contents.content_document(received.content),
         "successor": successor_json(received.successor),
+        "signed_by": [
+            {"purpose": one.purpose, "endpoint": one.endpoint, "holder": one.holder, "key": one.key_id.hex()}
+            for one in received.signed_by
+        ],
     }
 
 
@@ -77,6 +81,10 @@ def received_row(one: Received) -> tuple[object, ...]:
     marks = [manifest.urgency.value, f"TLP:{manifest.handling.tlp.value}"]
     if manifest.exercise:
         marks.append("EXERCISE")
+    if manifest.on_behalf_of is not None:
+        marks.append(f"ON BEHALF OF {manifest.on_behalf_of}")
+    if any(signed.purpose == "release" for signed in one.signed_by):
+        marks.append("TWO PERSONS")
     if one.successor is not None:
         marks.append(fate(one.successor))
     return short(one.message), one.index, utc(one.time), one.sender, one.type, " ".join(marks)
