@@ -198,7 +198,7 @@ def attachments(world):
     return good(world, extra={"attachments": [{"digest": "00", "size": 1}]}).data
 
 
-@case(403, "reserved_on_behalf_of")
+@case(401, "too_few_signatures")
 def on_behalf_of(world):
     return good(world, extra={"on_behalf_of": KAMPALA}).data
 

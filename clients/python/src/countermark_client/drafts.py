@@ -157,6 +157,7 @@ def change_endpoint(
     office_hours: OfficeHours | None = None,
     no_office_hours: bool = False,
     certificates: Iterable[KeyCertificates] = (),
+    two_persons: bool | None = None,
 ) -> bytes:
     """Enrol an endpoint, or change its record: its administrator's keys, its name, whether it is in force.
 
@@ -175,6 +176,7 @@ def change_endpoint(
         office_hours: when somebody is there.
         no_office_hours: whether that is said no more.
         certificates: of an existing PKI, for keys of its administrator; those of other keys stay.
+        two_persons: whether its messages need a second person's signature; None for what stands.
 
     Raises:
         NotFoundError, MalformedError: as `change_authority`.
@@ -196,6 +198,7 @@ def change_endpoint(
         alternates=alternates if alternates is not None else (before.alternates if before else ()),
         office_hours=None if no_office_hours else office_hours or (before.office_hours if before else None),
         certificates=change_certificates(before.certificates if before else (), certificates, keys.ids),
+        two_persons=two_persons if two_persons is not None else bool(before and before.two_persons),
     )
 
 

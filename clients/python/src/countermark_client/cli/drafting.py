@@ -23,6 +23,7 @@ from countermark_client.cli.common import (
 from countermark_client.cli.drafted import drafts_of, out_option, synced, written
 from countermark_client.cli.governing import governance
 from countermark_client.cli.output import Result, command
+from countermark_client.cli.policies import read_table
 from countermark_client.drafts import (
     change_authority,
     change_endpoint,
@@ -31,12 +32,9 @@ from countermark_client.drafts import (
 )
 from countermark_protocol.appointing import parse_term_of
 from countermark_protocol.certificates import KeyCertificates
-from countermark_protocol.claims import Claims
 from countermark_protocol.default_policy import DEFAULT_POLICY
-from countermark_protocol.encoding import parse_object
 from countermark_protocol.identifiers import Role, parse_address
 from countermark_protocol.offices import Alternate, OfficeHours, parse_office_hours
-from countermark_protocol.policy_form import parse_policy
 from countermark_protocol.records import Ground, InstanceKey, State
 from countermark_protocol.resets import beginning_for
 
@@ -85,7 +83,9 @@ def _state_options(function: Any) -> Any:
 
 @draft.command("policy")
 @click.option("--default", "use_default", is_flag=True, help="The table of docs/spec/policy.md §4.")
-@click.option("--file", type=FILE, help='A table of your own: {"semantics": 1, "rules": […]}.')
+@click.option(
+    "--file", type=FILE, help="A table of your own, as `countermark policy show` writes it; try it first."
+)
 @out_option
 @with_home
 @command
@@ -100,9 +100,7 @@ def policy(use_default: bool, file: Path | None, out: Path, access: Access) -> R
         raise click.UsageError("say either --default or --file")
     table = DEFAULT_POLICY
     if file is not None:
-        claims = Claims(parse_object(file.read_bytes(), file.name), "policy")
-        table = parse_policy(claims)
-        claims.done()
+        table = read_table(file)
     with synced(access) as client:
         return written(drafts_of(client).policy(table), out, client)
 
@@ -168,6 +166,11 @@ def authority(
 @click.option("--audits-until", metavar="TIME", help="… and before then, e.g. 2027-12-31.")
 @click.option("--withdraw-audits", is_flag=True, help="It audits them no more.")
 @click.option(
+    "--two-persons/--one-person",
+    default=None,
+    help="Whether a second person must sign all that it sends. [default: as it stands]",
+)
+@click.option(
     "--alternate",
     "alternates",
     metavar="ADDRESS[@SINCE..UNTIL]",
@@ -199,6 +202,7 @@ def endpoint(
     no_alternates: bool,
     office_hours: str | None,
     no_office_hours: bool,
+    two_persons: bool | None,
     certificates: tuple[Path, ...],
     suspend: bool,
     resume: bool,
@@ -238,6 +242,7 @@ def endpoint(
             alternates=standing_in if standing_in or no_alternates else None,
             office_hours=_hours(office_hours) if office_hours else None,
             no_office_hours=no_office_hours,
+            two_persons=two_persons,
             certificates=_chains(certificates),
         )
         return written(data, out, client)

@@ -61,6 +61,11 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
                 "Show how far the sent message HASH is, recipient by recipient; reads new receipts first.",
             ),
             Listed(
+                "release",
+                "releasing:release",
+                "Sign the message draft FILE that another drafted, and send it once all who must have signed.",
+            ),
+            Listed(
                 "withdraw",
                 "withdrawing:withdraw",
                 "Withdraw sent messages: the log states it, and the broker deletes their content for good.",
@@ -248,6 +253,11 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
                 "pki",
                 "pki:pki",
                 "Check keys of the directory against an existing national PKI, by roots that you trust.",
+            ),
+            Listed(
+                "policy",
+                "policies:policy",
+                "Look at the policy: the table, what would happen by it, and what another would change.",
             ),
             Listed("draft", "drafting:draft", "Draft directory statements; then sign, pass on, publish."),
             Listed(

@@ -19,6 +19,9 @@ from countermark_client.cli.common import Access, message_of, now, parse_time, w
 from countermark_client.cli.content_files import FORMATS, Row, format_of, parse_mapping, read_rows
 from countermark_client.cli.delivering import deliver, refuse_invalid, remark, with_references
 from countermark_client.cli.output import Result, command, error_json, exit_code_of, hint_of
+from countermark_client.cli.releasing import write_draft
+from countermark_protocol.claims import Claims
+from countermark_protocol.encoding import parse_base64url, parse_object
 from countermark_protocol.errors import CountermarkError, NotFoundError
 from countermark_protocol.handling import Classification, Handling, HandlingCode, Tlp, UsePurpose
 from countermark_protocol.identifiers import parse_authority_code
@@ -126,8 +129,24 @@ _MESSAGE_OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
 )
 
 
+_DRAFT_OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
+    click.option(
+        "--draft",
+        "draft_file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Do not send: write the signed draft here, for a second person or the one in whose name it is sent.",
+    ),
+    click.option("--on-behalf-of", metavar="ADDRESS", help="In whose name it is sent; with --draft."),
+    click.option(
+        "--reply-to-file",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="The message that it answers, as the one in whose name it is sent exported it.",
+    ),
+)
+
+
 def _message_options(function: Any) -> Any:
-    for option in reversed(_MESSAGE_OPTIONS):
+    for option in reversed((*_MESSAGE_OPTIONS, *_DRAFT_OPTIONS)):
         function = option(function)
     return function
 
@@ -195,6 +214,25 @@ def _drafts(
     ]
 
 
+def _shown_message(file: Path) -> bytes:
+    """The signed manifest in a bundle that `countermark export` wrote."""
+    message = Claims(Claims(parse_object(file.read_bytes(), file.name), "bundle").raw("message"), "message")
+    return parse_base64url(message.raw("document"), "'document' of the message")
+
+
+def _draft(client: Client, drafts: list[Draft], options: dict[str, Any]) -> Result:
+    """Write the draft of one message."""
+    if len(drafts) != 1:
+        raise click.UsageError(f"a draft holds one message; the file has {len(drafts)}")
+    shown = options["reply_to_file"]
+    draft = replace(
+        drafts[0],
+        on_behalf_of=options["on_behalf_of"],
+        reply_to_document=_shown_message(shown) if shown is not None else None,
+    )
+    return write_draft(client, draft, options["draft_file"])
+
+
 def find_item(client: Client, text: str) -> ConversationItem:
     """A message that this profile holds, received or sent.
 
@@ -239,6 +277,8 @@ def _send(
             return refused
     if options["check"]:
         return Result([f"valid: {len(rows)} of type {message_type}"], type=message_type, valid=len(rows))
+    if options["draft_file"] is None and (options["on_behalf_of"] or options["reply_to_file"]):
+        raise click.UsageError("--on-behalf-of and --reply-to-file go with --draft")
     with access.client() as client:
         target = find_item(client, reply_to) if reply_to is not None else None
         if to is None:
@@ -247,6 +287,8 @@ def _send(
         replaced = message_of(client, supersedes) if supersedes is not None else None
         valid = [row for row in rows if row.error is None]
         drafts = _drafts(message_type, to, valid, target, replaced, options)
+        if options["draft_file"] is not None:
+            return _draft(client, drafts, options)
         # Rows of a file are known again by their content; one message by itself is sent as often as it is said.
         if options["bulk"] or options["run"] or len(rows) > 1:
             refs = [m.hex() if m is not None else "" for m in (target.message if target else None, replaced)]
