@@ -10,6 +10,7 @@ from sqlalchemy import create_engine, func, select
 from countermark_broker.config import load_settings
 from countermark_broker.errors import QuotaExceededError
 from countermark_broker.services.accept import accept_directory
+from countermark_broker.services.quotas import COUNTED
 from countermark_broker.store.tables import metadata
 from countermark_protocol.boxes import Box
 from countermark_protocol.records import Ground, RevocationRecord
@@ -95,7 +96,7 @@ async def test_forgeries_cost_the_victim_nothing(world, process_home, count):
 
         for address, used in ((NAIROBI, 2 * OWN), (LYON, 0)):
             answer = await asyncio.to_thread(api.request, "GET", "/v1/quotas", by=address)
-            left = answer.json()["quotas"]["messages"]["left"]
+            left = answer.json()["quotas"]["exercise-messages"]["left"]
             assert QUOTA - used <= left <= QUOTA
         api.close()
     finally:
@@ -132,15 +133,15 @@ def test_a_repeat_costs_nothing_and_a_spent_quota_is_answered_with_when(world, f
     assert api.post_message(world.message(MOMBASA, [KAMPALA])).status_code == 201
     assert api.post_receipt(world.receipt(KAMPALA, sealed[:1]), KAMPALA).status_code == 201
     quotas = api.request("GET", "/v1/quotas", by=NAIROBI).json()["quotas"]
-    assert quotas["messages"] == {"per_minute": 3, "left": 0}
-    assert set(quotas) == {"messages", "recipients", "bytes", "receipts", "directory"}
+    assert quotas["exercise-messages"] == {"per_minute": 3, "left": 0}
+    assert set(quotas) == set(COUNTED)
     assert api.request("GET", "/v1/quotas").status_code == 400
     # What is refused by its signature is not charged, however often.
     for _ in range(5):
         forged = resigned(sealed[3], world.agencies[KAMPALA].instance)
         assert api.post_message(forged).status_code == 401
     quotas = api.request("GET", "/v1/quotas", by=KAMPALA).json()["quotas"]
-    assert quotas["messages"] == {"per_minute": 3, "left": 3}
+    assert quotas["exercise-messages"] == {"per_minute": 3, "left": 3}
 
 
 async def test_directory_statements_have_a_quota_that_no_revocation_is_hindered_by(world, home):

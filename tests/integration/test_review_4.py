@@ -83,7 +83,7 @@ async def test_in_a_stream_what_the_node_could_not_commit_costs_nothing(world, h
             failing.setattr(node.sequencer._appender, "commit", fail)
             messages = [world.message(NAIROBI, [KAMPALA]) for _ in range(2)]
             assert [v.code for v in await verdicts(node, messages)] == ["clock_differs"] * 2
-        assert node.quotas.state_of(NAIROBI)["messages"]["left"] == 2
+        assert node.quotas.state_of(NAIROBI)["exercise-messages"]["left"] == 2
         assert (await accept_message(node, messages[0].data)).fresh
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from countermark_client import default_handling, testing
+from countermark_client import _compose, default_handling, testing
 from countermark_client._rules import check_received
 from countermark_protocol import appending, decision
 from countermark_protocol.accounts import Verdict, parse_account
@@ -340,9 +340,12 @@ def test_a_group_of_which_the_recipient_is_no_member(world, monkeypatch):
     world.group("be/all", [TANZANIA])
     kenya, belgium = world.client(KENYA), world.client(BELGIUM)
     kenya.sync()
-    composer = kenya._core.sender._composer
-    real = composer._resolve
-    monkeypatch.setattr(composer, "_resolve", lambda to: (real(to)[0], (parse_address(BELGIUM),)))
+    real = _compose.resolve_names
+
+    def another(*args, **more):
+        return dataclasses.replace(real(*args, **more), chosen={parse_address(BELGIUM): "group:be/all"})
+
+    monkeypatch.setattr(_compose, "resolve_names", another)
     _anyhow(monkeypatch, "check_group")
     kenya.send("lost-or-stolen-notice", testing.sample_notice(), to=["group:be/all"])
     _caught(belgium, "not_in_group")

@@ -3,9 +3,10 @@
 import pytest
 
 from countermark_broker.errors import OverloadedError, QuotaExceededError
-from countermark_broker.services.quotas import Quotas, make_cost, payer_of
+from countermark_broker.services.quotas import Quotas, lane_of, make_cost, payer_of
 from countermark_protocol.identifiers import Address
-from support.world import KAMPALA, NAIROBI
+from countermark_protocol.manifest import Urgency
+from support.world import KAMPALA, NAIROBI, World
 
 
 class Time:
@@ -132,3 +133,55 @@ def test_idle_endpoints_are_forgotten(time):
     for n in range(1500):
         quotas.charge(Address(f"ug.police.n{n}"), make_cost(messages=1))
     exceeded(quotas, NAIROBI, make_cost(messages=1))
+
+
+# --- lanes ---
+
+
+def manifest_like(urgency, *, exercise):
+    world = World()
+    return world.message(NAIROBI, [KAMPALA], urgency=urgency, exercise=exercise).manifest
+
+
+@pytest.mark.parametrize(
+    ("urgency", "exercise", "lane"),
+    [
+        (Urgency.ROUTINE, False, ""),
+        (Urgency.PRIORITY, False, ""),
+        (Urgency.URGENT, False, "urgent-"),
+        (Urgency.FLASH, False, "urgent-"),
+        (Urgency.ROUTINE, True, "exercise-"),
+        (Urgency.FLASH, True, "exercise-urgent-"),
+    ],
+)
+def test_the_lane_of_a_message(urgency, exercise, lane):
+    assert lane_of(manifest_like(urgency, exercise=exercise)) == lane
+
+
+def test_neither_bulk_nor_a_drill_spends_what_is_urgent_or_real(time):
+    quotas = Quotas({lane + "messages": 5 for lane in ("", "urgent-", "exercise-")}, time)
+    quotas.charge(NAIROBI, make_cost(messages=5))
+    quotas.charge(NAIROBI, make_cost(messages=5, lane="exercise-"))
+    for lane in ("", "exercise-"):
+        assert exceeded(quotas, NAIROBI, make_cost(messages=1, lane=lane)).facts["quota"] == lane + "messages"
+    quotas.charge(NAIROBI, make_cost(messages=5, lane="urgent-"))
+    quotas.refund(NAIROBI, make_cost(messages=2, lane="urgent-"))
+    assert quotas.state_of(NAIROBI)["urgent-messages"]["left"] == 2
+    assert quotas.state_of(NAIROBI)["messages"]["left"] == 0
+
+
+def test_a_new_payer_costs_a_look_at_few_however_many_there_are(time, monkeypatch):
+    quotas = Quotas({"messages": 60}, time)
+    for number in range(3000):
+        quotas.charge(f"ke.police.n{number}", make_cost(messages=60))  # none is full again for a minute
+    looked = []
+    refill = quotas._refill
+    monkeypatch.setattr(quotas, "_refill", lambda bucket: (looked.append(bucket), refill(bucket)))
+    quotas.charge("ke.police.newest", make_cost(messages=1))
+    assert len(looked) <= 5
+    # Nobody's debt is forgotten by it.
+    assert all(quotas.state_of(f"ke.police.n{n}")["messages"]["left"] == 0 for n in range(0, 3000, 100))
+    time.at += 61
+    for number in range(1500):
+        quotas.charge(f"ug.police.n{number}", make_cost(messages=60))
+    assert quotas.kept <= 2000

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Final
 
 import click
@@ -32,20 +33,35 @@ _COMMANDS: Final = {
 }
 
 
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's own signature
-        return sorted(_COMMANDS)
+class _Commands(MutableMapping[str, click.Command]):
+    """The commands by name, as click looks them up and suggests them; the module of one is loaded when it is."""
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, name = _COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(f"{__name__}.{module}"), name)
-        return command
+    def __init__(self, homes: Mapping[str, str]) -> None:
+        self._found: dict[str, str | click.Command] = dict(homes)
+
+    def __getitem__(self, name: str) -> click.Command:
+        found = self._found[name]
+        if isinstance(found, str):
+            module, _, attribute = found.partition(":")
+            found = self._found[name] = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+        assert isinstance(found, click.Command)
+        return found
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._found[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 @click.group(
-    cls=_Commands,
+    commands=_Commands(_COMMANDS),
     epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 fatal state: a person must look.",
 )
 def main() -> None:
