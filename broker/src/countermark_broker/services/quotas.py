@@ -4,8 +4,8 @@ Charged only once a signature is verified *and* its key counts as an instance of
 another's quota. What is logged already costs nothing. Receipts have a bucket of their own: else a flood of
 messages to an endpoint would spend what that endpoint needs for its answers. So have urgent messages, that no bulk
 may stand in their way, and exercises, that no drill may stand in the way of what is real. So have directory
-statements, which go first at the lock: charged is the principal that writes the subject, and for a revocation the revoked key alone,
-so that nothing else written stands in its way.
+statements, which go first at the lock: charged is the principal that writes the subject, and for a revocation the
+revoked key alone, so that nothing else written stands in its way.
 
 Source: docs/spec/api.md §3.9; docs/operations/limits.md §4; design section 5, "Order of checks".
 """
