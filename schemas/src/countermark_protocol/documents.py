@@ -228,28 +228,37 @@ def parse_gathering(data: bytes) -> UnverifiedDocument:
     return UnverifiedDocument(data, payload, parse_object(payload), tuple(signatures))
 
 
-def verify_document(unverified: UnverifiedDocument, resolve: Callable[[KeyId], PublicKey | None]) -> Document:
+def verify_document(
+    unverified: UnverifiedDocument,
+    resolve: Callable[[KeyId], PublicKey | None],
+    beside: frozenset[Purpose] = frozenset(),
+) -> Document:
     """Check every signature of a document.
 
     Args:
         unverified: from `parse_document`.
         resolve: gives the public key of a key id, or None. It need not be trusted: the id binds the key.
+        beside: purposes that nothing here rests on: by an unknown key such a signature is left out, as if absent.
 
     Raises:
         SignatureError: a key is unknown, is not the one its id names, or a signature does not verify.
 
     Does not prove: that the keys were entitled to sign this (see directory.py and decision.py).
     """
+    verified: list[tuple[Purpose, KeyId]] = []
     for s in unverified.signatures:
         key = resolve(s.key_id)
+        if key is None and s.purpose in beside:
+            continue
         if key is None:
             raise SignatureError("unknown_key", f"signed by key {s.key_id.hex()}, which is not known here")
         s.verify(unverified.payload, key)
+        verified.append((s.purpose, s.key_id))
     return Document(
         data=unverified.data,
         payload=unverified.payload,
         claims=unverified.claims,
-        signers=tuple([(s.purpose, s.key_id) for s in unverified.signatures]),
+        signers=tuple(verified),
         payload_hash=unverified.payload_hash,
         statement_hash=statement_hash(unverified.data),
     )

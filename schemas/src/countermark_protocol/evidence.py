@@ -112,6 +112,15 @@ class Fact:
     subject: str
     proof: TrieProof
 
+    def to_json(self) -> JsonObject:
+        """Its JSON form."""
+        return {
+            "at": self.at,
+            "subject": self.subject,
+            "siblings": [encode_hex(s) for s in self.proof.siblings],
+            "record": _record_json(self.proof.record),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class LoggedDisclosure:
@@ -224,15 +233,7 @@ def encode_evidence(evidence: Evidence) -> bytes:
     ]
     out["leaves"] = [leaf.to_json() for leaf in evidence.leaves]
     out["statements"] = [encode_base64url(document) for document in evidence.statements]
-    out["facts"] = [
-        {
-            "at": fact.at,
-            "subject": fact.subject,
-            "siblings": [encode_hex(s) for s in fact.proof.siblings],
-            "record": _record_json(fact.proof.record),
-        }
-        for fact in evidence.facts
-    ]
+    out["facts"] = [fact.to_json() for fact in evidence.facts]
     data = encode_json(out)
     parse_evidence(data)
     return data
@@ -241,13 +242,16 @@ def encode_evidence(evidence: Evidence) -> bytes:
 # --- reading -----------------------------------------------------------------------------------------
 
 
-def _document(value: Any, what: str) -> bytes:
+def parse_shown_document(value: Any, what: str) -> bytes:
+    """Parse a signed document in unpadded base64url; nothing in it is checked."""
     return parse_base64url(value, what, limit=MAX_DOCUMENT_BYTES * 4 // 3 + 4)
 
 
 def _logged(value: Any, what: str) -> LoggedDocument:
     claims = Claims(value, what)
-    out = LoggedDocument(claims.parsed("document", _document), claims.parsed("inclusion", parse_inclusion))
+    out = LoggedDocument(
+        claims.parsed("document", parse_shown_document), claims.parsed("inclusion", parse_inclusion)
+    )
     claims.done()
     return out
 
@@ -311,7 +315,8 @@ def _record(value: Any, what: str) -> TrieRecord:
     return out
 
 
-def _fact(value: Any, what: str) -> Fact:
+def parse_fact(value: Any, what: str) -> Fact:
+    """Parse a fact; nothing in it is checked."""
     claims = Claims(value, what)
     record = claims.raw("record")
     out = Fact(
@@ -341,7 +346,7 @@ def parse_evidence(data: bytes) -> Evidence:
     _check_format(claims)
     out = Evidence(
         log=claims.parsed("log", parse_origin),
-        founding=claims.parsed("founding", _document),
+        founding=claims.parsed("founding", parse_shown_document),
         checkpoint=claims.parsed("checkpoint", parse_checkpoint_text),
         earlier=claims.optional("earlier", _earlier),
         message=claims.parsed("message", _logged),
@@ -355,9 +360,9 @@ def parse_evidence(data: bytes) -> Evidence:
         ),
         leaves=tuple(parse_inclusion(v, "a leaf") for v in claims.items("leaves", 0, MAX_ITEMS)),
         statements=tuple(
-            _document(v, "a directory statement") for v in claims.items("statements", 1, MAX_ITEMS)
+            parse_shown_document(v, "a directory statement") for v in claims.items("statements", 1, MAX_ITEMS)
         ),
-        facts=tuple(_fact(v, "a fact") for v in claims.items("facts", 1, MAX_FACTS)),
+        facts=tuple(parse_fact(v, "a fact") for v in claims.items("facts", 1, MAX_FACTS)),
         witnessed=claims.optional("witnessed", _earlier),
         stamps=tuple(_stamped(v, "a stamp") for v in claims.items("stamps", 1, MAX_STAMPED))
         if claims.has("stamps")

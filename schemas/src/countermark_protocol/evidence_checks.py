@@ -113,15 +113,7 @@ def verify_evidence(data: bytes, expected: str | None = None, tsa_roots: TsaRoot
     directory = ShownDirectory(
         evidence.statements, evidence.facts, leaves, newest, exact_leaves(evidence, newest)
     )
-    for held, document in directory.records():
-        if document.claims.get("log") != evidence.log:
-            raise VerificationError(
-                "wrong_log", f"the statement of '{held.subject}' was made for another log"
-            )
-        if held.index == 0:
-            check_founding(evidence.founding, document)
-        else:
-            check_written(directory, held, document)
+    check_records(directory, evidence.log, evidence.founding)
     log_key = directory.log_key_for(checkpoint_bytes.size)
     checkpoint = verify_checkpoint(checkpoint_bytes, evidence.log, log_key.raw)
     earlier = _earlier(evidence, directory, checkpoint)
@@ -171,16 +163,33 @@ def check_statements(
 # --- the tree ------------------------------------------------------------------------------------------
 
 
+def check_records(directory: ShownDirectory, log: Origin, founding: bytes) -> None:
+    """Check that every record shown was written, for this log, by whom it must be.
+
+    Raises:
+        VerificationError: ``wrong_log``; or as `check_founding` and `check_written`.
+    """
+    for held, document in directory.records():
+        if document.claims.get("log") != log:
+            raise VerificationError(
+                "wrong_log", f"the statement of '{held.subject}' was made for another log"
+            )
+        if held.index == 0:
+            check_founding(founding, document)
+        else:
+            check_written(directory, held, document)
+
+
 def _leaves(evidence: Evidence, size: int, root: bytes) -> dict[int, Leaf]:
     """Every leaf shown, by index, each proven to be in the tree.
 
     Raises:
         ProofError: one is not, is of another statement, or the entries are not in log order, each once.
     """
-    leaves = {inclusion.index: _proven(inclusion, size, root) for inclusion in evidence.leaves}
+    leaves = {inclusion.index: proven_leaf(inclusion, size, root) for inclusion in evidence.leaves}
 
     def take(logged: LoggedDocument) -> None:
-        leaf = _proven(logged.inclusion, size, root)
+        leaf = proven_leaf(logged.inclusion, size, root)
         kind = kind_of(parse_document(logged.document).claims)
         if leaf.statement != statement_hash(logged.document) or leaf.kind != int(kind):
             raise ProofError("leaf_mismatch", "the leaf is not that of this statement")
@@ -198,7 +207,12 @@ def _leaves(evidence: Evidence, size: int, root: bytes) -> dict[int, Leaf]:
     return leaves
 
 
-def _proven(inclusion: Inclusion, size: int, root: bytes) -> Leaf:
+def proven_leaf(inclusion: Inclusion, size: int, root: bytes) -> Leaf:
+    """A leaf shown, proven to be in a tree.
+
+    Raises:
+        ProofError: it is not.
+    """
     leaf = parse_leaf(inclusion.leaf)
     if inclusion.index >= size:
         raise ProofError(

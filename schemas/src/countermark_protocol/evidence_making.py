@@ -9,7 +9,7 @@ Source: docs/spec/evidence.md §2.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from countermark_protocol.directory import Directory, Held
@@ -84,11 +84,37 @@ def plan_evidence(
         CountermarkError: the draft would not verify.
     """
     newest = sizes[-1] - 1
+
+    def ask(directory: Directory) -> None:
+        check_statements(directory, draft)
+        directory.log()
+        for size in sizes:
+            directory.log_key_for(size)
+
+    return plan_shown(whole, documents, newest, exact_leaves(draft, newest), ask)
+
+
+def plan_shown(
+    whole: Directory,
+    documents: Mapping[bytes, bytes],
+    newest: int,
+    exact: frozenset[int],
+    ask: Callable[[Directory], None],
+) -> Plan:
+    """Find what must be shown of a directory so that some questions can be asked of what is shown.
+
+    Args:
+        whole: the whole directory.
+        documents: every directory statement by its hash.
+        newest: index of the last leaf of the newest checkpoint.
+        exact: indexes of leaves whose own directory heads must show what is asked of them; `newest` among them.
+        ask: asks the questions.
+
+    Raises:
+        CountermarkError: what `ask` raises; or a record was not written by whom it must be.
+    """
     asked = _Asked(whole, newest)
-    check_statements(asked, draft)
-    asked.log()
-    for size in sizes:
-        asked.log_key_for(size)
+    ask(asked)
     judged: set[bytes] = set()
     while fresh := [held for statement, held in asked.found.items() if statement not in judged]:
         for held in fresh:
@@ -96,7 +122,6 @@ def plan_evidence(
             if held.index:
                 document = verify_document(parse_document(documents[held.statement]), whole.public_key)
                 check_written(asked, held, document)
-    exact = exact_leaves(draft, newest)
     paths = {
         subject: _fewest(whole, subject, questions, exact)
         for subject, questions in sorted(asked.asked.items())
@@ -130,6 +155,21 @@ def complete_evidence(
     Raises:
         ProofError: ``evidence_incomplete``: a leaf of the plan is not given.
     """
+    shown = shown_by(plan, history, leaves)
+    return replace(draft, leaves=shown.leaves, statements=shown.statements, facts=shown.facts)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownParts:
+    """What a plan demands, ready to be written: attributes as of `Evidence`."""
+
+    leaves: tuple[Inclusion, ...]
+    statements: tuple[bytes, ...]
+    facts: tuple[Fact, ...]
+
+
+def shown_by(plan: Plan, history: Sequence[LoggedStatement], leaves: Mapping[int, Inclusion]) -> ShownParts:
+    """What a plan demands; arguments and errors as of `complete_evidence`."""
     lacking = set(plan.leaves) - set(leaves)
     if lacking:
         raise ProofError("evidence_incomplete", f"leaf {min(lacking)} is needed and was not given")
@@ -149,9 +189,4 @@ def complete_evidence(
             if hashed in plan.statements:
                 statements.append(data)
         facts.extend(Fact(at, subject, trie.prove(subject)) for subject in subjects_at[at])
-    return replace(
-        draft,
-        leaves=tuple(leaves[at] for at in plan.leaves),
-        statements=tuple(statements),
-        facts=tuple(facts),
-    )
+    return ShownParts(tuple(leaves[at] for at in plan.leaves), tuple(statements), tuple(facts))

@@ -57,12 +57,14 @@ if typing.TYPE_CHECKING:
         Successor,
     )
     from countermark_client._profile import Evidence, Profile
+    from countermark_client._renewal import KeyEnd, Renewed
     from countermark_client._restored import Adopted, Compared
     from countermark_client._self_check import SelfCheck
     from countermark_client._session import Watch
     from countermark_client._settings import Settings
     from countermark_client._store import Direction, MessageStage, OutboxItem, OutboxState
     from countermark_client._sync import Client, Received
+    from countermark_client._tables_own_keys import OwnKey
     from countermark_client._trust import TrustFile, read_trust_file
     from countermark_client.errors import StorageError
 else:
@@ -93,11 +95,13 @@ else:
                 "OpenedMessage OpenPosition Outcome Recalled RecipientStatus Rejected Sent SignedBy Successor"
             ),
             "countermark_client._profile": "Evidence Profile",
+            "countermark_client._renewal": "KeyEnd Renewed",
             "countermark_client._restored": "Adopted Compared",
             "countermark_client._session": "Watch",
             "countermark_client._settings": "Settings",
             "countermark_client._store": "Direction MessageStage OutboxItem OutboxState",
             "countermark_client._sync": "Client Received",
+            "countermark_client._tables_own_keys": "OwnKey",
             "countermark_client._trust": "TrustFile read_trust_file",
             "countermark_client.errors": "StorageError",
         },
@@ -130,6 +134,7 @@ __all__ = [
     "FlushReport",
     "Imported",
     "Invited",
+    "KeyEnd",
     "Keystore",
     "LeftOut",
     "LogReport",
@@ -146,6 +151,7 @@ __all__ = [
     "OutboxItem",
     "OutboxState",
     "Outcome",
+    "OwnKey",
     "PendingEnrolment",
     "Profile",
     "Purged",
@@ -153,6 +159,7 @@ __all__ = [
     "Received",
     "RecipientStatus",
     "Rejected",
+    "Renewed",
     "Resolution",
     "SelfCheck",
     "Sent",

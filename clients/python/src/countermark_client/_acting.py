@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from countermark_client._flows_send import Sender
 from countermark_client._io import Flow
-from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._session import Session
 from countermark_client._settling import ACT
@@ -52,7 +51,7 @@ class Acts:
                 "this post has no line: what must be in the log first needs one, so nothing was signed",
             )
         yield from self._log.refresh()
-        signer = self._session.profile.keystore.signer(INSTANCE)
+        signer = self._session.signer()
         document = sign_document(encode_json(make(self._log.seen).to_json()), [signer])
         payload_hash = parse_document(document).payload_hash
         self._store.add_outbox(payload_hash, ACT, document, self._session.clock())

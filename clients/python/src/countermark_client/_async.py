@@ -41,6 +41,7 @@ from countermark_client._models import (
     message_hash,
 )
 from countermark_client._profile import Profile
+from countermark_client._renewal import Renewed
 from countermark_client._restored import Compared
 from countermark_client._self_check import SelfCheck
 from countermark_client._session import Clock
@@ -53,7 +54,7 @@ from countermark_protocol.encoding import JsonObject
 from countermark_protocol.errors import CountermarkError, TransportError
 from countermark_protocol.handling import Handling
 from countermark_protocol.invitations import Pending
-from countermark_protocol.keys import Signer
+from countermark_protocol.keys import Algorithm, Signer
 from countermark_protocol.manifest import Urgency
 from countermark_protocol.proof import Inclusion
 from countermark_protocol.receipts import RejectionReason
@@ -625,6 +626,19 @@ class AsyncClient(LocalCalls):
         """
         return await self._run(self._core.gatherer.make(message, disclosures, tsa_roots))
 
+    async def prove_keys(self, address: str) -> bytes:
+        """The keys of an endpoint, or that it has none, proven in one file for who does not read the directory.
+
+        Its receiver checks it by `countermark_protocol.key_proof.verify_key_proof`.
+
+        Args:
+            address: of the endpoint.
+
+        Raises:
+            TransportError: the broker is away.
+        """
+        return await self._run(self._core.prove_keys(address))
+
     # --- checking ---
 
     async def check_accounts(self) -> SelfCheck:
@@ -781,6 +795,47 @@ class AsyncClient(LocalCalls):
     async def wait_enrolled(self, within: timedelta) -> bool:
         """Wait until the authority has approved and this instance's key counts; whether it does."""
         return await self._run(self._core.invitations.wait_enrolled(within.total_seconds()))
+
+    # --- renewing keys ---
+
+    async def renew_keys(
+        self,
+        *,
+        instance: bool = True,
+        sealing: bool = False,
+        algorithm: Algorithm | None = None,
+        until: datetime | None = None,
+        administrator: Signer | None = None,
+        request: bool = False,
+    ) -> Renewed:
+        """Make new keys of this instance or endpoint, have them certified, and let the old ones overlap.
+
+        They are kept before they are published; what was interrupted is taken up by the next renewal. A running client
+        does this by itself before its keys end, where it holds the administrator's key (`Settings.renew_before`).
+
+        Args:
+            instance: renew this profile's instance key.
+            sealing: renew the endpoint's sealing key; its other instances then need it too.
+            algorithm: of the new instance key; that of the present one if None.
+            until: when the new keys count no more; after `Settings.key_validity` if None.
+            administrator: signs the statement; the profile's own administrator key if None.
+            request: do not sign as administrator: give the draft, for the administrator to sign and publish.
+
+        Raises:
+            NotFoundError: ``not_enrolled``; ``no_such_key``: there is no administrator key here.
+            UncheckableError: ``keys_elsewhere``: the keystore is no key file.
+            CountermarkError: as the broker refuses the statement.
+        """
+        return await self._run(
+            self._core.renewal.renew(
+                instance=instance,
+                sealing=sealing,
+                algorithm=algorithm,
+                until=round(until.timestamp() * 1000) if until is not None else None,
+                administrator=administrator,
+                request=request,
+            )
+        )
 
     # --- webhooks ---
 

@@ -137,7 +137,7 @@ class Boxes:
                 "GET",
                 path,
                 query,
-                signer=self._session.profile.keystore.signer(INSTANCE),
+                signer=self._session.signer(),
                 wait=seconds,
             )
         except ProblemAnswer as answer:
@@ -292,9 +292,7 @@ class Boxes:
         endpoint = self._session.profile.endpoint
         path, query = page_target(endpoint, box, position, 1)
         try:
-            response, _ = yield from self._session.call(
-                "GET", path, query, signer=self._session.profile.keystore.signer(INSTANCE)
-            )
+            response, _ = yield from self._session.call("GET", path, query, signer=self._session.signer())
         except ProblemAnswer as answer:
             raise problem_error(answer.problem) from None
         entries = parse_box_page(response.body).entries

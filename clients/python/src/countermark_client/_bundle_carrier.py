@@ -29,7 +29,6 @@ from countermark_client._continuity import consistency_path
 from countermark_client._flows_inbox import Inbox
 from countermark_client._flows_receipts import Receipts
 from countermark_client._io import Flow, Sleep
-from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._session import ProblemAnswer, Session, problem_error
 from countermark_client._store import MessageStage
@@ -242,7 +241,7 @@ class Carrier:
 
     @property
     def _signer(self) -> Signer:
-        return self._session.profile.keystore.signer(INSTANCE)
+        return self._session.signer()
 
     def _get(self, path: str, query: str = "") -> Flow[bytes]:
         try:

@@ -16,7 +16,6 @@ from countermark_client._boxes import Boxes, page_target
 from countermark_client._carried import PATHS, Carried, asked, posted
 from countermark_client._flows_inbox import Inbox
 from countermark_client._io import Flow
-from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._purges import Purges
 from countermark_client._restored import Adopted, Restored
@@ -116,7 +115,7 @@ def cursors_of(session: Session, log: LogView) -> Cursors:
 
 def sign_bundle(session: Session, manifest: BundleManifest, items: bytes) -> tuple[bytes, bytes]:
     """(the bundle, payload hash of its manifest)."""
-    signer = session.profile.keystore.signer(INSTANCE)
+    signer = session.signer()
     document = sign_document(encode_json(manifest.to_json()), [signer])
     return encode_bundle(document, items), parse_document(document).payload_hash
 

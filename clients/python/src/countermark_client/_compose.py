@@ -42,6 +42,7 @@ from countermark_protocol.manifest import (
 )
 from countermark_protocol.policy import PolicyFacts
 from countermark_protocol.records import KeysRecord
+from countermark_protocol.resets import reset_of
 from countermark_protocol.types import TYPES, known_types
 
 #: Records of a trace are kept for years; an agency that must delete earlier says so in `handling`.
@@ -115,6 +116,7 @@ class Composer:
                 ``review_refused``: a rule for senders forbids this content.
         """
         chosen = self._choose(draft, drafted=drafted)
+        self._tell_of_resets(tuple(chosen.recipients), chosen.now)
         if chosen.problems:
             named = "; ".join(f"{p['recipient']}: {p['message']}" for p in chosen.problems[:5])
             more = f" (and {len(chosen.problems) - 5} more)" if len(chosen.problems) > 5 else ""
@@ -193,6 +195,12 @@ class Composer:
         if group is not None and terms.handling.tlp is Tlp.RED:
             problems += [_problem(group.name, "red_to_group", "TLP:RED names its recipients one by one")]
         return message, problems
+
+    def _tell_of_resets(self, recipients: tuple[Address, ...], now: int) -> None:
+        for recipient in recipients:
+            found = reset_of(self._directory, recipient, now)
+            if found is not None:
+                self._session.watch.reset(found)
 
     # --- what is checked ---
 

@@ -22,11 +22,14 @@ from countermark_client._flows_send import Sender
 from countermark_client._flows_webhooks import Webhooks
 from countermark_client._invitations import Invitations
 from countermark_client._io import Flow
+from countermark_client._key_proofs import prove_keys
 from countermark_client._log import LogView
 from countermark_client._models import Draft, LogReport, MessageRef, Recalled, Rejected, message_hash
 from countermark_client._overview import Overview
+from countermark_client._own_keys import OwnKeys
 from countermark_client._profile import Profile
 from countermark_client._purges import Purges
+from countermark_client._renewal import Renewal
 from countermark_client._restored import Restored
 from countermark_client._revocations import Revocations
 from countermark_client._self_check import SelfChecker
@@ -62,9 +65,12 @@ class Core:
         self.log = LogView(self.session)
         accounts = Accounts(self.session, self.log)
         self.revocations = Revocations(self.session, self.log)
+        self.session.counts = self.revocations.counts
         self.sender = Sender(self.session, self.log, accounts, self.revocations)
         self.boxes = Boxes(self.session, self.log, accounts, self.sender)
         self.receipts = Receipts(self.session, self.revocations, self.sender, self.boxes)
+        self.own_keys = OwnKeys(self.session, self.log)
+        self.renewal = Renewal(self.session, self.log, self.sender, self.own_keys)
         self.acts = Acts(self.session, self.log, self.sender)
         self.purges = Purges(self.session, self.log, self.sender, self.acts)
         self.self_check = SelfChecker(self.session, self.log)
@@ -76,9 +82,9 @@ class Core:
             self.boxes,
             self.receipts,
             self.purges,
-            self.self_check,
+            (self.log.keep_up, self.self_check.run_if_due),
         )
-        self.overview = Overview(self.session, self.boxes)
+        self.overview = Overview(self.session, self.revocations, self.boxes)
         self.disclosing = Disclosing(self.session, self.sender, self.acts)
         self.gatherer = Gatherer(self.session, self.log, accounts, self.boxes, self.overview)
         self.workers = Workers(self.session, self.log, accounts, self.sender, self.boxes, self.inbox)
@@ -101,7 +107,9 @@ class Core:
         """Run a flow; stop sending when it meets a contradiction, or what this software is too old to check."""
         try:
             self.revocations.raise_overdue()
-            return (yield from flow)
+            result = yield from flow
+            self.own_keys.look()
+            yield from self.renewal.run_if_due()
         except InconsistentLogError as error:
             self.log.halt(error)
             raise
@@ -109,6 +117,7 @@ class Core:
             if error.code in _TOO_OLD:
                 self.log.halt(error)
             raise
+        return result
 
     def import_bundle(self, data: bytes, *, adopt: bool) -> Imported:
         """Take in a bundle that came back: the usual flows, over its answers in the place of a broker's."""
@@ -173,7 +182,12 @@ class Core:
 
     def publish(self, data: bytes) -> Flow[int]:
         """Post a directory statement."""
+        self.own_keys.publishing(data)
         return (yield from self.sender.publish(data))
+
+    def prove_keys(self, address: str) -> Flow[bytes]:
+        """Prove an endpoint's keys; see `Client.prove_keys`."""
+        return (yield from prove_keys(self.session, self.log, address))
 
     @property
     def drafts(self) -> Drafts:

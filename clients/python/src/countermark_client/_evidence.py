@@ -15,7 +15,6 @@ from countermark_client._accounts import Accounts
 from countermark_client._boxes import Boxes, page_target
 from countermark_client._continuity import consistency_path
 from countermark_client._io import Flow
-from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._models import MessageRef, message_hash
 from countermark_client._overview import Overview
@@ -131,7 +130,7 @@ class Gatherer:
         plan = plan_evidence(draft, self._log.directory, documents, sizes)
         leaves: dict[int, Inclusion] = {}
         for index in plan.leaves:
-            leaves[index] = yield from self._inclusion(index, checkpoint)
+            leaves[index] = yield from fetch_inclusion(self._session, index, checkpoint)
         data = encode_evidence(complete_evidence(draft, plan, history, leaves))
         trust = self._session.profile.trust.document.payload_hash.hex()
         return MadeEvidence(data, verify_evidence(data, trust, tsa_roots))
@@ -262,7 +261,7 @@ class Gatherer:
             path, query = page_target(
                 self._session.profile.endpoint, Box.SENT, start, self._session.settings.page_size
             )
-            signer = self._session.profile.keystore.signer(INSTANCE)
+            signer = self._session.signer()
             try:
                 response, _ = yield from self._session.call("GET", path, query, signer=signer)
             except ProblemAnswer as answer:
@@ -276,7 +275,7 @@ class Gatherer:
 
     def _purge(self, payload: bytes) -> Flow[list[_Entry]]:
         """The purge of the message, if the broker shows one; that it shows none proves nothing, and is not claimed."""
-        signer = self._session.profile.keystore.signer(INSTANCE)
+        signer = self._session.signer()
         try:
             response, _ = yield from self._session.call(
                 "GET", f"/v1/messages/{payload.hex()}/purge", signer=signer
@@ -300,7 +299,7 @@ class Gatherer:
                 continue
             document = item.body
             if not document:
-                signer = self._session.profile.keystore.signer(INSTANCE)
+                signer = self._session.signer()
                 shown = yield from self._accounts.look_up(item.payload, signer)
                 document = (shown.document if shown is not None else None) or b""
             if not document or (unverified := parse_document(document)).payload_hash != item.payload:
@@ -317,20 +316,21 @@ class Gatherer:
 
     def _logged(self, entry: _Entry, checkpoint: Checkpoint) -> Flow[LoggedDocument]:
         index, document = entry
-        return LoggedDocument(document, (yield from self._inclusion(index, checkpoint)))
+        return LoggedDocument(document, (yield from fetch_inclusion(self._session, index, checkpoint)))
 
-    def _inclusion(self, index: int, checkpoint: Checkpoint) -> Flow[Inclusion]:
-        """The path of an entry under the newest checkpoint; verified with everything else."""
-        try:
-            response, _ = yield from self._session.call(
-                "GET", "/v1/log/inclusion", f"index={index}&size={checkpoint.size}"
-            )
-        except ProblemAnswer as answer:
-            raise problem_error(answer.problem) from None
-        answer_ = parse_object(response.body, "inclusion proof")
-        if Claims(answer_, "inclusion proof").integer("size") != checkpoint.size:
-            raise ProofError("wrong_sizes", "the inclusion proof is for another size than asked for")
-        return parse_inclusion({k: v for k, v in answer_.items() if k != "size"}, "inclusion proof")
+
+def fetch_inclusion(session: Session, index: int, checkpoint: Checkpoint) -> Flow[Inclusion]:
+    """The path of an entry under the newest checkpoint; verified with everything else."""
+    try:
+        response, _ = yield from session.call(
+            "GET", "/v1/log/inclusion", f"index={index}&size={checkpoint.size}"
+        )
+    except ProblemAnswer as answer:
+        raise problem_error(answer.problem) from None
+    answer_ = parse_object(response.body, "inclusion proof")
+    if Claims(answer_, "inclusion proof").integer("size") != checkpoint.size:
+        raise ProofError("wrong_sizes", "the inclusion proof is for another size than asked for")
+    return parse_inclusion({k: v for k, v in answer_.items() if k != "size"}, "inclusion proof")
 
 
 def _about(payload: bytes, entries: Iterable[_Entry]) -> list[_Entry]:

@@ -15,7 +15,7 @@ Source: docs/spec/messages.md §6.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from countermark_client import _contents
@@ -25,12 +25,10 @@ from countermark_client._drafting import signed_by
 from countermark_client._flows_receipts import Receipts
 from countermark_client._flows_send import Sender
 from countermark_client._io import Flow
-from countermark_client._keystore import INSTANCE
 from countermark_client._models import MessageRef, OpenedMessage, Rejected, SignedBy, message_hash
 from countermark_client._open import UnacceptableError, manifest_of, open_received
 from countermark_client._purges import PURGED, Purges
 from countermark_client._revocations import Revocations
-from countermark_client._self_check import SelfChecker
 from countermark_client._session import ProblemAnswer, Session
 from countermark_client._store import OPEN_STAGES, Direction, MessageStage, StoredMessage
 from countermark_client._succession import successor_of
@@ -40,6 +38,7 @@ from countermark_protocol.claims import Claims
 from countermark_protocol.documents import parse_document, verify_document
 from countermark_protocol.encoding import parse_base64url, parse_json, parse_object
 from countermark_protocol.errors import MalformedError, NotFoundError, ProofError, SealError
+from countermark_protocol.resets import reset_of
 from countermark_protocol.sealing import ciphertext_digest
 
 #: Seconds that one long-poll of ``routine`` may keep ``urgent`` from being looked at.
@@ -60,7 +59,7 @@ class Inbox:
         boxes: Boxes,
         receipts: Receipts,
         purges: Purges,
-        daily: SelfChecker,
+        chores: Sequence[Callable[[], Flow[None]]],
     ) -> None:
         self._session = session
         self._store = session.store
@@ -70,7 +69,7 @@ class Inbox:
         self._boxes = boxes
         self._receipts = receipts
         self._purges = purges
-        self.daily = daily
+        self._chores = chores
 
     # --- reading ---
 
@@ -89,7 +88,7 @@ class Inbox:
             return (yield from self._held(done, boxes))
         left = wait
         yield from self._sender.flush_waiting()
-        yield from self.daily.run_if_due()
+        yield from self.do_chores()
         while True:
             pending, left = yield from self._wait_for_some(done, boxes, left)
             if not pending:
@@ -98,6 +97,11 @@ class Inbox:
             if opened or rejected:
                 return opened, rejected
             # All were finished by another instance, or purged: none of them is open any more.
+
+    def do_chores(self) -> Flow[None]:
+        """What a client does now and then while it receives, each as it is due."""
+        for run_if_due in self._chores:
+            yield from run_if_due()
 
     def _wait_for_some(
         self, done: frozenset[bytes], boxes: Sequence[Box], left: float
@@ -115,6 +119,7 @@ class Inbox:
             count = yield from self._boxes.read(last, wait=slice_)
             if count == 0:
                 left -= max(slice_, 1.0)
+                yield from self.do_chores()
                 if left <= 0:
                     return self._pending(done, boxes), left
 
@@ -173,6 +178,8 @@ class Inbox:
             recipients=tuple(parse_json(stored.recipients)) if stored.recipients is not None else None,
             document=stored.document,
             doubtful=self._revocations.doubts(stored),
+            verdict=self._revocations.verdict(stored),
+            reset=reset_of(self._revocations.directory, manifest_of(stored).sender, self._session.clock()),
             successor=successor_of(self._session, stored),
             signed_by=self._signed_by(stored),
         )
@@ -218,9 +225,7 @@ class Inbox:
 
     def _get(self, path: str, held: StoredMessage) -> Flow[bytes]:
         try:
-            response, _ = yield from self._session.call(
-                "GET", path, signer=self._session.profile.keystore.signer(INSTANCE)
-            )
+            response, _ = yield from self._session.call("GET", path, signer=self._session.signer())
         except ProblemAnswer as answer:
             raise (yield from self._accounts.denied(answer, held)) from None
         return response.body

@@ -18,7 +18,6 @@ from countermark_client._addressing import Resolution
 from countermark_client._compose import Composer
 from countermark_client._drafting import Drafting
 from countermark_client._io import Flow
-from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._models import Draft, FlushReport, Outcome, Sent, message_hash
 from countermark_client._open import manifest_of, open_own
@@ -342,7 +341,7 @@ class Sender:
             items=tuple(items),
         )
         payload = encode_json(receipt.to_json())
-        document = sign_document(payload, [profile.keystore.signer(INSTANCE)])
+        document = sign_document(payload, [self._session.signer()])
         payload_hash = parse_document(document).payload_hash
         self._store.add_outbox(payload_hash, RECEIPT, document, now)
         yield from self.flush_waiting(until=payload_hash)

@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 from countermark_client._accounts import Accounts
 from countermark_client._io import Flow
-from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._session import ProblemAnswer, Session
 from countermark_protocol.boxes import Box
@@ -46,7 +45,7 @@ class Webhooks:
         return (yield from self._call("DELETE", f"url={quote(url, safe='')}" if url is not None else ""))
 
     def _call(self, method: str, query: str = "", body: bytes | None = None) -> Flow[tuple[Webhook, ...]]:
-        signer = self._session.profile.keystore.signer(INSTANCE)
+        signer = self._session.signer()
         try:
             response, _ = yield from self._session.call(method, _PATH, query, body=body, signer=signer)
         except ProblemAnswer as answer:

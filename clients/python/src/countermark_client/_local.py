@@ -15,13 +15,17 @@ from countermark_client._models import (
     Sent,
     message_hash,
 )
+from countermark_client._own_keys import alarm_text
 from countermark_client._profile import Profile
+from countermark_client._renewal import KeyEnd
 from countermark_client._self_check import SelfCheck
 from countermark_client._session import Watch
 from countermark_client._store import Direction, OutboxItem
+from countermark_client._tables_own_keys import OwnKey
 from countermark_client.statements import Drafts
 from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.directory import Directory
+from countermark_protocol.resets import Reset, resets
 
 
 class LocalCalls:
@@ -152,14 +156,45 @@ class LocalCalls:
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """What people should look into, though nothing stops for it.
+        """What people have to look into, in words.
 
-        Revocations imported that the log does not show though it was read a minute later or more: not proof of
-        anything, perhaps nobody has posted them yet (`publish_statement`); the first call that finds one raises
-        ``revocation_not_logged``, once. And entries that state a time which had not come: their proofs are kept, and
-        where witnesses say that it is not this machine's clock that is wrong, `Profile.evidence` has what convinces.
+        Revocations imported that the log does not show though it was read a minute later or more: perhaps nobody
+        has posted them yet (`publish_statement`). The first call that finds one raises ``revocation_not_logged``,
+        once. Keys under this endpoint's own name that were not made here (`strangers`). And entries that state a time
+        which had not come: their proofs are kept, and where witnesses say that it is not this machine's clock that is
+        wrong, `Profile.evidence` has what convinces.
         """
-        return (*self._core.revocations.alarms, *self._core.log.early.alarms)
+        log = self._core.log
+        return (*self._core.revocations.alarms, *map(alarm_text, self.strangers), *log.early.alarms)
+
+    @property
+    def strangers(self) -> tuple[OwnKey, ...]:
+        """Keys that the directory shows under this endpoint's name and that nobody here made or acknowledged."""
+        return self._core.own_keys.strangers
+
+    def acknowledge_key(self, key_id: bytes) -> None:
+        """Take a key under this endpoint's name as known, after people have asked who made it.
+
+        Raises:
+            NotFoundError: ``no_such_alarm``.
+        """
+        with self._undisturbed():
+            self._core.own_keys.acknowledge(key_id)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Keys of this endpoint that end soon or have ended, in words (`Settings.warn_before`); see `renew_keys`."""
+        return self._core.renewal.warnings
+
+    @property
+    def key_ends(self) -> tuple[KeyEnd, ...]:
+        """Keys of this endpoint that have an end, the first to end first."""
+        return self._core.renewal.ends()
+
+    @property
+    def resets(self) -> tuple[Reset, ...]:
+        """Endpoints whose administrator was reset by its authority and is not confirmed yet (directory.md §8)."""
+        return tuple(resets(self._core.revocations.directory, self._core.session.clock()))
 
     @property
     def webhook_keys(self) -> tuple[str, ...]:

@@ -388,6 +388,14 @@ class LogView(Halting):
         if not self._is_fresh():
             raise self._stale()
 
+    def keep_up(self) -> Flow[None]:
+        """Read the directory again if that was long ago, for who only receives."""
+        settings = self._session.settings
+        if settings.cut_off or self._session.carried or self.halted is not None:
+            return
+        if self._session.clock() - self.synced_at > settings.sync_interval:
+            yield from self.sync()
+
     def _is_fresh(self) -> bool:
         age = self.age
         return age is not None and age <= self._session.settings.max_checkpoint_age

@@ -15,6 +15,8 @@ from countermark_protocol.handling import Handling
 from countermark_protocol.identifiers import Address
 from countermark_protocol.manifest import Manifest, Urgency
 from countermark_protocol.receipts import Receipt, RejectionReason, Undelivered
+from countermark_protocol.resets import Reset
+from countermark_protocol.verdicts import SignatureVerdict
 
 if TYPE_CHECKING:
     from countermark_client._store import OutboxItem
@@ -207,6 +209,8 @@ class OpenedMessage:
         document: the signed manifest in its exact bytes.
         doubtful: it was logged after a revocation of its signer's key had come to this profile by another path
             (`Client.import_revocation`); it cannot be accepted.
+        verdict: on its signature, by what is known of the key by now.
+        reset: that the sender's administrator was reset and is not confirmed yet, or None.
         successor: the newest message known here that takes its place, or None.
         signed_by: everybody who signed it, by the directory as of its leaf.
     """
@@ -221,6 +225,8 @@ class OpenedMessage:
     recipients: tuple[Address, ...] | None
     document: bytes = field(repr=False)
     doubtful: bool
+    verdict: SignatureVerdict
+    reset: Reset | None
     successor: Successor | None
     signed_by: tuple[SignedBy, ...]
 
@@ -413,6 +419,7 @@ class ConversationItem:
         successor: the newest message known here that takes its place, or None.
         undelivered: of a sent one, how many recipients the broker stated not to have collected it.
         late: of a sent one, how many recipients signed for it after ``expires_at``.
+        verdict: on its signature, by what is known of the key by now.
         purged: on what ground its content is gone at the broker, as far as known here, or None.
     """
 
@@ -427,6 +434,7 @@ class ConversationItem:
     successor: Successor | None
     undelivered: int
     late: int
+    verdict: SignatureVerdict
     purged: Purged | None = None
 
 

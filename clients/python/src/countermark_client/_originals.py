@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from countermark_client._accounts import Accounts
 from countermark_client._io import Flow
-from countermark_client._keystore import INSTANCE
 from countermark_client._proving import Prover
 from countermark_client._session import Session
 from countermark_client._store import Direction
@@ -50,7 +49,7 @@ class Originals:
         if known is not None and known.recipients is not None:
             return
         try:
-            signer = self._session.profile.keystore.signer(INSTANCE)
+            signer = self._session.signer()
             accepted = yield from self._accounts.look_up(payload, signer)
         except TransportError as error:
             raise UncheckableError(

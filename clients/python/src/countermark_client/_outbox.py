@@ -19,7 +19,6 @@ from typing import Final
 
 from countermark_client._carried import PATHS
 from countermark_client._io import Flow, NextLine, Sleep
-from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._revocations import Revocations
 from countermark_client._session import RETRIED, ProblemAnswer, Session, patience_of
@@ -38,7 +37,6 @@ from countermark_protocol.errors import (
     UncheckableError,
 )
 from countermark_protocol.identifiers import KeyId
-from countermark_protocol.keys import Signer
 from countermark_protocol.proof import recipient_to_json
 from countermark_protocol.submission import encode_submission, parse_submission
 
@@ -240,7 +238,7 @@ class Outbox:
                 yield from take(items[verdict.number], answer)
 
     def _single(self, item: OutboxItem, take: _Take) -> Flow[None]:
-        signer = self._current_signer() if item.kind != MESSAGE else None
+        signer = self._session.signer() if item.kind != MESSAGE else None
         try:
             response, _ = yield from self._session.call(
                 "POST", PATHS[item.kind], body=item.body, signer=signer
@@ -281,15 +279,6 @@ class Outbox:
             self._store.set_outbox_problem(item.payload, OutboxState.FAILED, error.code, error.message)
         return bool(changed)
 
-    def _current_signer(self) -> Signer:
-        """The newest instance key of this profile that counts; the newest one if none is known to."""
-        directory, endpoint = self._revocations.directory, self._session.profile.endpoint
-        keystore, now = self._session.profile.keystore, self._session.clock()
-        for signer in keystore.signers(INSTANCE):
-            if directory.instance(endpoint, signer.public_key.key_id, time=now) is not None:
-                return signer
-        return keystore.signer(INSTANCE)
-
     def _sign_again(self, item: OutboxItem) -> bool:
         """Replace a signature by a key that no longer counts; whether that was done. The payload stays."""
         submission = parse_submission(item.body) if item.kind == MESSAGE else None
@@ -299,7 +288,7 @@ class Outbox:
         def counts(key_id: KeyId) -> bool:
             return directory.instance(endpoint, key_id, time=self._session.clock()) is not None
 
-        signer = self._current_signer()
+        signer = self._session.signer()
         if len(document.signatures) > 1:
             return False  # what another has signed too is drafted anew
         if all(counts(s.key_id) for s in document.signatures) or not counts(signer.public_key.key_id):
@@ -353,7 +342,7 @@ class Outbox:
         certain = item.tries == 0
         if item.state in {OutboxState.WAITING, OutboxState.FAILED} and not certain:
             with contextlib.suppress(TransportError):
-                certain = not (yield from self._settler.find(item, self._current_signer()))
+                certain = not (yield from self._settler.find(item, self._session.signer()))
         item = self._item(payload)
         if item.state is OutboxState.LOGGED:
             raise ConflictError(

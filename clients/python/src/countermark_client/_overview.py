@@ -19,6 +19,7 @@ from countermark_client._models import (
 )
 from countermark_client._open import manifest_of
 from countermark_client._purge_rules import purged_of
+from countermark_client._revocations import Revocations
 from countermark_client._session import Session
 from countermark_client._store import Direction, StoredDelivery, StoredMessage
 from countermark_client._succession import open_kept, successor_of
@@ -33,8 +34,9 @@ from countermark_protocol.sealing import rejection_info
 class Overview:
     """The messages that one profile holds."""
 
-    def __init__(self, session: Session, boxes: Boxes) -> None:
+    def __init__(self, session: Session, revocations: Revocations, boxes: Boxes) -> None:
         self._session = session
+        self._revocations = revocations
         self._store = session.store
         self._boxes = boxes
 
@@ -149,6 +151,7 @@ class Overview:
             undelivered=sum(1 for d in deliveries if d.undelivered is not None),
             late=sum(1 for d in deliveries if _late(d, manifest.expires_at)),
             purged=purged_of(self._store.purge(stored.payload)),
+            verdict=self._revocations.verdict(stored),
         )
 
 

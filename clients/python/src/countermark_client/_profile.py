@@ -114,6 +114,8 @@ class Profile:
         self.store = store
         self.folder = folder
         self._evidence: list[Evidence] = []
+        #: Of the key file that is open anyway, so that a running client can add the keys that it renews.
+        self._passphrase = ""
         self._lock: int | None = None
 
     def __repr__(self) -> str:
@@ -191,6 +193,7 @@ class Profile:
             folder=place,
         )
         profile._lock = _lock_folder(place)
+        profile._passphrase = passphrase
         return profile
 
     @classmethod
@@ -234,6 +237,7 @@ class Profile:
             os.close(lock)
             raise
         profile._lock = lock
+        profile._passphrase = passphrase
         return profile
 
     @classmethod
@@ -267,6 +271,10 @@ class Profile:
     def add_key(self, key: StoredKey, passphrase: str = "") -> None:
         """Add a private key to the key file. A new sealing key makes the one before it a former one.
 
+        Args:
+            key: to be added.
+            passphrase: of the key file; that by which the profile was opened, if empty.
+
         Raises:
             TypeError: the keystore is no key file.
             SealError: ``wrong_passphrase``.
@@ -276,10 +284,10 @@ class Profile:
             raise TypeError(msg)
         keystore = self.keystore
         if self.folder is not None:
-            keystore = load_key_file(self.folder / KEY_FILE, passphrase)
+            keystore = load_key_file(self.folder / KEY_FILE, passphrase or self._passphrase)
         keystore = keystore.with_key(key)
         if self.folder is not None:
-            save_key_file(self.folder / KEY_FILE, keystore, passphrase)
+            save_key_file(self.folder / KEY_FILE, keystore, passphrase or self._passphrase)
         self.keystore = keystore
 
     # --- evidence ---

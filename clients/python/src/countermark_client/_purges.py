@@ -13,7 +13,6 @@ from typing import Final
 from countermark_client._acting import Acts
 from countermark_client._flows_send import Sender
 from countermark_client._io import Flow
-from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._models import MessageRef, Purged, message_hash
 from countermark_client._open import manifest_of
@@ -53,7 +52,7 @@ class Purges:
             ProofError: the broker shows no purge of that message.
             InconsistentLogError: the purge should have been refused.
         """
-        signer = self._session.profile.keystore.signer(INSTANCE)
+        signer = self._session.signer()
         try:
             response, _ = yield from self._session.call(
                 "GET", f"/v1/messages/{held.payload.hex()}/purge", signer=signer

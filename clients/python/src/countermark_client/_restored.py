@@ -23,7 +23,6 @@ from countermark_client._boxes import Boxes
 from countermark_client._halting import RESTORED
 from countermark_client._io import Flow
 from countermark_client._keeping import BoxStatement
-from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._references import References
 from countermark_client._session import Session
@@ -154,7 +153,7 @@ class Restored:
         yield from self._boxes.read_all(Box.SENT)
         adopted = self.take_over(adopt=adopt)
         recognised: list[OutboxItem] = []
-        signer = self._session.profile.keystore.signer(INSTANCE)
+        signer = self._session.signer()
         for item in self._store.outbox(OutboxState.WAITING, OutboxState.FAILED):
             if (yield from self._settler.find(item, signer)):
                 after = self._store.outbox_item(item.payload)

@@ -17,7 +17,7 @@ from countermark_client._session import Session
 from countermark_client._store import StoredMessage, StoredRevocation
 from countermark_protocol.claims import Kind
 from countermark_protocol.directory import Directory
-from countermark_protocol.documents import parse_document
+from countermark_protocol.documents import Purpose, parse_document
 from countermark_protocol.encoding import malformed
 from countermark_protocol.errors import (
     ConflictError,
@@ -28,8 +28,10 @@ from countermark_protocol.errors import (
 )
 from countermark_protocol.identifiers import KeyId
 from countermark_protocol.judging import adds_to_revocation, judge_statement
+from countermark_protocol.manifest import parse_manifest
 from countermark_protocol.records import DirectoryStatement, RevocationRecord, parse_directory_statement
 from countermark_protocol.statements import kind_of, verify_statement
+from countermark_protocol.verdicts import SignatureVerdict, verdict_of
 
 #: How long a connected client waits until a revocation that it knows of must stand in the log, ms.
 _LOGGED_WITHIN: Final = 60_000
@@ -61,6 +63,13 @@ class Revocations:
     def logged(self) -> Directory:
         """The directory as logged alone, by which messages are judged that were logged."""
         return self._log.directory
+
+    def counts(self, key_id: KeyId) -> bool:
+        """Whether an instance key of this profile's endpoint counts now, by all that is known here."""
+        address = self._session.profile.address
+        if address is None:
+            return False
+        return self.directory.instance(address, key_id, time=self._session.clock()) is not None
 
     def _fold(self, logged: Directory) -> None:
         folded = logged.copy()
@@ -112,6 +121,18 @@ class Revocations:
             return False
         signers = {s.key_id for s in parse_document(message.document).signatures}
         return any(one.key_id in signers and message.index >= one.size for one in self._known)
+
+    def verdict(self, message: StoredMessage) -> SignatureVerdict:
+        """The verdict on the signature of a kept message, by all that is known here of its key."""
+        unverified = parse_document(message.document)
+        return verdict_of(
+            self._log.directory,
+            parse_manifest(unverified.claims).sender,
+            next(s.key_id for s in unverified.signatures if s.purpose is Purpose.SIGN),
+            message.index,
+            message.time,
+            self.directory,
+        )
 
     def _overdue(self) -> list[StoredRevocation]:
         if not self._known or self.directory is self._log.directory:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from countermark_client import _contents
-from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._models import Draft, message_hash
 from countermark_client._references import References
@@ -157,7 +156,7 @@ class Sealer:
             outcome=facts.outcome if facts is not None else None,
             on_behalf_of=Address(draft.on_behalf_of) if draft.on_behalf_of is not None else None,
         )
-        document = sign_document(encode_json(manifest.to_json()), [profile.keystore.signer(INSTANCE)])
+        document = sign_document(encode_json(manifest.to_json()), [self._session.signer()])
         unverified = parse_document(document)
         own = self._own_stanza(binding, keys)
         parse_manifest(unverified.claims)  # what a reader would refuse is refused here, before it is kept

@@ -11,11 +11,11 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from countermark_client._io import Flow, Request, Response, Sleep
-from countermark_client._keystore import SIGNING_USES
+from countermark_client._keystore import INSTANCE, SIGNING_USES
 from countermark_client._profile import Profile
 from countermark_client._settings import Settings
 from countermark_protocol.answers import Problem, parse_problem
@@ -37,7 +37,12 @@ from countermark_protocol.httpsig import (
     sign_request,
     signature_base,
 )
+from countermark_protocol.identifiers import KeyId
 from countermark_protocol.keys import Signer
+from countermark_protocol.resets import Reset
+
+if TYPE_CHECKING:
+    from countermark_client._renewal import Renewed
 
 #: ms since 1970.
 Clock = Callable[[], int]
@@ -73,10 +78,16 @@ class Watch:
     Attributes:
         waiting: told (seconds, why) before waiting for a broker that takes nothing at present.
         settled: told how many statements of the outbox were answered for good, as the answers come.
+        alarmed: told of a key under this endpoint's own name that was not made here, in words, once.
+        reset: told of a recipient whose administrator was reset and is not confirmed yet, at every message to it.
+        renewed: told of keys that the client has renewed by itself.
     """
 
     waiting: Callable[[float, str], None] = lambda _seconds, _why: None
     settled: Callable[[int], None] = lambda _count: None
+    alarmed: Callable[[str], None] = lambda _text: None
+    reset: Callable[[Reset], None] = lambda _reset: None
+    renewed: Callable[[Renewed], None] = lambda _renewed: None
 
 
 def _retry_after(response: Response) -> float:
@@ -127,6 +138,8 @@ class Session:
         self.settings = settings
         self.clock = clock
         self.watch = Watch()
+        #: Whether an instance key counts now, as far as the directory was read; set by who reads it.
+        self.counts: Callable[[KeyId], bool] = lambda _key_id: True
         #: Whether requests are answered out of a bundle, at once or never.
         self.carried = False
         parts = urlsplit(profile.broker_url)
@@ -247,6 +260,16 @@ class Session:
             left = min(left, _MAX_RETRY_AFTER)
             self.watch.waiting(left, "the broker asked for it")
             yield Sleep(left)
+
+    def signer(self) -> Signer:
+        """The newest instance key of this profile that counts; the newest one if none is known to.
+
+        A key that was made but is not certified yet, or has reached its end, waits or rests in the keystore.
+        """
+        signers = self.profile.keystore.signers(INSTANCE)
+        return next(
+            (s for s in signers if self.counts(s.public_key.key_id)), None
+        ) or self.profile.keystore.signer(INSTANCE)
 
     def directory_signers(self) -> tuple[Signer, ...]:
         """Keys of this profile that may stand in the directory, the likeliest first."""

@@ -30,6 +30,11 @@ class Settings:
         outbox_kept_for: ms that signed bytes and stanzas are kept once a published checkpoint covers them: 30 days
             (design section 4, lost tail).
         page_size: entries asked for in one page of a box.
+        renew_before: ms before the end of its keys from which a running client renews them, where it holds the
+            administrator's key; 0 to leave that to people.
+        warn_before: ms before the end of its keys from which it warns.
+        key_validity: ms that keys count which a renewal makes. A year: short enough that the way is known.
+        key_overlap: ms that the keys before them still count, for what is in flight or waits without a line.
         cut_off: this post has no line: nothing is asked of the broker, what is signed waits in the outbox for a
             bundle, and the inbox gives what bundles brought.
     """
@@ -44,6 +49,10 @@ class Settings:
     bulk_count: int = 256
     bulk_bytes: int = 16 * 1024 * 1024
     outbox_kept_for: int = 30 * DAY_MS
+    renew_before: int = 30 * DAY_MS
+    warn_before: int = 30 * DAY_MS
+    key_validity: int = 365 * DAY_MS
+    key_overlap: int = 30 * DAY_MS
     cut_off: bool = False
 
     def __post_init__(self) -> None:
@@ -59,6 +68,16 @@ class Settings:
             msg = (
                 f"bulk_count must be from 1 to {MAX_BULK_SUBMISSIONS}, bulk_bytes at least 1, outbox_kept_for not "
                 "negative"
+            )
+            raise ValueError(msg)
+        if (
+            min(self.renew_before, self.warn_before) < 0
+            or not 0 < self.key_overlap < self.key_validity
+            or self.renew_before >= self.key_validity
+        ):
+            msg = (
+                "renew_before and warn_before must not be negative; key_overlap and renew_before must be shorter than "
+                "key_validity"
             )
             raise ValueError(msg)
         if self.attempts < 1 or not 1 <= self.page_size <= 500 or self.sync_interval < 0:

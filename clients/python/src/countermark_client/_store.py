@@ -6,8 +6,8 @@ again with the sealing key each time. One's own messages are kept openable by a 
 leaves this file.
 
 Every method is one transaction; `transaction` groups several. The tables themselves are in `_tables_log`,
-`_tables_outbox`, `_tables_messages`, `_tables_purges` and
-`_tables_accounts`.
+`_tables_outbox`, `_tables_messages`, `_tables_purges`,
+`_tables_own_keys` and `_tables_accounts`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from countermark_client._tables_accounts import ACCOUNTS_SCHEMA, AccountTables, 
 from countermark_client._tables_log import LogTables
 from countermark_client._tables_messages import MessageTables
 from countermark_client._tables_outbox import REFERENCE_SECRET, OutboxTables
+from countermark_client._tables_own_keys import OWN_KEYS_SCHEMA, OwnKeyTables
 from countermark_client._tables_purges import PURGES_SCHEMA, PurgeTables, StoredPurge
 from countermark_protocol.documents import parse_document
 from countermark_protocol.errors import CountermarkError
@@ -112,7 +113,7 @@ CREATE INDEX IF NOT EXISTS messages_by_supersedes ON messages (supersedes) WHERE
 _VERSION: Final = 2
 
 
-class Store(OutboxTables, MessageTables, PurgeTables, AccountTables, LogTables):
+class Store(OutboxTables, MessageTables, PurgeTables, AccountTables, OwnKeyTables, LogTables):
     """The store of one profile.
 
     Args:
@@ -135,7 +136,7 @@ class Store(OutboxTables, MessageTables, PurgeTables, AccountTables, LogTables):
                 "store_version",
                 f"the profile's store has version {version}, this software knows {_VERSION}: update it",
             )
-        self._db.executescript(_SCHEMA + PURGES_SCHEMA + ACCOUNTS_SCHEMA)
+        self._db.executescript(_SCHEMA + PURGES_SCHEMA + ACCOUNTS_SCHEMA + OWN_KEYS_SCHEMA)
         with self.transaction():
             self._upgrade()
             if self.meta(REFERENCE_SECRET) is None:

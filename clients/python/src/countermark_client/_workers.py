@@ -21,7 +21,6 @@ from countermark_client._boxes import Boxes
 from countermark_client._flows_inbox import Inbox
 from countermark_client._flows_send import Sender
 from countermark_client._io import Flow
-from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
 from countermark_client._models import OpenedMessage, OpenPosition, Rejected
 from countermark_client._open import manifest_of
@@ -94,7 +93,7 @@ class Workers:
         left = wait
         yield from self._sender.flush_waiting()
         yield from self._boxes.read_all(Box.SENT)
-        yield from self._inbox.daily.run_if_due()
+        yield from self._inbox.do_chores()
         while True:
             if Box.URGENT in boxes:
                 yield from self._boxes.read_all(Box.URGENT)
@@ -203,7 +202,7 @@ class Workers:
 
     @property
     def _key(self) -> KeyId:
-        return self._session.profile.keystore.signer(INSTANCE).public_key.key_id
+        return self._session.signer().public_key.key_id
 
     def _ask(
         self, box: Box, positions: list[int], seconds: int, attempts: int | None = None
@@ -235,7 +234,7 @@ class Workers:
         return parse_leases((yield from self._call("GET", f"box={box.value}", None, None)))
 
     def _call(self, method: str, query: str, body: bytes | None, attempts: int | None) -> Flow[bytes]:
-        signer = self._session.profile.keystore.signer(INSTANCE)
+        signer = self._session.signer()
         try:
             response, _ = yield from self._session.call(
                 method, "/v1/leases", query, body=body, signer=signer, attempts=attempts

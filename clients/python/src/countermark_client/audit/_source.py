@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from countermark_client._boxes import page_target
 from countermark_client._io import Flow, Response
-from countermark_client._keystore import INSTANCE
 from countermark_client._session import ProblemAnswer, problem_error
 from countermark_client.audit._leaves import Tree
 from countermark_client.audit._mirror import Mirror
@@ -147,7 +146,7 @@ class BrokerSource:
         return parse_box_page(answer.body), digest
 
     def _get(self, path: str, query: str, *, signed: bool = True) -> tuple[Response, bytes]:
-        signer = self._session.profile.keystore.signer(INSTANCE) if signed else None
+        signer = self._session.signer() if signed else None
 
         def flow() -> Flow[tuple[Response, bytes]]:
             try:

@@ -19,7 +19,7 @@ import countermark_client
 from countermark_client._keystore import MemoryKeystore, load_key_file, write_private
 from countermark_client._session import Clock, system_clock
 from countermark_client._settings import Settings
-from countermark_client.cli.output import say
+from countermark_client.cli.output import say, utc
 from countermark_protocol.encoding import malformed, parse_digest, parse_object
 from countermark_protocol.errors import NotFoundError
 from countermark_protocol.identifiers import KeyId
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     import httpx
 
     # Here and in the commands: loaded by those that open a client.
-    from countermark_client import Client, Profile
+    from countermark_client import Client, Profile, Renewed
+    from countermark_protocol.resets import Reset
 
 HOME_VARIABLE: Final = "COUNTERMARK_HOME"
 PASSPHRASE_VARIABLE: Final = "COUNTERMARK_PASSPHRASE"  # noqa: S105  the variable's name
@@ -37,9 +38,12 @@ CA_VARIABLE: Final = "COUNTERMARK_CA"
 CLIENT_CERT_VARIABLE: Final = "COUNTERMARK_CLIENT_CERT"
 #: Opens the key in that file, where it is encrypted.
 CLIENT_CERT_PASSPHRASE_VARIABLE: Final = "COUNTERMARK_CLIENT_CERT_PASSPHRASE"  # noqa: S105  a name
+#: On a directory older than so many minutes, 1 to 1440, nothing is sent; 15 if it is not set.
+MAX_AGE_VARIABLE: Final = "COUNTERMARK_MAX_AGE_MINUTES"
 #: This post has no line; how many hours, 1 to 24, it sends on what a bundle brought.
 CUT_OFF_VARIABLE: Final = "COUNTERMARK_CUT_OFF"
 HOUR_MS: Final = 3_600_000
+_MOST_MINUTES: Final = 1440
 _LEAST_PREFIX: Final = 8
 #: Seconds of waiting for a broker from which on people are told.
 _WORTH_TELLING: Final = 1.0
@@ -136,17 +140,43 @@ passphrase_option = click.option(
 
 
 def client_settings(base: Settings | None) -> Settings | None:
-    """Settings of a client: those given, and those of a post without a line where the environment says so.
+    """Settings of a client: those given, and those of a post with a bad line, or none, where the environment says so.
 
     Raises:
-        click.UsageError: the variable holds no number of hours from 1 to 24.
+        click.UsageError: a variable holds no number of its range.
     """
+    age = os.environ.get(MAX_AGE_VARIABLE)
+    if age is not None:
+        if not age.isascii() or not age.isdecimal() or not 1 <= int(age[:5]) <= _MOST_MINUTES:
+            raise click.UsageError(
+                f"{MAX_AGE_VARIABLE}: expected a number of minutes from 1 to {_MOST_MINUTES}"
+            )
+        base = replace(base or Settings(), max_checkpoint_age=int(age) * 60_000)
     text = os.environ.get(CUT_OFF_VARIABLE)
     if text is None:
         return base
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:3]) <= 24:
         raise click.UsageError(f"{CUT_OFF_VARIABLE}: expected a number of hours from 1 to 24")
     return replace(base or Settings(), cut_off=True, max_checkpoint_age=int(text) * HOUR_MS)
+
+
+def _tell_of_alarm(text: str) -> None:
+    say(f"ALARM: {text}; `countermark alarms` lists it until it is acknowledged")
+
+
+def _tell_of_reset(reset: Reset) -> None:
+    from countermark_client.cli.alarming import reset_text  # noqa: PLC0415  seldom needed
+
+    say(f"note: {reset_text(reset)}")
+
+
+def _tell_of_renewal(renewed: Renewed) -> None:
+    made = " and ".join(
+        f"{what} key {key.key_id.hex()[:16]}"
+        for what, key in (("instance", renewed.instance), ("sealing", renewed.sealing))
+        if key is not None
+    )
+    say(f"renewed: {made}, until {utc(renewed.until)} (entry {renewed.index})")
 
 
 def _tell_of_waiting(seconds: float, why: str) -> None:
@@ -215,6 +245,9 @@ class Access:
             ) as client,
         ):
             client.watch.waiting = _tell_of_waiting
+            client.watch.alarmed = _tell_of_alarm
+            client.watch.reset = _tell_of_reset
+            client.watch.renewed = _tell_of_renewal
             yield client
 
 

@@ -22,12 +22,14 @@ from countermark_client.cli.common import (
     NEW_FILE,
     Access,
     load_private,
+    parse_time,
     passphrase_for,
     passphrase_option,
     with_home,
+    write_new,
     write_public,
 )
-from countermark_client.cli.output import Result, command
+from countermark_client.cli.output import Result, command, utc
 from countermark_protocol.encoding import encode_json
 from countermark_protocol.errors import NotFoundError
 from countermark_protocol.keys import ALGORITHM_NAMES, Algorithm, PublicKey, fingerprint
@@ -147,6 +149,84 @@ def add(file: Path, key_passphrase_file: Path | None, access: Access) -> Result:
         [line for use, public in added for line in key_lines(use, public)]
         or ["the profile holds all keys of this file already"],
         added=[key_json(use, public) for use, public in added],
+    )
+
+
+@key.command("renew")
+@click.option(
+    "--instance/--no-instance", default=True, show_default=True, help="Renew this profile's instance key."
+)
+@click.option("--sealing", is_flag=True, help="Renew the endpoint's sealing key too.")
+@click.option(
+    "--alg", type=click.Choice(["Ed25519", "ES256"]), help="Of the new instance key. [default: as now]"
+)
+@click.option("--until", metavar="TIME", help="When the new keys count no more. [default: in a year]")
+@click.option(
+    "--key", "key_file", type=FILE, help="Key file of the administrator; else the profile's own key."
+)
+@click.option("--key-passphrase-file", type=FILE, metavar="FILE", help="Its passphrase, if another one.")
+@click.option(
+    "--request",
+    type=NEW_FILE,
+    help="Write the statement here, for the administrator to sign and publish elsewhere.",
+)
+@with_home
+@command
+def renew(
+    instance: bool,
+    sealing: bool,
+    alg: str | None,
+    until: str | None,
+    key_file: Path | None,
+    key_passphrase_file: Path | None,
+    request: Path | None,
+    access: Access,
+) -> Result:
+    """Make new keys, have them certified, and let the old ones overlap for thirty days.
+
+    `inbox --follow` and `work` do this by themselves a month before keys end, where the profile holds the
+    administrator's key. A sealing key is the whole endpoint's: give it to the other instances with `key export`.
+
+    Examples:
+      countermark key renew
+      countermark key renew --sealing --key administrator.key
+      countermark key renew --alg ES256 --until 2028-01-01
+      countermark key renew --request renewal.draft
+    """
+    if not (instance or sealing):
+        raise click.UsageError("nothing to renew: say --sealing, or leave --no-instance out")
+    if request is not None and (request.exists() or key_file is not None):
+        raise click.UsageError("--request writes a new file, and goes without --key")
+    administrator = None
+    if key_file is not None:
+        administrator = load_private(key_file, key_passphrase_file or access.passphrase_file).signer(
+            ADMINISTRATOR
+        )
+    with access.client() as client:
+        renewed = client.renew_keys(
+            instance=instance,
+            sealing=sealing,
+            algorithm=Algorithm.ES256 if alg == "ES256" else Algorithm.ED25519 if alg else None,
+            until=parse_time(until, "--until") if until is not None else None,
+            administrator=administrator,
+            request=request is not None,
+        )
+    made = [(INSTANCE, renewed.instance)] if renewed.instance is not None else []
+    made += [(SEALING, renewed.sealing)] if renewed.sealing is not None else []
+    lines = [line for use, public in made for line in key_lines(use, public)]
+    if request is not None and renewed.draft is not None:
+        write_new(request, renewed.draft)
+        lines.append(
+            f"next: the administrator runs `countermark document sign {request}`, then `document publish`"
+        )
+    else:
+        lines.append(f"renewed until {utc(renewed.until)} (entry {renewed.index})")
+    return Result(
+        lines,
+        keys=[key_json(use, public) for use, public in made],
+        until=renewed.until,
+        index=renewed.index,
+        request=str(request) if request is not None else None,
     )
 
 

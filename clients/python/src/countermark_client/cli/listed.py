@@ -186,6 +186,11 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
                 "Verify the log from outside, and everything in it that concerns this profile.",
             ),
             Listed(
+                "alarms",
+                "alarming:alarms",
+                "List what somebody has to look into: keys nobody here made, revocations not logged, keys that end.",
+            ),
+            Listed(
                 "accounts",
                 "accounting:accounts",
                 "Look at what the broker signed that it does not hold, or refuses, and whether that is true.",

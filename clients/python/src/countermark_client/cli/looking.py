@@ -11,7 +11,9 @@ import click
 from countermark_client import _contents
 from countermark_client._keystore import INSTANCE, SEALING, MemoryKeystore
 from countermark_client.cli import _late
-from countermark_client.cli.common import Access, with_home
+from countermark_client.cli.alarming import alarm_lines, reset_json, reset_text
+from countermark_client.cli.common import Access, now, with_home
+from countermark_client.cli.directory_reading import directory_age, offline_option, read_directory
 from countermark_client.cli.keys import key_json
 from countermark_client.cli.output import Result, command, say, table, utc
 from countermark_protocol.directory import Directory, Held
@@ -34,47 +36,36 @@ if TYPE_CHECKING:
     from countermark_client import Client
 
 
-def _sync(client: Client, *, offline: bool) -> None:
-    """Read what is new; where the broker is away, what was verified before is shown, and that is said."""
-    if offline:
-        return
-    try:
-        client.sync()
-    except TransportError as error:
-        if client.checkpoint is None:
-            raise
-        say(f"warning: {error}; this is the directory as verified {_age(client)} ago")
-
-
-def _age(client: Client) -> str:
-    age = client.checkpoint_age
-    if age is None:
-        return "never"
-    return f"{age // 1000} s" if age < 120_000 else f"{age // 60_000} min"
-
-
-_offline = click.option("--offline", is_flag=True, help="As verified before; do not ask the broker.")
-
-
 # --- who am I ------------------------------------------------------------------------------------------
 
 
 def _standing(directory: Directory, client: Client, use: str, key: PublicKey) -> str:
     if directory.revocation(key.key_id) is not None:
         return "revoked"
-    if key.is_signing:
-        return "in force" if directory.key_stands(key.key_id) else "not in the directory"
     address = client.profile.address
     record = directory.keys(address) if address is not None else None
+    if key.is_signing:
+        if not directory.key_stands(key.key_id):
+            return "not in the directory"
+        signing = record.signing if record is not None else ()
+        return _in_force(next((one.until for one in signing if one.key == key), None), now())
     if record is not None and record.sealing == key:
-        return "in force"
+        if record.sealing_from > now():
+            return f"counts from {utc(record.sealing_from)}"
+        return _in_force(record.sealing_until, now())
     if record is not None and record.previous_sealing == key:
         return f"accepted until {utc(record.previous_until)}"
     return "former" if use != SEALING else "not in the directory"
 
 
+def _in_force(until: int | None, at: int) -> str:
+    if until is None:
+        return "in force"
+    return f"in force until {utc(until)}" if at < until else f"over since {utc(until)}"
+
+
 @click.command("whoami")
-@_offline
+@offline_option
 @with_home
 @command
 def whoami(offline: bool, access: Access) -> Result:
@@ -103,7 +94,7 @@ def whoami(offline: bool, access: Access) -> Result:
             {**key_json(use, key), "standing": _standing(directory, client, use, key)} for use, key in pairs
         ]
         # Whose keys count no more cannot read why: what it read last says that they did.
-        enrolled = known and any(k["use"] == INSTANCE and k["standing"] == "in force" for k in keys)
+        enrolled = known and any(k["use"] == INSTANCE and k["standing"].startswith("in force") for k in keys)
         counts = {s.value: n for s, n in profile.store.outbox_counts().items()}
         checkpoint = client.checkpoint
         lines: list[str | _late.Table] = [
@@ -112,7 +103,7 @@ def whoami(offline: bool, access: Access) -> Result:
             f"trust file  {profile.trust.fingerprint}",
             f"broker      {profile.broker_url}",
             f"holder      {profile.holder}",
-            f"checkpoint  size {checkpoint.size}, {_age(client)} old"
+            f"checkpoint  size {checkpoint.size}, {directory_age(client)} old"
             if checkpoint
             else "checkpoint  none yet",
             "outbox      " + ", ".join(f"{count} {state}" for state, count in counts.items()),
@@ -121,7 +112,7 @@ def whoami(offline: bool, access: Access) -> Result:
             lines.append(f"can send    {'yes' if enrolled and client.halted is None else 'no'}")
         if client.halted is not None:
             lines.append(f"HALTED      {client.halted}")
-        lines += [f"ALARM       {alarm}" for alarm in client.alarms]
+        lines += alarm_lines(client)
         lines.append(
             table(
                 ("KEY", "ALGORITHM", "KEY ID", "STANDING"),
@@ -146,6 +137,7 @@ def whoami(offline: bool, access: Access) -> Result:
             outbox=counts,
             keys=keys,
             warning=warning,
+            warnings=list(client.warnings),
         )
 
 
@@ -169,7 +161,9 @@ def _said(record: Record, names: dict[str, str]) -> str:
     if isinstance(record, EndpointRecord):
         return record.name
     if isinstance(record, KeysRecord):
-        holders = ", ".join(k.holder for k in record.signing)
+        holders = ", ".join(
+            k.holder + (f" (until {utc(k.until)})" if k.until is not None else "") for k in record.signing
+        )
         return (
             f"{names.get(record.address, '')} instances: {holders}; reads {len(record.reads)} types".strip()
         )
@@ -236,7 +230,7 @@ def _history(client: Client, wanted: Callable[[str], bool]) -> Result:
 @click.option(
     "--history", is_flag=True, help="Every statement there ever was: who signed it, when, and on what ground."
 )
-@_offline
+@offline_option
 @with_home
 @command
 def directory(prefix: str, history: bool, offline: bool, access: Access) -> Result:
@@ -249,7 +243,7 @@ def directory(prefix: str, history: bool, offline: bool, access: Access) -> Resu
       countermark directory authority/ke --history
     """
     with access.client() as client:
-        _sync(client, offline=offline)
+        read_directory(client, offline=offline)
         if history:
             return _history(client, lambda s: s.startswith(prefix) or s.partition("/")[2].startswith(prefix))
         found: list[tuple[str, Any, bool]] = []
@@ -266,8 +260,12 @@ def directory(prefix: str, history: bool, offline: bool, access: Access) -> Resu
             (subject, "yes" if stands else "NO", held.index, utc(held.time), _summary(held.record, {}))
             for subject, held, stands in found
         )
+        resets = [r for r in client.resets if r.address.startswith(prefix) or r.address in prefix]
         return Result(
-            [table(("SUBJECT", "STANDS", "ENTRY", "SINCE", "WHAT"), rows)] if found else ["nothing there"],
+            [
+                table(("SUBJECT", "STANDS", "ENTRY", "SINCE", "WHAT"), rows) if found else "nothing there",
+                *(f"RESET: {reset_text(reset)}" for reset in resets),
+            ],
             records=[
                 {
                     "subject": subject,
@@ -280,19 +278,21 @@ def directory(prefix: str, history: bool, offline: bool, access: Access) -> Resu
                 for subject, held, stands in found
             ],
             size=client.checkpoint.size if client.checkpoint else 0,
+            age=client.checkpoint_age,
+            resets=[reset_json(reset) for reset in resets],
         )
 
 
 @click.command("group")
 @click.argument("name")
-@_offline
+@offline_option
 @with_home
 @command
 def group(name: str, offline: bool, access: Access) -> Result:
     """Show the members of the group NAME (<owner>/<name>), and who of them can receive now."""
     parsed = parse_group_name(name.removeprefix("group:"))
     with access.client() as client:
-        _sync(client, offline=offline)
+        read_directory(client, offline=offline)
         held = client.directory.held(f"group/{parsed}")
         if held is None or not isinstance(held.record, GroupRecord):
             raise NotFoundError("unknown_group", f"there is no group '{parsed}'")

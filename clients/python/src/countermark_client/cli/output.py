@@ -36,7 +36,7 @@ Exit codes:
   1  refused or failed
   2  wrong usage
   3  broker unreachable; what was sealed is kept in the outbox
-  4  evidence of misbehaviour found, or not cleared yet"""
+  4  evidence of misbehaviour or an alarm found, or not cleared yet"""
 
 #: Hints for the command line, where the error's own is for programmers.
 _HINTS: Final = {
@@ -71,6 +71,10 @@ _HINTS: Final = {
     "webhook_not_answered": "see docs/howto/webhooks.md on what each error means; the broker goes on trying",
     "unknown_type": "`countermark types` lists the types and versions known here",
     "already_enrolled": "`countermark draft endpoint ADDRESS` changes what stands of it",
+    "no_such_alarm": "`countermark alarms` lists them",
+    "keys_elsewhere": "see docs/howto/renew-keys.md on keys in tokens",
+    "key_over": "`countermark key renew` makes another and has it certified",
+    "reset_delay": "draft it again, or let the administrator before run `document sign --countersign`",
     "already_signed": "pass the file on to who has not signed yet: `countermark document show FILE`",
     "broker_unreachable": "check the broker's URL and state; what waits is sent by `countermark flush`",
     "bundle_not_awaited": "run `countermark bundle export` again and have that carried",

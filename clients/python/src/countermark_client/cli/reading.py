@@ -17,6 +17,7 @@ from countermark_client._models import (
     RecipientStatus,
     Successor,
 )
+from countermark_client._words import span
 from countermark_client.cli import _late
 from countermark_client.cli.common import Access, message_of, with_home
 from countermark_client.cli.output import Result, command, safe, short, table, utc
@@ -24,6 +25,7 @@ from countermark_client.cli.sending import find_item
 from countermark_protocol.acts import Purge, PurgeGround
 from countermark_protocol.manifest import Manifest
 from countermark_protocol.receipts import Receipt
+from countermark_protocol.verdicts import SignatureVerdict, VerdictClass
 
 # --- what took a message's place -----------------------------------------------------------------------
 
@@ -92,6 +94,50 @@ def _purged_lines(purged: Purged | None) -> list[str]:
 # --- one message ---------------------------------------------------------------------------------------
 
 
+# --- what is to be thought of its signature --------------------------------------------------------------
+
+
+def verdict_json(verdict: SignatureVerdict) -> dict[str, Any]:
+    """The JSON form of a verdict."""
+    revoked = verdict.revoked
+    return {
+        "class": verdict.kind.value,
+        "key": verdict.key_id.hex(),
+        "holder": verdict.holder,
+        "fallen": verdict.fallen,
+        "revoked": None
+        if revoked is None
+        else {
+            "index": revoked.index,
+            "time": revoked.time,
+            "ground": revoked.ground.value,
+            "compromised_at": revoked.compromised_at,
+            "reaches_back": revoked.reaches_back,
+        },
+    }
+
+
+def verdict_lines(verdict: SignatureVerdict) -> list[str]:
+    """A verdict in words: its class, and what became of the key."""
+    holder = f", held by {verdict.holder}" if verdict.holder is not None else ""
+    lines = [f"signature    {verdict.kind.value}: key {short(verdict.key_id)}{holder}"]
+    if verdict.kind is VerdictClass.AFTER_COMPROMISE:
+        lines[0] = f"signature    {verdict.kind.value.upper()}: key {short(verdict.key_id)}{holder}"
+    revoked = verdict.revoked
+    if revoked is not None:
+        text = f"revoked {utc(revoked.time)} (entry {revoked.index}), {revoked.ground.value}"
+        if revoked.compromised_at is not None:
+            text += f"; compromised since {utc(revoked.compromised_at)}"
+        if revoked.reaches_back:
+            text += f", {span(revoked.reaches_back)} before it was revoked"
+        lines.append(f"             {text}")
+    if verdict.fallen is not None:
+        lines.append(
+            f"             '{verdict.fallen}' was signed by keys since declared compromised from before that"
+        )
+    return lines
+
+
 def _item_json(item: ConversationItem) -> dict[str, Any]:
     return {
         "message": item.message.hex(),
@@ -106,6 +152,7 @@ def _item_json(item: ConversationItem) -> dict[str, Any]:
         "undelivered": item.undelivered,
         "late": item.late,
         "purged": purged_json(item.purged),
+        "verdict": verdict_json(item.verdict),
     }
 
 
@@ -155,6 +202,7 @@ def show_message(message_hash: str, access: Access) -> Result:
         f"message      {item.message.hex()}",
         f"stage        {item.stage}" + (f" ({item.reason})" if item.reason else ""),
         f"entry        {'-' if item.index is None else item.index}, logged {utc(item.time)}",
+        *(verdict_lines(item.verdict) if item.index is not None else ()),
         *_manifest_lines(item.manifest),
     ]
     if item.content is None:
@@ -180,6 +228,8 @@ def _stage(item: ConversationItem) -> str:
         parts.append(f"{item.late} late")
     if item.successor is not None:
         parts.append(fate(item.successor))
+    if item.index is not None and item.verdict.kind not in {VerdictClass.VALID, VerdictClass.REVOKED_LATER}:
+        parts.append(item.verdict.kind.value.upper())
     if item.purged is not None:
         parts.append(f"PURGED: {ground_in_words(item.purged.ground)}")
     return ", ".join(parts)

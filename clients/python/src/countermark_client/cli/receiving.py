@@ -11,6 +11,7 @@ import click
 from countermark_client import _contents
 from countermark_client._models import ConversationItem, Rejected
 from countermark_client.cli import _late
+from countermark_client.cli.alarming import reset_json
 from countermark_client.cli.common import Access, message_of, pause, with_home
 from countermark_client.cli.output import (
     Result,
@@ -24,10 +25,11 @@ from countermark_client.cli.output import (
     table,
     utc,
 )
-from countermark_client.cli.reading import fate, ground_in_words, purged_json, successor_json
+from countermark_client.cli.reading import fate, ground_in_words, purged_json, successor_json, verdict_json
 from countermark_client.cli.sending import find_item
 from countermark_protocol.errors import TransportError
 from countermark_protocol.receipts import RejectionReason
+from countermark_protocol.verdicts import VerdictClass
 
 if TYPE_CHECKING:
     from countermark_client import Client, Received
@@ -61,6 +63,9 @@ def received_json(received: Received) -> dict[str, Any]:
             {"purpose": one.purpose, "endpoint": one.endpoint, "holder": one.holder, "key": one.key_id.hex()}
             for one in received.signed_by
         ],
+        "doubtful": received.doubtful,
+        "verdict": verdict_json(received.verdict),
+        "sender_reset": reset_json(received.reset),
     }
 
 
@@ -85,6 +90,12 @@ def received_row(one: Received) -> tuple[object, ...]:
         marks.append(f"ON BEHALF OF {manifest.on_behalf_of}")
     if any(signed.purpose == "release" for signed in one.signed_by):
         marks.append("TWO PERSONS")
+    if one.doubtful:
+        marks.append("DOUBTFUL")
+    if one.verdict.kind is not VerdictClass.VALID:
+        marks.append(one.verdict.kind.value.upper())
+    if one.reset is not None:
+        marks.append("SENDER RESET")
     if one.successor is not None:
         marks.append(fate(one.successor))
     return short(one.message), one.index, utc(one.time), one.sender, one.type, " ".join(marks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from countermark_client._async import AsyncClient
 from countermark_client._keystore import (
@@ -19,7 +19,8 @@ from countermark_client._keystore import (
 from countermark_client._profile import Profile
 from countermark_client._settings import Settings
 from countermark_client._sync import Client
-from countermark_client.statements import Drafts, sign_gathering
+from countermark_client.drafts import change_keys
+from countermark_client.statements import Drafts, add_signature, sign_gathering
 from countermark_client.testing._broker import TestBroker
 from countermark_client.testing._clock import MovableClock
 from countermark_client.testing._transport import TestTransport
@@ -27,6 +28,7 @@ from countermark_client.testing._witnesses import cosign, describe, make_cosigne
 from countermark_protocol.acts import Scope
 from countermark_protocol.claims import Seen
 from countermark_protocol.default_policy import DEFAULT_POLICY
+from countermark_protocol.documents import Purpose
 from countermark_protocol.encoding import JsonObject
 from countermark_protocol.identifiers import (
     Address,
@@ -40,7 +42,7 @@ from countermark_protocol.keyfile import StoredKey
 from countermark_protocol.keys import Signer
 from countermark_protocol.mandates import Oversight, Term
 from countermark_protocol.policy import Policy
-from countermark_protocol.records import Ground, KeysRecord, State
+from countermark_protocol.records import EndpointRecord, Ground, KeysRecord, State
 
 ORIGIN: Final = "log.test/countermark"
 HOST: Final = "broker.test"
@@ -240,6 +242,56 @@ class World:
             keys.signer(INSTANCE).public_key.key_id, ground=Ground.COMPROMISE, compromised_at=compromised_at
         )
         self.broker.post_statement(sign_gathering(draft, [keys.signer(ADMINISTRATOR)]))
+
+    def reset_administrator(self, address: str) -> Signer:
+        """Let an authority give an endpoint another administrator, whose key joins its keystore; that key."""
+        parsed = parse_address(address)
+        held = self.broker.state.directory.held(f"endpoint/{parsed}")
+        assert held is not None
+        assert isinstance(held.record, EndpointRecord)
+        keys = self._keystores[parsed].with_key(make_key(ADMINISTRATOR))
+        new = keys.signer(ADMINISTRATOR)
+        draft = self.drafts.endpoint(parsed, name=held.record.name, administrator=[new.public_key])
+        self.broker.post_statement(sign_gathering(draft, [self.authority(authority_of(parsed))], [new]))
+        self._keystores[parsed] = keys
+        return new
+
+    def change_keys(
+        self,
+        address: str,
+        *,
+        by: Signer | None = None,
+        possession: Iterable[Signer] = (),
+        countersigners: Iterable[Signer] = (),
+        **changes: Any,
+    ) -> None:
+        """Let an administrator change an endpoint's keys.
+
+        Args:
+            address: of the endpoint.
+            by: the administrator; the newest in its keystore if None.
+            possession: new instance keys.
+            countersigners: of the administrator before a reset.
+            changes: as `countermark_client.drafts.change_keys` takes them.
+        """
+        parsed = parse_address(address)
+        draft = change_keys(self.drafts, self.broker.state.directory, parsed, now=self.clock(), **changes)
+        signed = sign_gathering(draft, [by or self._keystores[parsed].signer(ADMINISTRATOR)], possession)
+        for one in countersigners:
+            signed = add_signature(signed, one, Purpose.COUNTERSIGN)
+        self.broker.post_statement(signed)
+
+    def revoke(
+        self,
+        key_id: bytes,
+        by: Signer,
+        *,
+        ground: Ground = Ground.COMPROMISE,
+        compromised_at: int | None = None,
+    ) -> bytes:
+        """A revocation of any key, which nobody has posted yet; `broker.post_statement` does."""
+        draft = self.drafts.revocation(key_id, ground=ground, compromised_at=compromised_at)
+        return sign_gathering(draft, [by])
 
     def _keys_record(self, address: str) -> tuple[Address, KeysRecord]:
         parsed = parse_address(address)
