@@ -138,6 +138,25 @@ class Sealed:
         return {(row.endpoint, self.box) for row in self.rows}
 
 
+_ORGANISATIONS = Side(frozenset({Role.ORGANISATION}), frozenset())
+
+
+def _also(like: str, **changes: Any) -> Rule:
+    rule = next(rule for rule in DEFAULT_POLICY.rules if rule.id == like)
+    return replace(rule, id=f"{like}-test", **changes)
+
+
+#: The default table, and an organisation that is asked for traces and answers: a third party in conversations.
+TABLE = replace(
+    DEFAULT_POLICY,
+    rules=(
+        *DEFAULT_POLICY.rules,
+        _also("trace-request", recipient=_ORGANISATIONS),
+        _also("trace-answer", sender=_ORGANISATIONS),
+    ),
+)
+
+
 def first_semantics() -> Policy:
     """What of the default table a release can read that knows no other semantics than the first."""
     plain = Rule("", ANYBODY, frozenset(), ANYBODY, Relation.ANY, 1, Classification.SECRET, frozenset())
@@ -178,7 +197,7 @@ class World:
     grace_ms: int = 15 * 60 * 1000
     endpoints: Sequence[Address] = USUAL
     quorum: int = 2
-    policy: Policy = DEFAULT_POLICY
+    policy: Policy = TABLE
     governors: tuple[Ed25519Signer, ...] = tuple(signer(f"governor {i}") for i in range(3))
     oversight: tuple[Oversight, ...] = ()
     witnesses: tuple[Witness, ...] = ()

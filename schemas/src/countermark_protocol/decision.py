@@ -207,14 +207,14 @@ def check_policy(
 
 
 def why_two_persons(
-    directory: Directory, facts: PolicyFacts, recipient: Address, at: int | None = None
+    directory: Directory, facts: PolicyFacts, recipient: Address | None, at: int | None = None
 ) -> str | None:
     """Why a message to one recipient needs a second person's signature; None if it does not.
 
     Args:
         directory: folded up to the leaf before, or further.
         facts: of the message.
-        recipient: the one to check.
+        recipient: the one to check; None where none is known.
         at: log index as of which to judge; None for the newest state.
     """
     for party in (facts.sender, facts.on_behalf_of):

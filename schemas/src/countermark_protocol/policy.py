@@ -345,13 +345,16 @@ def check_embargoes(policy: Policy, facts: PolicyFacts, recipient: Address) -> N
             )
 
 
-def release_demanded(policy: Policy, facts: PolicyFacts, recipient: Address) -> str | None:
+def release_demanded(policy: Policy, facts: PolicyFacts, recipient: Address | None) -> str | None:
     """Why a message to one recipient needs a second person's signature; None if the policy demands none.
 
-    One demand is enough: a further rule that allows the same without it takes nothing back.
+    One demand is enough: a further rule that allows the same without it takes nothing back. Where no recipient is
+    known, only what is demanded of all is told.
     """
     if policy.release_above is not None and facts.classification.level > policy.release_above.level:
         return f"everything above {policy.release_above.value}"
+    if recipient is None:
+        return None
     demanding = sorted(rule.id for rule in _fitting(policy, facts, recipient) if rule.release)
     if facts.on_behalf_of is not None:
         principal = replace(facts, sender=facts.on_behalf_of, on_behalf_of=None)
@@ -359,7 +362,7 @@ def release_demanded(policy: Policy, facts: PolicyFacts, recipient: Address) -> 
     return f"rule '{demanding[0]}'" if demanding else None
 
 
-def demand_release(facts: PolicyFacts, recipient: Address, why: str | None, *, released: bool) -> None:
+def demand_release(facts: PolicyFacts, recipient: Address | None, why: str | None, *, released: bool) -> None:
     """Refuse a message that a second person must sign and has not.
 
     Raises:
@@ -368,8 +371,8 @@ def demand_release(facts: PolicyFacts, recipient: Address, why: str | None, *, r
     if why is not None and not released:
         raise PolicyError(
             "release_required",
-            f"two persons must sign a '{facts.type}' from {facts.sender} to {recipient}: demanded by {why}. Draft it, "
-            "and let another holder of the endpoint release it",
+            f"two persons must sign a '{facts.type}' from {facts.sender} to {recipient or 'anybody'}: demanded by {why}. "
+            "Draft it, and let another holder of the endpoint release it",
             recipient=recipient,
         )
 

@@ -9,11 +9,26 @@ from countermark_client.audit._mirror import Mirror
 from countermark_protocol.accounts import StatedBox
 from countermark_protocol.boxes import Box, BoxState
 from countermark_protocol.claims import Kind, Seen
+from countermark_protocol.documents import Purpose, encode_document, make_signature
+from countermark_protocol.handling import Classification
+from countermark_protocol.identifiers import Role
 from countermark_protocol.leaf import parse_leaf
+from countermark_protocol.policy import Side
 from countermark_protocol.receipts import ReceiptStage
+from countermark_protocol.submission import encode_submission, parse_submission
 from countermark_protocol.tiles import encode_bundle, parse_bundle
 from support.audited import MemoryLog, audited_world, rebuilt
-from support.world import BRUSSELS, KAMPALA, KENYAN_AUDITOR, MOMBASA, NAIROBI, OVERSEER, signer
+from support.world import (
+    BRUSSELS,
+    KAMPALA,
+    KENYAN_AUDITOR,
+    MOMBASA,
+    NAIROBI,
+    OVERSEER,
+    TABLE,
+    handling,
+    signer,
+)
 
 AUDITORS = (OVERSEER, KENYAN_AUDITOR)
 
@@ -356,3 +371,49 @@ def _only(world, auditor):
     mirror = Mirror(None)
     [finding] = MemoryLog(world, auditor).sync(mirror).open
     return finding
+
+
+# --- further signatures ---
+
+
+def signed_also(sealed, key, purpose):
+    """The same message with a further signature."""
+    s = parse_submission(sealed.data)
+    further = make_signature(s.document.payload, key, purpose)
+    document = encode_document(s.document.payload, [*s.document.signatures, further])
+    data = encode_submission(document, s.rows, s.stanzas, s.content)
+    return replace(sealed, data=data, document=document)
+
+
+@pytest.mark.parametrize("auditor", AUDITORS)
+def test_a_message_that_two_persons_had_to_sign(world, auditor):
+    secret = handling(classification=Classification.CONFIDENTIAL)
+    entry = world.force(world.compose(NAIROBI, [KAMPALA], handling=secret))
+    go_on(world)
+    assert logged(MemoryLog(world, auditor)) == [(Check.DECISION, entry.index)]
+    assert "release_required" in _only(world, auditor).expected
+
+
+@pytest.mark.parametrize("auditor", AUDITORS)
+def test_a_name_that_was_used_without_its_owner(world, auditor):
+    entry = world.force(world.compose(BRUSSELS, [KAMPALA], extra={"on_behalf_of": NAIROBI}))
+    go_on(world)
+    [(check, index)] = logged(MemoryLog(world, auditor))
+    assert index == entry.index
+    assert check in {Check.SIGNER, Check.SIGNATURE, Check.DECISION}
+
+
+@pytest.mark.parametrize("auditor", AUDITORS)
+def test_both_names_of_a_message_on_behalf_are_in_order(world, auditor):
+    rule = replace(
+        next(r for r in TABLE.rules if r.id == "seizure"),
+        id="for-kenya",
+        sender=Side(frozenset({Role.LICENSING}), frozenset()),
+        on_behalf_of=Side(frozenset(), frozenset({"ke"})),
+    )
+    world.put(world.policy_statement(replace(TABLE, rules=(*TABLE.rules, rule))))
+    sealed = world.compose(BRUSSELS, [KAMPALA], extra={"on_behalf_of": NAIROBI})
+    entry = world.put(signed_also(sealed, world.agencies[NAIROBI].instance, Purpose.BEHALF))
+    assert (NAIROBI, Box.NOTICES) in entry.decision.deliveries
+    go_on(world)
+    assert logged(MemoryLog(world, auditor)) == []

@@ -1,7 +1,5 @@
 """Searching a mirror by every criterion, page by page, and the life of a conversation as a real log holds it."""
 
-from dataclasses import replace
-
 import pytest
 
 from countermark_client.audit._mirror import Mirror
@@ -10,9 +8,7 @@ from countermark_client.review._search import Query, conversation_of, find_messa
 from countermark_client.review._timeline import timeline
 from countermark_protocol.acts import PurgeGround
 from countermark_protocol.errors import MalformedError, NotFoundError
-from countermark_protocol.identifiers import Role
 from countermark_protocol.manifest import Outcome, Stage
-from countermark_protocol.policy import Side
 from countermark_protocol.receipts import ReceiptItem, ReceiptStage, RejectionReason
 from support.audited import MemoryLog, audited_world
 from support.mirrors import DAY, HOUR, HandMade, at
@@ -136,19 +132,6 @@ def test_an_empty_mirror(made):
 def told():
     """A trace that is paused, answered, disclosed and withdrawn, among other traffic."""
     world = audited_world()
-    # An organisation that is asked for traces, which the default table does not know.
-    table = world.policy
-    asked = replace(
-        next(rule for rule in table.rules if rule.id == "trace-request"),
-        id="trace-request-to-organisation",
-        recipient=Side(frozenset({Role.ORGANISATION}), frozenset()),
-    )
-    answers = replace(
-        next(rule for rule in table.rules if rule.id == "trace-answer"),
-        id="trace-answer-by-organisation",
-        sender=Side(frozenset({Role.ORGANISATION}), frozenset()),
-    )
-    world.put(world.policy_statement(replace(table, rules=(*table.rules, asked, answers))))
     other = world.send(NAIROBI, [KAMPALA])
     request = world.send(NAIROBI, [KAMPALA, LYON], type="tracing-request", reply_by=world.now + 9 * DAY)
     world.now += HOUR

@@ -29,6 +29,7 @@ from countermark_protocol.decision import (
     decide,
     deliveries_of,
     facts_of,
+    why_two_persons,
 )
 from countermark_protocol.documents import Document, UnverifiedDocument, parse_document
 from countermark_protocol.encoding import parse_object
@@ -37,6 +38,7 @@ from countermark_protocol.identifiers import Address, AuthorityCode, authority_o
 from countermark_protocol.leaf import Leaf, parse_leaf
 from countermark_protocol.manifest import Manifest, parse_manifest
 from countermark_protocol.merkle import Frontier
+from countermark_protocol.policy import demand_release
 from countermark_protocol.proof import parse_recipient, parse_recipients
 from countermark_protocol.recipients import RecipientRow
 from countermark_protocol.state import Delivery, DeliveryStage, LogState, MessageState
@@ -178,6 +180,10 @@ class Judge(Decider):
         if old is not None:
             check_superseded(m, old)
         check_group(state.directory, m, rows)
+        # Of what its own endpoints sent, it may know no recipient: what is demanded whoever they are, it knows.
+        anybody = facts_of(m, None, frozenset(), time)
+        why = why_two_persons(state.directory, anybody, None)
+        demand_release(anybody, None, why, released=released)
         for row in rows:
             check_recipient(state.directory, m, row, time)
             # Of what is not known here, the best is assumed.
