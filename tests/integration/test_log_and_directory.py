@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 
 from countermark_broker.api import open_log
 from countermark_protocol.answers import parse_accepted
@@ -9,7 +10,6 @@ from countermark_protocol.documents import encode_document, parse_document
 from countermark_protocol.encoding import parse_digest, parse_object
 from countermark_protocol.leaf import LEAF_BYTES, parse_leaf, verify_succession
 from countermark_protocol.merkle import leaf_hash, root_of, verify_consistency, verify_inclusion
-from countermark_protocol.policy import Policy
 from countermark_protocol.proof import parse_inclusion, verify_no_deliveries
 from countermark_protocol.records import State
 from support.broker_fixtures import AUTHORITY
@@ -120,7 +120,7 @@ def test_refused_directory_statements_are_plain_problems(world, api):
     world.grace_ms += 1
     refused(world.founding(), "already_founded", 409)
     refused(world.endpoint_statement("zz.police.nowhere"), "unknown_key", 401)
-    table = Policy(world.policy.rules[:1])
+    table = replace(world.policy, rules=world.policy.rules[:1])
     policy = parse_document(world.policy_statement(table))
     refused(encode_document(policy.payload, policy.signatures[:1]), "too_few_signatures", 401)
     refused(world.message(NAIROBI, [KAMPALA]).document, "wrong_kind", 400)

@@ -371,8 +371,8 @@ def demand_release(facts: PolicyFacts, recipient: Address | None, why: str | Non
     if why is not None and not released:
         raise PolicyError(
             "release_required",
-            f"two persons must sign a '{facts.type}' from {facts.sender} to {recipient or 'anybody'}: demanded by {why}. "
-            "Draft it, and let another holder of the endpoint release it",
+            f"two persons must sign a '{facts.type}' from {facts.sender} to {recipient or 'anybody'}: demanded by "
+            f"{why}. Draft it, and let another holder of the endpoint release it",
             recipient=recipient,
         )
 
