@@ -55,7 +55,7 @@ from countermark_protocol.merkle import EMPTY_ROOT
 from countermark_protocol.note import NoteSignature
 from countermark_protocol.padding import pad
 from countermark_protocol.parts import Part, commitment_of, disclose_parts, encode_parts, split_content
-from countermark_protocol.policy import Policy, Relation, Rule, Side, Traffic
+from countermark_protocol.policy import SEMANTICS, Embargo, Enforcer, Policy, Relation, Rule, Side, Traffic
 from countermark_protocol.proof import path_to_json, recipient_to_json, row_to_json, tail_to_json
 from countermark_protocol.receipts import Receipt, ReceiptItem, ReceiptStage
 from countermark_protocol.recipients import (
@@ -1047,6 +1047,75 @@ def decision_cases(world, stanzas, message):
     high = replace(message.manifest.handling, classification=Classification.SECRET)
     out.bad(
         "policy_denied", "decide", case(sent(made("secret", handling=high))), "PolicyError", "policy_denied"
+    )
+
+    # Semantics 2, docs/spec/policy.md, and further signatures, docs/spec/messages.md 8.
+    table = world.held("policy")
+    wide = Policy(
+        tuple(replace(rule, enforced_by=(Enforcer.BROKER,)) for rule in table.rules),
+        SEMANTICS,
+        release_above=Classification.OFFICIAL,
+    )
+    entry = world.fork().put(world.policy_statement(wide), secret=fixed("entry secret", 32))
+    out.good(
+        "policy_of_semantics_2",
+        "decide",
+        case(step(world.policy_statement(wide))),
+        {"leaf": X(entry.leaf.encode())},
+    )
+    out.bad(
+        "release_required",
+        "decide",
+        case(sent(message), [step(world.policy_statement(wide))]),
+        "PolicyError",
+        "release_required",
+    )
+    everybody = Side(frozenset(), frozenset())
+    closed = replace(wide, release_above=None, embargoes=(Embargo("nothing-at-all", everybody, everybody),))
+    out.bad(
+        "embargoed",
+        "decide",
+        case(sent(message), [step(world.policy_statement(closed))]),
+        "PolicyError",
+        "embargoed",
+    )
+    named = made("on behalf", on_behalf_of=MOMBASA)
+    out.bad(
+        "behalf_without_its_signature", "decide", case(sent(named)), "SignatureError", "too_few_signatures"
+    )
+
+    def further(key, purpose, what=message):
+        unverified = parse_document(what.document)
+        also = make_signature(unverified.payload, key, purpose)
+        return step(encode_document(unverified.payload, [*unverified.signatures, also]), what.rows)
+
+    out.bad(
+        "behalf_by_a_stranger",
+        "decide",
+        case(further(world.agencies[KAMPALA].instance, Purpose.BEHALF, named)),
+        "SignatureError",
+        "wrong_signer",
+    )
+    out.bad(
+        "behalf_of_nobody",
+        "decide",
+        case(further(mombasa, Purpose.BEHALF)),
+        "SignatureError",
+        "too_many_signatures",
+    )
+    out.bad(
+        "released_by_another_endpoint",
+        "decide",
+        case(further(mombasa, Purpose.RELEASE)),
+        "SignatureError",
+        "wrong_signer",
+    )
+    out.bad(
+        "behalf_not_in_the_table",
+        "decide",
+        case(further(mombasa, Purpose.BEHALF, named)),
+        "PolicyError",
+        "policy_denied",
     )
     return out
 

@@ -100,15 +100,14 @@ def authenticate(
             "person must release",
         )
     principal = document.claims.get("on_behalf_of")
-    names = isinstance(principal, str)
-    behalf = [
-        _counting(directory, Address(str(principal)), k, time, at)
-        for k in _at_most_one(document, Purpose.BEHALF, wanted=names)
-    ]
-    if behalf and not names:
+    if not isinstance(principal, str) and document.keys_for(Purpose.BEHALF):
         raise SignatureError(
             "too_many_signatures", "a signature of purpose 'behalf', and nobody named on whose behalf"
         )
+    behalf = [
+        _counting(directory, Address(str(principal)), k, time, at)
+        for k in _at_most_one(document, Purpose.BEHALF, wanted=isinstance(principal, str))
+    ]
     return Signers(key_id, author, next(iter(released), None), next(iter(behalf), None))
 
 
