@@ -186,6 +186,11 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
                 "Verify the log from outside, and everything in it that concerns this profile.",
             ),
             Listed(
+                "key-proof",
+                "key_proofs:key_proof",
+                "Prove in one file which keys an endpoint has, by paths in the trie, and verify such files.",
+            ),
+            Listed(
                 "alarms",
                 "alarming:alarms",
                 "List what somebody has to look into: keys nobody here made, revocations not logged, keys that end.",
