@@ -84,6 +84,13 @@ class Metrics:
             registry=r,
             multiprocess_mode="livemax",
         )
+        self.keys_ending = Gauge(
+            "countermark_endpoints_keys_ending",
+            "Endpoints whose keys have ended, are revoked, or end within so many days, with none to follow",
+            ["days"],
+            registry=r,
+            multiprocess_mode="livemax",
+        )
         self.listeners = Gauge(
             "countermark_listeners", "Long-polls waiting", registry=r, multiprocess_mode="livesum"
         )

@@ -7,6 +7,7 @@ import pytest
 from countermark_protocol.claims import Kind
 from countermark_protocol.encoding import encode_json
 from countermark_protocol.errors import ConflictError, MalformedError, SignatureError
+from countermark_protocol.key_ends import endpoints_ending
 from countermark_protocol.records import InstanceKey, KeysRecord, parse_directory_statement
 from support.protocol_world import NOW, make_world
 from support.world import BROKER, KAMPALA, NAIROBI, signer
@@ -94,3 +95,14 @@ def keys_payload(world, address, record):
     }
     encode_json(payload)
     return payload
+
+
+def test_endpoints_whose_keys_end_are_told(world):
+    directory = world.state.directory
+    assert list(endpoints_ending(directory, NOW + 10**9)) == []
+    set_keys(world, signing=ending(world, NOW + 100))
+    assert list(endpoints_ending(directory, NOW + 99)) == []
+    assert list(endpoints_ending(directory, NOW + 100)) == [NAIROBI]
+    set_keys(world, signing=ending(world, None), sealing_until=NOW + 50)
+    assert list(endpoints_ending(directory, NOW + 49)) == []
+    assert list(endpoints_ending(directory, NOW + 50)) == [NAIROBI]

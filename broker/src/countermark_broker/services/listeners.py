@@ -7,11 +7,13 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from countermark_broker.errors import OverloadedError
 from countermark_broker.services.node import Node
 from countermark_protocol.boxes import Box
 from countermark_protocol.identifiers import Address
+from countermark_protocol.key_ends import endpoints_ending
 
 Place = tuple[Address, Box]
 
@@ -91,6 +93,10 @@ class Listeners:
                 event.set()
 
 
+#: Over today, and in time to call an agency that has not renewed.
+KEYS_ENDING_DAYS: Final = (0, 14)
+
+
 def measure(node: Node, listeners: Listeners) -> None:
     """Set the figures that are not counted as things happen."""
     metrics = node.metrics
@@ -99,3 +105,7 @@ def measure(node: Node, listeners: Listeners) -> None:
     metrics.published_size.set(node.publisher.published.size)
     metrics.checkpoint_age.set(time.monotonic() - node.publisher.confirmed_at)
     metrics.fatal.set(node.health.fatal is not None)
+    directory, now = node.holder.current, node.clock.now_ms()
+    for days in KEYS_ENDING_DAYS:
+        ending = endpoints_ending(directory, now + days * 86_400_000)
+        metrics.keys_ending.labels(str(days)).set(sum(1 for _ in ending))
