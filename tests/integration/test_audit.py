@@ -295,7 +295,7 @@ def test_an_oversight_auditor_gets_every_entry_and_replays_the_log(audited):
         )
     # Every decision again, from nothing: the same leaves, the same root.
     with scratch_database() as connection:
-        replayer = Replayer(connection, audited.world.origin, whole=False)
+        replayer = Replayer(connection, whole=False)
         replayer.add((record, NOTHING) for record in records)
         assert replayer.root(size) == audited.checkpoint_of(page.checkpoint).root
 

@@ -156,6 +156,7 @@ def apply_decision(
     index = state.size
     if decision.directory is not None:
         state.directory.apply(decision.directory, document, index, time)
+        state.origin = decision.directory.header.log
     state.boxes.update(boxes)
     for message in decision.messages:
         if message.index == index:

@@ -19,15 +19,15 @@ from typing import Final
 
 from countermark_protocol.authors import Signers, authenticate
 from countermark_protocol.boxes import Box
-from countermark_protocol.claims import Header
+from countermark_protocol.claims import Header, Kind
 from countermark_protocol.deciding_acts import check_disclosure, check_look_up, check_purge
 from countermark_protocol.directory import Directory
+from countermark_protocol.documents import Document
 from countermark_protocol.errors import (
     ConflictError,
     NotFoundError,
     PolicyError,
     SignatureError,
-    VerificationError,
 )
 from countermark_protocol.handling import Tlp
 from countermark_protocol.identifiers import Address
@@ -42,7 +42,13 @@ from countermark_protocol.policy import (
 )
 from countermark_protocol.receipts import ReceiptStage
 from countermark_protocol.recipients import RecipientRow
-from countermark_protocol.records import DirectoryStatement, GroupRecord, State
+from countermark_protocol.records import (
+    DirectoryStatement,
+    GroupRecord,
+    LogRecord,
+    State,
+    parse_directory_statement,
+)
 from countermark_protocol.state import Delivery, DeliveryStage, LogState, MessageState
 from countermark_protocol.statements import (
     Act,
@@ -56,6 +62,7 @@ from countermark_protocol.statements import (
     act_of,
     header_of,
 )
+from countermark_protocol.succession import Predecessor, check_log, check_predecessor
 from countermark_protocol.types import TYPES
 
 
@@ -100,10 +107,8 @@ def decide(state: LogState, statement: Statement, time: int) -> Decision:
         PolicyError, ConflictError, NotFoundError: refused by rule to a caller whose signature counted.
     """
     header = header_of(statement)
-    if header.log != state.origin:
-        raise VerificationError(
-            "wrong_log", f"this statement was made for log '{header.log}', this log is '{state.origin}'"
-        )
+    predecessor = _predecessor(statement.document) if header.kind is Kind.GOVERNANCE else None
+    check_log(header.log, state.origin, predecessor)
     if isinstance(statement, MessageStatement):
         signers = authenticate(state.directory, statement.document, statement.manifest.sender, time)
         _check_seen(state, header)
@@ -122,11 +127,18 @@ def decide(state: LogState, statement: Statement, time: int) -> Decision:
     if isinstance(statement, DirectoryChange):
         change = judge_statement(state.directory, statement.document, time)
         _check_seen(state, header)
+        if predecessor is not None:
+            check_predecessor(predecessor, state.size, state.frontier.root())
         return Decision(deliveries=(), directory=change)
     author = act_of(statement).author
     authenticate(state.directory, statement.document, author, time)
     _check_seen(state, header)
     return _decide_act(state, statement, author, time)
+
+
+def _predecessor(governance: Document) -> Predecessor | None:
+    record = parse_directory_statement(governance.claims).record
+    return record.predecessor if isinstance(record, LogRecord) else None
 
 
 def _check_seen(state: LogState, header: Header) -> None:

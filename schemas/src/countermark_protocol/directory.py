@@ -22,6 +22,7 @@ from countermark_protocol.identifiers import (
     AuthorityCode,
     GroupName,
     KeyId,
+    Origin,
     authority_of,
     owner_of_group,
 )
@@ -41,6 +42,7 @@ from countermark_protocol.records import (
     State,
     keys_in,
 )
+from countermark_protocol.succession import Predecessor
 from countermark_protocol.trie import Trie, TrieProof, TrieRecord
 
 R = TypeVar("R")
@@ -59,6 +61,7 @@ class Held:
         signers: keys that signed it as its principal.
         threshold: how many of them its principal demanded then.
         countersigners: keys of a former administrator that stand behind it after a reset (resets.py).
+        log: name of the log that its statement was made for.
         ground: why it was stated, in words; None if that was not said.
     """
 
@@ -69,6 +72,7 @@ class Held:
     statement: bytes
     signers: frozenset[KeyId]
     threshold: int
+    log: Origin
     countersigners: frozenset[KeyId] = frozenset()
     ground: str | None = None
 
@@ -137,6 +141,7 @@ class Directory:
             document.statement_hash,
             document.keys_for(Purpose.SIGN),
             self._threshold_demanded(statement, document),
+            statement.header.log,
             document.keys_for(Purpose.COUNTERSIGN),
             statement.ground,
         )
@@ -196,6 +201,37 @@ class Directory:
                 "no_founding", "the directory is empty: the log's founding has not been read yet"
             )
         return record
+
+    def origin(self, at: int | None = None) -> Origin:
+        """Name of the log as of `at`: a succession changes it.
+
+        Raises:
+            NotFoundError: ``no_founding``.
+        """
+        held = self.held("log", at)
+        if held is None:
+            self.log(at)
+            raise AssertionError
+        return held.log
+
+    def origin_for(self, size: int) -> Origin:
+        """Name under which checkpoints of this size are signed."""
+        return self.origin(max(size - 1, 0))
+
+    def names(self) -> tuple[Origin, ...]:
+        """All names that the log ever had, the oldest first."""
+        return tuple(dict.fromkeys(held.log for held in self.history("log")))
+
+    def succession(self, name: Origin) -> tuple[int, Predecessor] | None:
+        """Index and predecessor of the statement by which the log took a name; None for its first."""
+        for held in self.history("log"):
+            if (
+                held.log == name
+                and isinstance(held.record, LogRecord)
+                and held.record.predecessor is not None
+            ):
+                return held.index, held.record.predecessor
+        return None
 
     def policy(self, at: int | None = None) -> Policy:
         """The policy table that stands; without one nothing is allowed."""

@@ -106,7 +106,9 @@ class ShownDirectory(Directory):
             )
         signers = document.keys_for(Purpose.SIGN)
         threshold = 0 if statement.header.kind is Kind.REVOCATION else len(signers)
-        return Held(subject, statement.record, index, time, statement_hash, signers, threshold)
+        return Held(
+            subject, statement.record, index, time, statement_hash, signers, threshold, statement.header.log
+        )
 
     def held(self, subject: str, at: int | None = None) -> Held | None:
         """The newest record of `subject` as of `at`, as far as it is shown.

@@ -23,6 +23,7 @@ from countermark_protocol.records import (
     parse_directory_statement,
 )
 from countermark_protocol.resets import check_reset
+from countermark_protocol.succession import check_log, check_predecessor
 
 #: A clock may be this far ahead before what it states is refused, ms.
 CLOCK_TOLERANCE: int = 5 * 60 * 1000
@@ -141,6 +142,30 @@ def judge_statement(directory: Directory, document: Document, time: int) -> Dire
     if isinstance(statement.record, KeysRecord):
         check_reset(directory, statement.record, before, document, time)
     return statement
+
+
+def check_named(directory: Directory, statement: DirectoryStatement, index: int) -> None:
+    """Check that a logged directory statement is made for this log, as it is named there, or succeeds it there.
+
+    Args:
+        directory: folded up to the leaf before.
+        statement: judged.
+        index: of its leaf.
+
+    Raises:
+        VerificationError: ``wrong_log``.
+        PolicyError: ``wrong_predecessor``.
+        ConflictError: ``predecessor_size``.
+
+    Does not prove: that the root which a succession states is that of the leaves before it.
+    """
+    if not directory.count:
+        return
+    record = statement.record
+    predecessor = record.predecessor if isinstance(record, LogRecord) else None
+    check_log(statement.header.log, directory.origin(), predecessor)
+    if predecessor is not None:
+        check_predecessor(predecessor, index, predecessor.root)
 
 
 def _judge_founding(directory: Directory, statement: DirectoryStatement, document: Document) -> None:

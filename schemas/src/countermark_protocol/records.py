@@ -48,6 +48,7 @@ from countermark_protocol.offices import (
 )
 from countermark_protocol.policy import Policy
 from countermark_protocol.policy_form import parse_policy
+from countermark_protocol.succession import Predecessor, parse_predecessor
 
 MAX_KEYS: Final = 32
 MAX_MEMBERS: Final = 1000
@@ -131,6 +132,7 @@ class LogRecord:
         witnesses: who may cosign checkpoints.
         witness_quorum: how many of them make a checkpoint *witnessed*; 0 exactly while there are none.
         auditors: oversight auditors, none twice.
+        predecessor: the log that this statement succeeds; None but in a succession itself.
     """
 
     log_key: PublicKey
@@ -142,10 +144,12 @@ class LogRecord:
     witnesses: tuple[Witness, ...] = ()
     witness_quorum: int = 0
     auditors: tuple[Oversight, ...] = ()
+    predecessor: Predecessor | None = None
 
     def to_json(self) -> JsonObject:
         """The record."""
         quorum = {"witness_quorum": self.witness_quorum} if self.witnesses else {}
+        predecessor = {"predecessor": self.predecessor.to_json()} if self.predecessor is not None else {}
         return {
             "log_key": self.log_key.to_json(),
             "governors": self.governors.to_json(),
@@ -155,6 +159,7 @@ class LogRecord:
             "auditors": [a.to_json() for a in self.auditors],
             "undelivered_grace_ms": self.undelivered_grace,
             "reset_delay_ms": self.reset_delay,
+            **predecessor,
         }
 
 
@@ -389,6 +394,7 @@ def _log(claims: Claims, _name: str) -> LogRecord:
         witnesses=witnesses,
         witness_quorum=claims.integer("witness_quorum", 1, len(witnesses)) if witnesses else 0,
         auditors=auditors,
+        predecessor=claims.parsed("predecessor", parse_predecessor) if claims.has("predecessor") else None,
     )
 
 
@@ -587,6 +593,8 @@ def parse_directory_statement(payload: JsonObject) -> DirectoryStatement:
     record_claims = Claims(claims.raw("record"), "record")
     record = parse(record_claims, name)
     record_claims.done()
+    if header.kind is Kind.FOUNDING and isinstance(record, LogRecord) and record.predecessor is not None:
+        claims.bad("record", "no 'predecessor' in a founding: it is the beginning of a log")
     named = keys_in(record)
     if len(set(named)) != len(named):
         malformed(

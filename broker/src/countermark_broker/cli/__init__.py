@@ -30,6 +30,7 @@ _COMMANDS: Final = {
     "import": "moving:import_",
     "log-key": "moving:log_key_group",
     "entry-key": "recovering:entry_key",
+    "succession": "succeeding:succession_group",
 }
 
 

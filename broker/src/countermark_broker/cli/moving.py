@@ -105,7 +105,7 @@ def import_(
     async def run(node: Node) -> tuple[Restored, bytes]:
         migrate(node.database, find_migrations(settings.migrations))
         restored = await import_log(node, file, progress)
-        return restored, await draft_log_key(node, _keys(home, settings))
+        return restored, await draft_log_key(node, home_keys(home, settings))
 
     restored, draft = with_node(home, run, migrated=False)
     (home / GOVERNANCE_DRAFT).write_bytes(draft)
@@ -133,7 +133,8 @@ def import_(
     )
 
 
-def _keys(home: Path, settings: Settings) -> Keyring:
+def home_keys(home: Path, settings: Settings) -> Keyring:
+    """The keys of a home, with the administrator keys beside them if they are there."""
     keys = load_keyring(settings)
     path = home / ADMINISTRATOR_KEYS
     if not path.exists():
@@ -180,7 +181,7 @@ def new(home: Path) -> Result:
 def draft(home: Path, out: Path) -> Result:
     """Write the statement by which the governors name this broker's new log key; they sign it."""
     settings = load_settings(home)
-    data = with_node(home, lambda node: draft_log_key(node, _keys(home, settings)))
+    data = with_node(home, lambda node: draft_log_key(node, home_keys(home, settings)))
     out.write_bytes(data)
     return Result(
         [
@@ -204,7 +205,7 @@ def adopt(home: Path, governance: Path, holder: str) -> Result:
     Every node must hold the new key before. A read-only home appends from then on.
     """
     settings = load_settings(home)
-    keys = _keys(home, settings)
+    keys = home_keys(home, settings)
     parts, signed = build_parts(settings, keys), governance.read_bytes()
 
     async def run() -> int:

@@ -220,7 +220,8 @@ class Appender:
         directory = self._holder.at(connection, head, locked=True)
         if any(isinstance(item.statement, DirectoryChange) for item in group):
             directory = directory.copy()
-        state = load_state(connection, self._origin, head, directory, needs, roots)
+        origin = directory.origin() if directory.count else self._origin
+        state = load_state(connection, origin, head, directory, needs, roots)
         return state, roots, needs.sizes
 
     def _decide(self, state: LogState, item: Submitted, time: int) -> Outcome:

@@ -15,7 +15,7 @@ from countermark_broker.store.reading import read_directory
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document
 from countermark_protocol.errors import CountermarkError
-from countermark_protocol.judging import judge_statement
+from countermark_protocol.judging import check_named, judge_statement
 from countermark_protocol.leaf import parse_leaf
 from countermark_protocol.statements import verify_statement
 
@@ -89,6 +89,7 @@ def fold(directory: Directory, index: int, leaf_data: bytes, document_data: byte
         leaf = parse_leaf(leaf_data)
         document = verify_statement(directory, parse_document(document_data))
         statement = judge_statement(directory, document, leaf.time)
+        check_named(directory, statement, index)
     except CountermarkError as error:
         raise FatalError(
             "directory_differs", f"directory statement at entry {index} does not stand: {error}", _WAY_OUT

@@ -17,6 +17,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Final
 
 from countermark_broker.errors import FatalError, UnavailableError
 from countermark_broker.log.checkpoint_store import CheckpointStore
@@ -39,6 +40,13 @@ from countermark_protocol.identifiers import KeyId, Origin
 from countermark_protocol.keys import PublicKey, Signer
 
 Advanced = Callable[[int, int], None]
+
+#: Way out where a log has, or has not yet, the name that this node was told.
+RENAMED: Final = (
+    "a succession gives a log its next name: set 'origin' and 'checkpoint_store' to those of the log that is to be "
+    "served, or log the succession with `countermark-broker succession adopt` "
+    "(docs/operations/backup-and-restore.md §6)"
+)
 
 
 def log_key_missing(size: int) -> FatalError:
@@ -151,6 +159,7 @@ class Publisher:
                 head = read_head(connection)
                 self.check_not_behind(stored, head)
                 directory = self._holder.at(connection, head, locked=False)
+                self._check_named(directory)
                 before, root = self._tree.recompute_roots(connection, [stored.size, head.size])
                 if before != stored.root:
                     raise FatalError(
@@ -196,6 +205,14 @@ class Publisher:
                 "store_of_other_log",
                 f"the checkpoint store is that of log '{stored.origin}', this broker serves '{self._origin}'",
                 "correct the setting 'checkpoint_store' or 'origin'",
+            )
+
+    def _check_named(self, directory: Directory) -> None:
+        if directory.count and directory.origin() != self._origin:
+            raise FatalError(
+                "log_renamed",
+                f"the log's name is '{directory.origin()}', this broker is set up to serve '{self._origin}'",
+                RENAMED,
             )
 
     def check_not_behind(self, stored: UnverifiedCheckpoint, head: Head) -> None:

@@ -28,12 +28,12 @@ from countermark_protocol.claims import Kind
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import UnverifiedDocument, parse_document
 from countermark_protocol.errors import CountermarkError
-from countermark_protocol.identifiers import Origin
 from countermark_protocol.merkle import leaf_hash
 from countermark_protocol.state import Needs, needs_of
 from countermark_protocol.statements import (
     DirectoryChange,
     Statement,
+    header_of,
     purged_by,
     read_statement,
     verify_statement,
@@ -47,16 +47,14 @@ class Replayer:
 
     Args:
         connection: to it; a writing transaction of the caller's.
-        origin: of the log.
         whole: write the entries with all that belongs to them; else only what the views and decisions need.
 
     Raises:
         FatalError: what the database holds already is not the beginning of a log.
     """
 
-    def __init__(self, connection: Connection, origin: Origin, *, whole: bool) -> None:
+    def __init__(self, connection: Connection, *, whole: bool) -> None:
         self._connection = connection
-        self._origin = origin
         self._whole = whole
         self._tree = Tree(_TILES)
         #: Entries whose secret was guessed, and wrongly: the caller must undo everything.
@@ -122,7 +120,9 @@ class Replayer:
         directory = self.directory
         if isinstance(group[-1][2], DirectoryChange):
             directory = directory.copy()
-        state = load_state(connection, self._origin, head, directory, needs, roots)
+        # The founding says which log it begins; who replays compares the end with what was signed.
+        origin = directory.origin() if directory.count else header_of(group[0][2]).log
+        state = load_state(connection, origin, head, directory, needs, roots)
         changes, leaves = Changes(), list[bytes]()
         for record, enclosed, statement in group:
             if state.entries[statement.document.payload_hash] is not None:
@@ -185,7 +185,6 @@ def _check_record(record: EntryRecord, entry: Entry) -> None:
 def replay_log(
     connection: Connection,
     scratch: Connection,
-    origin: Origin,
     progress: Callable[[int], None] = lambda _done: None,
 ) -> Replayer:
     """Replay every entry record of a database into an empty one, page by page.
@@ -193,13 +192,12 @@ def replay_log(
     Args:
         connection: to the database; a transaction.
         scratch: to the empty one.
-        origin: of the log.
         progress: told how many entries are done.
 
     Raises:
         FatalError: ``entry_differs``: a record does not give its own leaf.
     """
-    replayer = Replayer(scratch, origin, whole=False)
+    replayer = Replayer(scratch, whole=False)
     while page := read_records(connection, replayer.head.size):
         replayer.add((record, NOTHING) for record in page)
         progress(replayer.head.size)

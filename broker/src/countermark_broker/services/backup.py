@@ -20,6 +20,7 @@ from typing import Final
 from countermark_broker.errors import ConfigurationError, FatalError
 from countermark_broker.log.archive import Archive, ArchivedEntry, ArchiveHeader, open_archive, write_archive
 from countermark_broker.log.directory_holder import fold
+from countermark_broker.log.publisher import RENAMED
 from countermark_broker.log.rebuild import Replayer
 from countermark_broker.services.checking import Finding, check_enclosed, check_record
 from countermark_broker.services.maintenance import MOST_FINDINGS
@@ -39,7 +40,7 @@ from countermark_broker.store.writing import Enclosed, write_enclosed
 from countermark_protocol.checkpoint import UnverifiedCheckpoint, verify_checkpoint
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document
-from countermark_protocol.identifiers import Origin, parse_origin
+from countermark_protocol.identifiers import parse_origin
 from countermark_protocol.keys import fingerprint
 from countermark_protocol.merkle import Frontier, leaf_hash
 
@@ -159,7 +160,13 @@ def _differs(size: int) -> FatalError:
     )
 
 
-def _verify(checkpoint: UnverifiedCheckpoint, origin: Origin, directory: Directory) -> None:
+def _verify(checkpoint: UnverifiedCheckpoint, origin: str, directory: Directory) -> None:
+    if directory.origin_for(checkpoint.size) != origin:
+        raise FatalError(
+            "log_renamed",
+            f"at size {checkpoint.size} the log's name is '{directory.origin_for(checkpoint.size)}', not '{origin}'",
+            RENAMED,
+        )
     verify_checkpoint(checkpoint, origin, directory.log_key_for(checkpoint.size).raw)
 
 
@@ -184,13 +191,13 @@ async def verify_backup(
 def _verify_file(path: Path, scratch: Path | None, progress: Progress = lambda _done: None) -> Backup:
     with open_archive(path) as archive, scratch_database(scratch) as connection:
         origin = parse_origin(archive.header.log, "origin in the archive")
-        replayer = Replayer(connection, origin, whole=False)
+        replayer = Replayer(connection, whole=False)
         founding = b""
         for batch in archive.batches():
             replayer.add((item.record, item.enclosed) for item in batch)
             founding = founding or parse_document(batch[0].record.document).payload_hash
             progress(replayer.head.size)
-        check_end(archive, replayer, origin)
+        check_end(archive, replayer)
         # After the replay: only then all purges are known.
         findings = tuple(islice(_check_beside(connection, archive), MOST_FINDINGS))
         return Backup(origin, archive.header.size, archive.digest, fingerprint(founding), findings)
@@ -204,7 +211,7 @@ def _check_beside(connection: Connection, archive: Archive) -> Iterator[Finding]
             yield from check_enclosed(item.record, item.enclosed, purges.get(item.record.index))
 
 
-def check_end(archive: Archive, replayer: Replayer, origin: Origin) -> None:
+def check_end(archive: Archive, replayer: Replayer) -> None:
     """Demand that what was replayed is exactly what the archive's checkpoint covers, signed by the log key.
 
     Raises:
@@ -214,7 +221,7 @@ def check_end(archive: Archive, replayer: Replayer, origin: Origin) -> None:
     checkpoint = archive.checkpoint
     if replayer.root(checkpoint.size) != checkpoint.root:
         raise _differs(checkpoint.size)
-    _verify(checkpoint, origin, replayer.directory)
+    _verify(checkpoint, archive.header.log, replayer.directory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +274,7 @@ def _restore(node: Node, path: Path, progress: Progress, scratch: Path | None) -
             raise ConfigurationError(
                 "archive_of_other_log", f"the archive is of log '{archive.header.log}', not '{node.origin}'"
             )
-        _check_signed(archive, node.origin)
+        _check_signed(archive)
         mended = mend_records(node.database, archive, lambda: _verify_file(path, scratch))
         replayer: Replayer | None = None
         before = 0
@@ -276,7 +283,7 @@ def _restore(node: Node, path: Path, progress: Progress, scratch: Path | None) -
                 lock_head(connection)
                 backend_of(connection).patient(connection)
                 if replayer is None:
-                    replayer = Replayer(connection, node.origin, whole=True)
+                    replayer = Replayer(connection, whole=True)
                     before = replayer.head.size
                 replayer.go_on(connection)
                 # What the purges among these name goes with them.
@@ -285,7 +292,7 @@ def _restore(node: Node, path: Path, progress: Progress, scratch: Path | None) -
         assert replayer is not None
         with node.database.reading() as connection:
             replayer.go_on(connection)
-            check_end(archive, replayer, node.origin)
+            check_end(archive, replayer)
             missing = _missing_by_store(node, replayer)
         # Only now all purges are known, those of the database that the archive is too old for among them.
         findings: list[Finding] = []
@@ -312,7 +319,7 @@ def _missing_by_store(node: Node, replayer: Replayer) -> int | None:
     return max(stored.size - size, 0)
 
 
-def _check_signed(archive: Archive, origin: Origin) -> None:
+def _check_signed(archive: Archive) -> None:
     """Demand that the log key has signed what the archive holds, before anything of it is written.
 
     Entries are committed batch by batch: what is found wrong only at the end would stay, and be published at the next
@@ -330,7 +337,7 @@ def _check_signed(archive: Archive, origin: Origin) -> None:
             fold(directory, record.index, record.leaf, record.document)
     if frontier.root() != archive.checkpoint.root:
         raise _differs(archive.checkpoint.size)
-    _verify(archive.checkpoint, origin, directory)
+    _verify(archive.checkpoint, archive.header.log, directory)
 
 
 def _bring_all_back(node: Node, archive: Archive, before: int) -> Iterator[Finding]:

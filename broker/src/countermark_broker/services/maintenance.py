@@ -79,7 +79,7 @@ async def rebuild_views(
         if not check_only:
             take_lock(connection)
         with scratch_database(scratch) as replayed:
-            replay = replay_log(connection, replayed, node.origin, progress)
+            replay = replay_log(connection, replayed, progress)
             check_published(replay, stored)
             findings = tuple(islice(compare_views(connection, replayed), MOST_FINDINGS))
             if findings and not check_only:

@@ -141,10 +141,9 @@ class _Recovery:
         self._tails = tails
         self._asked = asked
         self._pool = Pool(node.origin, tails, asked.leaves, node.entry_key)
-        self._replayer = Replayer(connection, node.origin, whole=True)
+        self._replayer = Replayer(connection, whole=True)
         self._known = known_checkpoints(node.store.load(), tails, asked.heard)
         self._chain = Chain(
-            node.origin,
             self._replayer.head.frontier,
             self._replayer.directory.copy(),
             self._pool,

@@ -20,7 +20,6 @@ from countermark_protocol.answers import Accepted
 from countermark_protocol.checkpoint import UnverifiedCheckpoint, parse_checkpoint, verify_checkpoint
 from countermark_protocol.directory import Directory
 from countermark_protocol.errors import CountermarkError, ProofError
-from countermark_protocol.identifiers import Origin
 from countermark_protocol.merkle import Frontier, leaf_hash, verify_inclusion
 
 STORE: Final = "the checkpoint store"
@@ -73,7 +72,6 @@ class Chain:
     """The database's tree, continued leaf by leaf by what was handed back or mirrored.
 
     Args:
-        origin: of the log.
         frontier: of the database's tree.
         directory: as of it; changed.
         pool: all that was handed back.
@@ -86,13 +84,11 @@ class Chain:
 
     def __init__(
         self,
-        origin: Origin,
         frontier: Frontier,
         directory: Directory,
         pool: Pool,
         wanted: Collection[int],
     ) -> None:
-        self._origin = origin
         self._pool = pool
         self.directory = directory
         self.first = frontier.size
@@ -151,7 +147,7 @@ class Chain:
         """Whether the log key of its size, as far as the directory is known here, signed a checkpoint."""
         try:
             key = self.directory.log_key_for(checkpoint.size)
-            verify_checkpoint(checkpoint, self._origin, key.raw)
+            verify_checkpoint(checkpoint, self.directory.origin_for(checkpoint.size), key.raw)
         except CountermarkError:
             return False
         return True

@@ -153,8 +153,9 @@ class Witnessing:
         return self._node.clock.now_ms() // 1000
 
     def _verify(self, note: bytes, size: int) -> Checkpoint:
-        key = self._node.holder.current.log_key_for(size)
-        return verify_checkpoint(parse_checkpoint(note), self._node.origin, key.raw)
+        directory = self._node.holder.current
+        key = directory.log_key_for(size)
+        return verify_checkpoint(parse_checkpoint(note), directory.origin_for(size), key.raw)
 
     def _quorum(self, checkpoint: Checkpoint) -> Quorum:
         # As of its own size: whoever reads it years later knows which witnesses were named then.
