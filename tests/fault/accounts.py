@@ -16,7 +16,7 @@ def check_account(log: Log, call: Call, data: bytes, request: bytes, found: Find
     """An account's signature, caller, request, checkpoint and the state of each box that it states."""
     try:
         document = verify_document(parse_document(data), log.directory.public_key)
-        account = verify_account(document, log.directory, log.origin, request)
+        account = verify_account(document, log.directory, request)
     except CountermarkError as error:
         found.add(Wrong.ACCOUNT, f"{call.name}: its account does not verify: {error}")
         return None

@@ -281,11 +281,20 @@ def test_another_past_of_a_box(scene):
     act.convinces_nobody(belgium)
 
 
+def know_each_other(*workers):
+    """Each is told of the other's key, which it did not make itself."""
+    for worker in workers:
+        worker.sync()
+        for stranger in worker.strangers:
+            worker.acknowledge_key(stranger.key_id)
+
+
 def test_two_workers_at_one_position(scene):
     world, broker, kenya, _ = scene
     act = Act("showing two workers different entries at one position", world)
     one = world.client(BELGIUM)
     two = world.client(world.profile(BELGIUM, keystore=world.add_instance(BELGIUM)))
+    know_each_other(one, two)
     before = broker.state.boxes[BELGIUM, Box.ROUTINE]
     send(kenya)
     first, state = broker.withhold(BELGIUM, Box.ROUTINE, 0), broker.state.boxes[BELGIUM, Box.ROUTINE]
@@ -309,6 +318,7 @@ def test_two_workers_whose_boxes_do_not_follow_from_each_other(scene):
     act = Act("showing two workers different entries at one position", world)
     one = world.client(BELGIUM)
     two = world.client(world.profile(BELGIUM, keystore=world.add_instance(BELGIUM)))
+    know_each_other(one, two)
     place = (BELGIUM, Box.ROUTINE)
     before = broker.state.boxes[place]
     send(kenya)

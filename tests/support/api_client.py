@@ -170,7 +170,7 @@ class ApiClient:
     def verify_account_of(self, data: bytes, request: bytes) -> Account:
         """Check an account as its caller would."""
         document = verify_document(parse_document(data), self.directory.public_key)
-        return verify_account(document, self.directory, self.world.origin, request)
+        return verify_account(document, self.directory, request)
 
     def verified_box(self, address: str, box: Box) -> tuple[list[Any], BoxState, bytes]:
         """Read a box to its end, verifying everything; entries, state, and the account at its end."""

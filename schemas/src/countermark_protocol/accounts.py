@@ -177,13 +177,12 @@ def parse_account(payload: JsonObject) -> Account:
     return account
 
 
-def verify_account(document: Document, directory: Directory, log: Origin, request: bytes) -> Account:
+def verify_account(document: Document, directory: Directory, request: bytes) -> Account:
     """Check that an account is the broker's answer to this very request.
 
     Args:
         document: all its signatures verified.
         directory: folded at least up to the account's size.
-        log: origin expected.
         request: digest of the request that was made, 32 bytes.
 
     Raises:
@@ -204,6 +203,7 @@ def verify_account(document: Document, directory: Directory, log: Origin, reques
         raise SignatureError(
             "wrong_signer", "an account is signed by exactly one current node key of the broker"
         )
+    log = directory.origin_for(account.seen.size)
     if account.log != log:
         raise SignatureError("wrong_log", f"expected an account of log '{log}', got one of '{account.log}'")
     if account.request != request:

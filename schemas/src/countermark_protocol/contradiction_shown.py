@@ -174,7 +174,7 @@ class Shown:
             return known
         unverified = parse_checkpoint(raw)
         key = self.directory.log_key_for(unverified.size)
-        checkpoint = verify_checkpoint(unverified, self.origin, key.raw)
+        checkpoint = verify_checkpoint(unverified, self.directory.origin_for(unverified.size), key.raw)
         keys = [key for one in self.directory.log().witnesses for key in keys_of_witness(one)]
         for line in checkpoint.cosignatures:
             fitting = [key for key in keys if key.matches(line)]
@@ -228,4 +228,4 @@ class Shown:
     def account(self, data: bytes) -> Account:
         """An account that a node of the broker signed, to whatever question."""
         document = verify_document(parse_document(data), self.directory.public_key)
-        return verify_account(document, self.directory, self.origin, parse_account(document.claims).request)
+        return verify_account(document, self.directory, parse_account(document.claims).request)

@@ -20,7 +20,13 @@ from countermark_protocol.errors import (
     VerificationError,
 )
 from countermark_protocol.evidence import Evidence, LoggedDocument, parse_evidence
-from countermark_protocol.evidence_directory import ShownDirectory, check_founding, check_written
+from countermark_protocol.evidence_directory import (
+    ShownDirectory,
+    check_founding,
+    check_written,
+    name_at,
+    name_for,
+)
 from countermark_protocol.evidence_entries import (
     DisclosureShown,
     EntryShown,
@@ -115,7 +121,12 @@ def verify_evidence(data: bytes, expected: str | None = None, tsa_roots: TsaRoot
     )
     check_records(directory, evidence.log, evidence.founding)
     log_key = directory.log_key_for(checkpoint_bytes.size)
-    checkpoint = verify_checkpoint(checkpoint_bytes, evidence.log, log_key.raw)
+    name = name_for(directory, evidence, checkpoint_bytes.size)
+    if name != evidence.log:
+        raise VerificationError(
+            "wrong_log", f"the evidence is of log '{evidence.log}', which is named '{name}'"
+        )
+    checkpoint = verify_checkpoint(checkpoint_bytes, name, log_key.raw)
     earlier = _earlier(evidence, directory, checkpoint)
     leaf = leaves[evidence.message.inclusion.index]
     first = verify_first_witnessed(directory, evidence, leaf, checkpoint)
@@ -152,11 +163,8 @@ def check_statements(
         CountermarkError: see evidence_entries.
     """
     message = check_message(directory, evidence)
-    entries = tuple(check_entry(directory, evidence.log, message, e) for e in evidence.entries)
-    disclosures = tuple(
-        check_disclosed(directory, evidence.log, message, d, evidence.message.document)
-        for d in evidence.disclosures
-    )
+    entries = tuple(check_entry(directory, evidence, message, e) for e in evidence.entries)
+    disclosures = tuple(check_disclosed(directory, evidence, message, d) for d in evidence.disclosures)
     return message, entries, disclosures
 
 
@@ -170,7 +178,7 @@ def check_records(directory: ShownDirectory, log: Origin, founding: bytes) -> No
         VerificationError: ``wrong_log``; or as `check_founding` and `check_written`.
     """
     for held, document in directory.records():
-        if document.claims.get("log") != log:
+        if document.claims.get("log") != name_at(directory, log, founding, held.index):
             raise VerificationError(
                 "wrong_log", f"the statement of '{held.subject}' was made for another log"
             )
@@ -230,7 +238,8 @@ def _earlier(evidence: Evidence, directory: Directory, newest: Checkpoint) -> in
         raise ProofError(
             "beyond_checkpoint", "the earlier checkpoint is not between the message and the newest"
         )
-    earlier = verify_checkpoint(unverified, evidence.log, directory.log_key_for(unverified.size).raw)
+    name = name_for(directory, evidence, unverified.size)
+    earlier = verify_checkpoint(unverified, name, directory.log_key_for(unverified.size).raw)
     verify_consistency(
         earlier.size, earlier.root, newest.size, newest.root, list(evidence.earlier.consistency)
     )

@@ -18,8 +18,8 @@ from countermark_protocol.claims import Kind
 from countermark_protocol.directory import Directory, Held
 from countermark_protocol.documents import Document, Purpose, parse_document, verify_document
 from countermark_protocol.errors import PolicyError, ProofError, SignatureError
-from countermark_protocol.evidence import Fact
-from countermark_protocol.identifiers import Address, AuthorityCode, KeyId, authority_of, role_of
+from countermark_protocol.evidence import Evidence, Fact
+from countermark_protocol.identifiers import Address, AuthorityCode, KeyId, Origin, authority_of, role_of
 from countermark_protocol.judging import check_signers, judge_statement
 from countermark_protocol.keys import PublicKey
 from countermark_protocol.leaf import Leaf
@@ -135,6 +135,28 @@ class ShownDirectory(Directory):
         return [
             (h, self._by_statement[h.statement][0]) for h in sorted(found.values(), key=lambda h: h.index)
         ]
+
+
+def name_at(directory: Directory, log: Origin, founding: bytes, index: int) -> Origin:
+    """Name of the log as of a leaf: that of the founding, unless the evidence is of a log that succeeded it.
+
+    Args:
+        directory: shown or whole; asked only where there was a succession.
+        log: its name as of the newest leaf shown.
+        founding: signed, which the evidence begins with.
+        index: of the leaf.
+
+    Raises:
+        ProofError: ``evidence_incomplete``.
+    """
+    if parse_document(founding).claims.get("log") == log:
+        return log
+    return directory.origin(index)
+
+
+def name_for(directory: Directory, evidence: Evidence, size: int) -> Origin:
+    """Name under which a checkpoint of this size is signed; see `name_at`."""
+    return name_at(directory, evidence.log, evidence.founding, max(size - 1, 0))
 
 
 # --- who wrote it --------------------------------------------------------------------------------------

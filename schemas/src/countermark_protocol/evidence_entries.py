@@ -25,6 +25,7 @@ from countermark_protocol.documents import Document, Purpose, parse_document, ve
 from countermark_protocol.encoding import malformed
 from countermark_protocol.errors import PolicyError, ProofError, SignatureError, VerificationError
 from countermark_protocol.evidence import Evidence, LoggedDisclosure, LoggedDocument
+from countermark_protocol.evidence_directory import name_at
 from countermark_protocol.identifiers import Address, KeyId, Origin
 from countermark_protocol.leaf import Leaf, parse_leaf
 from countermark_protocol.manifest import Manifest, parse_manifest
@@ -206,7 +207,7 @@ def check_message(directory: Directory, evidence: Evidence) -> MessageShown:
     index, leaf = logged.inclusion.index, parse_leaf(logged.inclusion.leaf)
     document = _read(directory, logged, Kind.MESSAGE)
     manifest = parse_manifest(document.claims)
-    _check_header(manifest.header, evidence.log, index)
+    _check_header(manifest.header, name_at(directory, evidence.log, evidence.founding, index), index)
     try:
         signers = authenticate(directory, document, manifest.sender, leaf.time, index)
     except (PolicyError, SignatureError) as error:
@@ -285,7 +286,7 @@ def _boxes(
 
 
 def check_entry(
-    directory: Directory, log: Origin, message: MessageShown, logged: LoggedDocument
+    directory: Directory, evidence: Evidence, message: MessageShown, logged: LoggedDocument
 ) -> EntryShown:
     """Check a receipt, an undelivered notice or a purge, and that it is about the message.
 
@@ -306,7 +307,7 @@ def check_entry(
         statement = parse_purge(document.claims)
     else:
         malformed("unknown_kind", f"entry {index} is no receipt, undelivered notice or purge")
-    _check_header(statement.header, log, index)
+    _check_header(statement.header, name_at(directory, evidence.log, evidence.founding, index), index)
     signed = signer_of_entry(directory, statement.author, document, leaf, index)
     sender, broker = message.manifest.sender, directory.log(index).broker
     if isinstance(statement, Receipt):
@@ -342,16 +343,15 @@ def check_party(message: MessageShown, who: Address, index: int) -> None:
 
 
 def check_disclosed(
-    directory: Directory, log: Origin, message: MessageShown, disclosed: LoggedDisclosure, document: bytes
+    directory: Directory, evidence: Evidence, message: MessageShown, disclosed: LoggedDisclosure
 ) -> DisclosureShown:
     """Check what was disclosed against the message, and the logged act against what was disclosed.
 
     Args:
         directory: shown or whole.
-        log: origin.
+        evidence: in which it stands.
         message: checked.
         disclosed: what was handed over, and the act.
-        document: the message's signed document.
 
     Raises:
         SealError: ``disclosure_mismatch``.
@@ -360,13 +360,13 @@ def check_disclosed(
             ``recipient_not_listed``, ``back_dated``.
     """
     unverified = parse_disclosed(disclosed.disclosure)
-    if unverified.document.data != document:
+    if unverified.document.data != evidence.message.document:
         raise ProofError("disclosure_other_message", "the disclosure is of another message")
     shown = verify_shown(unverified)
     index, leaf = disclosed.act.inclusion.index, parse_leaf(disclosed.act.inclusion.leaf)
     statement = _read(directory, disclosed.act, Kind.DISCLOSURE)
     act = parse_disclosure(statement.claims)
-    _check_header(act.header, log, index)
+    _check_header(act.header, name_at(directory, evidence.log, evidence.founding, index), index)
     signed = signer_of_entry(directory, act.author, statement, leaf, index)
     check_disclosure_logged(act, shown)
     if act.author != message.manifest.sender:

@@ -17,7 +17,7 @@ from countermark_protocol.documents import parse_document, statement_hash, verif
 from countermark_protocol.errors import ProofError
 from countermark_protocol.evidence import Evidence, Fact
 from countermark_protocol.evidence_checks import check_statements, exact_leaves
-from countermark_protocol.evidence_directory import check_written, covers
+from countermark_protocol.evidence_directory import check_written, covers, name_for
 from countermark_protocol.identifiers import KeyId
 from countermark_protocol.keys import PublicKey
 from countermark_protocol.leaf import parse_leaf
@@ -90,6 +90,7 @@ def plan_evidence(
         directory.log()
         for size in sizes:
             directory.log_key_for(size)
+            name_for(directory, draft, size)
 
     return plan_shown(whole, documents, newest, exact_leaves(draft, newest), ask)
 
@@ -119,6 +120,8 @@ def plan_shown(
     while fresh := [held for statement, held in asked.found.items() if statement not in judged]:
         for held in fresh:
             judged.add(held.statement)
+            if len(whole.names()) > 1:
+                asked.origin(held.index)
             if held.index:
                 document = verify_document(parse_document(documents[held.statement]), whole.public_key)
                 check_written(asked, held, document)

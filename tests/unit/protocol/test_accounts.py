@@ -131,7 +131,7 @@ def signed(world, one, *signers, possession=()):
 
 def test_the_brokers_answer_to_this_request(world):
     one = account(seen=world.seen())
-    assert verify_account(signed(world, one), world.state.directory, ORIGIN, REQUEST) == one
+    assert verify_account(signed(world, one), world.state.directory, REQUEST) == one
 
 
 def test_nobody_else_makes_accounts(world):
@@ -145,25 +145,22 @@ def test_nobody_else_makes_accounts(world):
         [world.node_key, world.agencies[NAIROBI].instance],
         world.governors,
     ):
-        refused(
-            SignatureError, "wrong_signer", verify_account, signed(world, one, *signers), d, ORIGIN, REQUEST
-        )
+        refused(SignatureError, "wrong_signer", verify_account, signed(world, one, *signers), d, REQUEST)
     held = sign_document(encode_json(one.to_json()), [], [world.node_key])
     document = verify_document(parse_document(held), d.public_key)
-    refused(SignatureError, "wrong_signer", verify_account, document, d, ORIGIN, REQUEST)
+    refused(SignatureError, "wrong_signer", verify_account, document, d, REQUEST)
     # An endpoint cannot answer in its own name either.
     own = replace(one, author=NAIROBI)
     document = signed(world, own, world.agencies[NAIROBI].instance)
-    refused(SignatureError, "wrong_signer", verify_account, document, d, ORIGIN, REQUEST)
+    refused(SignatureError, "wrong_signer", verify_account, document, d, REQUEST)
 
 
 def test_another_request_or_log(world):
     d = world.state.directory
     one = account(seen=world.seen())
-    refused(SignatureError, "wrong_request", verify_account, signed(world, one), d, ORIGIN, bytes(32))
-    refused(SignatureError, "wrong_log", verify_account, signed(world, one), d, "other.example", REQUEST)
+    refused(SignatureError, "wrong_request", verify_account, signed(world, one), d, bytes(32))
     other = replace(one, log="other.example")
-    refused(SignatureError, "wrong_log", verify_account, signed(world, other), d, ORIGIN, REQUEST)
+    refused(SignatureError, "wrong_log", verify_account, signed(world, other), d, REQUEST)
 
 
 def test_the_signer_is_judged_as_of_the_size_stated(world):
@@ -171,13 +168,13 @@ def test_the_signer_is_judged_as_of_the_size_stated(world):
     before = account(seen=world.seen())
     record = RevocationRecord(world.node_key.public_key.key_id, Ground.COMPROMISE, None)
     world.put(world.revocation(world.node_key, record, [world.administrator]))
-    assert verify_account(signed(world, before), d, ORIGIN, REQUEST) == before
+    assert verify_account(signed(world, before), d, REQUEST) == before
     after = account(seen=world.seen())
-    refused(SignatureError, "wrong_signer", verify_account, signed(world, after), d, ORIGIN, REQUEST)
+    refused(SignatureError, "wrong_signer", verify_account, signed(world, after), d, REQUEST)
     # Size 1: founded, but no node key yet; size 0: nothing at all.
     for size in (1, 0):
         early = account(seen=world.seen(size))
-        refused(SignatureError, "wrong_signer", verify_account, signed(world, early), d, ORIGIN, REQUEST)
+        refused(SignatureError, "wrong_signer", verify_account, signed(world, early), d, REQUEST)
 
 
 # --- contradictions ---

@@ -224,10 +224,14 @@ class NodeKeys:
 
     def __init__(self, value):
         self.resolve = resolver(value)
-        self.broker = parse_document(b64(value["document"])).claims["from"]
+        claims = parse_document(b64(value["document"])).claims
+        self.broker, self._name = claims["from"], claims["log"]
 
     def log(self, _at):
         return self
+
+    def origin_for(self, _size):
+        return self._name
 
     def node_key(self, key_id, _at):
         return self.resolve(key_id) is not None
@@ -235,7 +239,7 @@ class NodeKeys:
 
 def verified_account(value):
     document = verify_document(parse_document(b64(value["document"])), resolver(value))
-    account = verify_account(document, NodeKeys(value), document.claims["log"], unhex(value["request"]))
+    account = verify_account(document, NodeKeys(value), unhex(value["request"]))
     return account, document.data, value["endpoint"], Box(value["box"])
 
 

@@ -91,7 +91,7 @@ async def draft_log_key(node: Node, keys: Keyring) -> bytes:
     directory = await node.newest_directory()
     signer = _new_log_key(directory, keys)
     before = directory.log()
-    record = replace(before, log_key=signer.public_key)
+    record = replace(before, log_key=signer.public_key, predecessor=None)
     if keys.administrator:
         record = replace(
             record, broker_administrator=make_key_set([s.public_key for s in keys.administrator])

@@ -71,7 +71,7 @@ class Accounts:
             known = self._log.checkpoint
         document = verify_document(unverified, self._log.directory.public_key)
         answered = stated.request if request is None else request
-        account = verify_account(document, self._log.directory, self._session.profile.log, answered)
+        account = verify_account(document, self._log.directory, answered)
         assert known is not None
         if account.caller != self._session.profile.address:
             raise SignatureError("wrong_caller", "the account answers another endpoint")

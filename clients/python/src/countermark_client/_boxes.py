@@ -192,7 +192,7 @@ class Boxes:
         header = statement.header
         author = statement.sender if isinstance(statement, Manifest) else statement.author
         evidence = (leaf.encode(), document.data, proof)
-        if header.log != self._session.profile.log or header.seen.size > index:
+        if header.log != self._log.directory.origin(index) or header.seen.size > index:
             raise InconsistentLogError(
                 "decided_wrongly", f"entry {index} is of another log, or back-dated", *evidence
             )

@@ -223,7 +223,7 @@ class Gatherer:
         directory = self._log.directory
         key = directory.log_key_for(size)
         try:
-            checkpoint = verify_checkpoint(parse_checkpoint(note), self._session.profile.log, key.raw)
+            checkpoint = verify_checkpoint(parse_checkpoint(note), directory.origin_for(size), key.raw)
             policy, log_keys = quorum_policy(directory, size - 1)
             check_quorum(policy, checkpoint, log_keys)
         except SignatureError:

@@ -299,7 +299,8 @@ class Sender:
                 f"this message is '{item.state.value}': only one that will never be sent is made anew; give "
                 "it up first",
             )
-        content = open_own(self._session, stored, parse_submission(item.body).content)
+        sealed = parse_submission(item.body).content if item.body else stored.content or b""
+        content = open_own(self._session, stored, sealed)
         if content is None:
             raise NotFoundError(
                 "not_opened", "this profile cannot open that message of its own: it had no sealing key then"

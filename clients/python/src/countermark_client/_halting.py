@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from countermark_client._session import Session
+from countermark_client._store import Store
 from countermark_protocol.errors import CountermarkError, InconsistentLogError, UncheckableError
 
 _HALTED: Final = "halted"
@@ -24,6 +25,20 @@ class Halting:
         self._session = session
         self._store = session.store
         self._stopped: CountermarkError | None = None
+
+    @property
+    def session(self) -> Session:
+        """What is spoken over."""
+        return self._session
+
+    @property
+    def store(self) -> Store:
+        """Where it is kept."""
+        return self._store
+
+    def keep_evidence(self, error: InconsistentLogError) -> None:
+        """Keep the proofs of a finding, and go on."""
+        self._session.profile.keep_evidence(error, self._session.clock())
 
     @property
     def halted(self) -> str | None:

@@ -22,6 +22,8 @@ from countermark_client._early import EarlyLeaves
 from countermark_client._halting import Halting
 from countermark_client._io import Flow
 from countermark_client._session import ProblemAnswer, Session, problem_error
+from countermark_client._successor import succeed
+from countermark_client._tables_log import LOG_NAME
 from countermark_client._witnessing import WitnessedView
 from countermark_protocol.answers import DirectoryPage, LoggedStatement, parse_directory_page
 from countermark_protocol.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
@@ -42,7 +44,7 @@ from countermark_protocol.errors import (
     UncheckableError,
     VerificationError,
 )
-from countermark_protocol.judging import judge_statement
+from countermark_protocol.judging import check_named, judge_statement
 from countermark_protocol.keys import Signer
 from countermark_protocol.leaf import Leaf, parse_leaf
 from countermark_protocol.merkle import EMPTY_ROOT, leaf_hash, verify_inclusion
@@ -61,7 +63,6 @@ class LogView(Halting):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._origin = session.profile.log
         self.witnesses = WitnessedView(session, self)
         self.early = EarlyLeaves(session, self)
         self.load()
@@ -80,15 +81,18 @@ class LogView(Halting):
 
     def load(self) -> None:
         """Read the state back; what was half done in memory is dropped."""
-        self.directory = Directory()
-        # After each directory statement: its index, and the trie's head.
-        self._indexes: list[int] = []
-        self._heads: list[bytes] = []
+        self._begin()
         for index, leaf, document in self._store.directory():
             self._fold_logged(index, leaf, document)
         raw = self._store.meta(_CHECKPOINT)
         self.checkpoint: Checkpoint | None = self.verify_checkpoint(raw) if raw is not None else None
         self.witnesses.load()
+
+    def _begin(self) -> None:
+        self.directory = Directory()
+        # After each directory statement: its index, and the trie's head.
+        self._indexes: list[int] = []
+        self._heads: list[bytes] = []
 
     @property
     def seen(self) -> Seen:
@@ -127,8 +131,9 @@ class LogView(Halting):
         if leaf.statement != document.statement_hash:
             raise ProofError("leaf_mismatch", "the leaf is not that of this directory statement")
         statement = judge_statement(self.directory, document, leaf.time)
-        if statement.header.log != self._origin or int(statement.header.kind) != leaf.kind:
-            raise VerificationError("wrong_log", "a directory statement was made for another log or kind")
+        check_named(self.directory, statement, index)
+        if int(statement.header.kind) != leaf.kind:
+            raise VerificationError("wrong_log", "a directory statement was made for another kind")
         self.directory.apply(statement, document, index, leaf.time)
         self._indexes.append(index)
         self._heads.append(self.directory.head)
@@ -191,10 +196,27 @@ class LogView(Halting):
         return checkpoint
 
     def _sync(self) -> Flow[Checkpoint]:
-        new: list[tuple[int, bytes, bytes]] = []
         first = self.directory.count
+        page = yield from self._directory_page(first)
+        name = parse_checkpoint(page.checkpoint).origin
+        if first and name != self.directory.origin():
+            checkpoint = yield from succeed(self, name)
+        else:
+            new, page = yield from self.fold_pages(page)
+            checkpoint = self.verify_checkpoint(page.checkpoint)
+            yield from self._check_continues(checkpoint, None)
+            self.check_last(page.last, checkpoint)
+            with self._store.transaction():
+                self.keep_read(first, new, checkpoint)
+        if self.witnesses.named and not self._session.carried:
+            yield from self.witnesses.read()
+            yield from self.early.settle()
+        return checkpoint
+
+    def fold_pages(self, page: DirectoryPage) -> Flow[tuple[list[tuple[int, bytes, bytes]], DirectoryPage]]:
+        """Fold a page and all that follow; (index, leaf, document) of each statement, and the last page."""
+        new: list[tuple[int, bytes, bytes]] = []
         while True:
-            page = yield from self._directory_page(self.directory.count)
             for s in page.statements:
                 try:
                     self._fold_logged(s.index, s.leaf, s.document)
@@ -205,29 +227,33 @@ class LogView(Halting):
                     raise
                 new.append((s.index, s.leaf, s.document))
             if page.complete:
-                break
+                return new, page
             if not page.statements:
                 raise ProofError(
                     "directory_order", "a directory page is neither complete nor holds statements"
                 )
-        checkpoint = self.verify_checkpoint(page.checkpoint)
-        if self._indexes and self._indexes[-1] >= checkpoint.size:
-            raise ProofError(
-                "beyond_checkpoint", "a directory statement lies beyond the checkpoint shown with it"
-            )
-        yield from self._check_continues(checkpoint, None)
-        self._check_last(page.last, checkpoint)
-        with self._store.transaction():
-            self._store.add_directory(first, new)
-            self._keep(checkpoint)
-            now = str(self._session.clock()).encode()
-            if not self._session.carried:  # how old a bundle's answers are, its accounts tell
-                self._store.set_meta(_CHECKED_AT, now)
-                self._store.set_meta(_SYNCED_AT, now)
-        if self.witnesses.named and not self._session.carried:
-            yield from self.witnesses.read()
-            yield from self.early.settle()
-        return checkpoint
+            page = yield from self._directory_page(self.directory.count)
+
+    def read_anew(self) -> Flow[tuple[list[tuple[int, bytes, bytes]], DirectoryPage]]:
+        """Forget what was folded in memory, and fold all that the broker shows; nothing is written."""
+        self._begin()
+        return (yield from self.fold_pages((yield from self._directory_page(0))))
+
+    def keep_read(self, first: int, new: list[tuple[int, bytes, bytes]], checkpoint: Checkpoint) -> None:
+        """Keep what was read and verified, in a transaction of the caller's."""
+        self._store.add_directory(first, new)
+        self._store.set_meta(LOG_NAME, self.directory.origin().encode())
+        self._keep(checkpoint)
+        now = str(self._session.clock()).encode()
+        if not self._session.carried:  # how old a bundle's answers are, its accounts tell
+            self._store.set_meta(_CHECKED_AT, now)
+            self._store.set_meta(_SYNCED_AT, now)
+
+    def forget_checkpoint(self) -> None:
+        """Believe no checkpoint any more, in a transaction of the caller's: the log goes on from a smaller size."""
+        self._store.set_meta(_CHECKPOINT, None)
+        self.checkpoint = None
+        self.witnesses.forget()
 
     def _convict(
         self, error: CountermarkError, s: LoggedStatement, raw: bytes, new: list[tuple[int, bytes, bytes]]
@@ -276,7 +302,12 @@ class LogView(Halting):
             raise refused
         raise NotFoundError("no_such_key", "this profile has no signing key to read the directory with")
 
-    def _check_last(self, last: Inclusion, checkpoint: Checkpoint) -> None:
+    def check_last(self, last: Inclusion, checkpoint: Checkpoint) -> None:
+        """Check that the last leaf below a checkpoint carries the directory head of the statements read."""
+        if self._indexes and self._indexes[-1] >= checkpoint.size:
+            raise ProofError(
+                "beyond_checkpoint", "a directory statement lies beyond the checkpoint shown with it"
+            )
         leaf = parse_leaf(last.leaf)
         if last.index != checkpoint.size - 1:
             raise ProofError("beyond_checkpoint", "the leaf shown is not the last one below the checkpoint")
@@ -293,11 +324,11 @@ class LogView(Halting):
             SignatureError: it did not.
         """
         unverified = parse_checkpoint(raw)
-        if self.directory.count:
-            key = self.directory.log_key_for(unverified.size)
-        else:
-            key = self._session.profile.trust.record.log_key
-        return verify_checkpoint(unverified, self._origin, key.raw)
+        if not self.directory.count:
+            trust = self._session.profile.trust
+            return verify_checkpoint(unverified, trust.origin, trust.record.log_key.raw)
+        origin = self.directory.origin_for(unverified.size)
+        return verify_checkpoint(unverified, origin, self.directory.log_key_for(unverified.size).raw)
 
     def advance(self, raw: bytes, newest: Inclusion | None = None) -> Flow[Checkpoint]:
         """Verify the checkpoint of an answer; keep it if it is newer than the one believed so far.

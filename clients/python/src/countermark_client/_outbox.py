@@ -97,6 +97,8 @@ class Outbox:
                 fresh = True
             yield from self._send_group(group, errors)
             after = group[-1].number
+        if any(error.code == "wrong_log" for error in errors.values()):
+            yield from self._log.sync()  # the log has its next name: what was made for this one is given up
         self.prune()
         return errors
 

@@ -5,6 +5,7 @@ Source: docs/spec/messages.md §6.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 from countermark_client._boxes import Boxes
@@ -88,9 +89,9 @@ class Overview:
         if d.details is None:
             return None
         profile = self._session.profile
-        for key in profile.keystore.sealing_keys():
+        for name, key in product(profile.log_names, profile.keystore.sealing_keys()):
             info = rejection_info(
-                profile.log, d.payload, Address(d.recipient), profile.endpoint, key.public_key.key_id
+                name, d.payload, Address(d.recipient), profile.endpoint, key.public_key.key_id
             )
             try:
                 return parse_json(key.open(d.details, info), "details of a rejection")

@@ -33,12 +33,15 @@ from countermark_client._keystore import (
     write_private,
 )
 from countermark_client._store import Store
+from countermark_client._tables_log import LOG_NAME
 from countermark_client._trust import TrustFile, read_trust_file
+from countermark_client.errors import StorageError
 from countermark_protocol.claims import Claims
 from countermark_protocol.encoding import encode_json, malformed, parse_object
 from countermark_protocol.errors import ConflictError, CountermarkError, InconsistentLogError, NotFoundError
 from countermark_protocol.identifiers import Address, Origin, parse_address
 from countermark_protocol.keyfile import StoredKey
+from countermark_protocol.succession import next_origin
 
 FORMAT: Final = "countermark-profile-1"
 PROFILE_FILE: Final = "profile.json"
@@ -112,6 +115,7 @@ class Profile:
         self.trust = trust
         self.keystore = keystore
         self.store = store
+        self._log = trust.origin
         self.folder = folder
         self._evidence: list[Evidence] = []
         #: Of the key file that is open anyway, so that a running client can add the keys that it renews.
@@ -124,8 +128,19 @@ class Profile:
 
     @property
     def log(self) -> Origin:
-        """Origin of the log."""
-        return self.trust.origin
+        """Name of the log, as of what was last read of it: a succession changes it."""
+        with contextlib.suppress(StorageError):  # closed: as of when it was last asked
+            name = self.store.meta(LOG_NAME)
+            self._log = Origin(name.decode()) if name is not None else self.trust.origin
+        return self._log
+
+    @property
+    def log_names(self) -> tuple[Origin, ...]:
+        """All names that the log ever had, as far as was read, the oldest first."""
+        names = [self.trust.origin]
+        while names[-1] != self.log:
+            names.append(next_origin(names[-1]))
+        return tuple(names)
 
     @property
     def endpoint(self) -> Address:

@@ -73,7 +73,7 @@ class Purges:
         document = verify_document(parse_document(accepted.document), self._log.directory.public_key)
         purge, index = parse_purge(document.claims), inclusion.index
         proof = encode_proof(checkpoint.raw, inclusion)
-        if purge.header.log != self._session.profile.log or purge.message != held.payload:
+        if purge.header.log != self._log.directory.origin(index) or purge.message != held.payload:
             raise ProofError("purge_unproven", "the purge shown is of another message")
         if self._log.directory.instance(purge.author, signer_of(document), index, time=leaf.time) is None:
             raise InconsistentLogError(

@@ -26,7 +26,7 @@ class OutboxState(StrEnum):
     FAILED = "failed"
     """Answered with a plain problem, or held back here, which proves nothing; `flush` tries again."""
     GIVEN_UP = "given_up"
-    """Given up by a person, with a reason; never sent again."""
+    """Given up by a person, with a reason, or lost with its log; never sent again."""
 
 
 class MessageStage(StrEnum):
@@ -44,6 +44,8 @@ class MessageStage(StrEnum):
     LOGGED = "logged"
     REFUSED = "refused"
     GIVEN_UP = "given_up"
+    LOST = "lost"
+    """Received: what was read of it stays, but the log that goes on does not hold it."""
 
 
 #: Stages of a received message that is neither accepted nor rejected.

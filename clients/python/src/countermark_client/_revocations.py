@@ -94,7 +94,7 @@ class Revocations:
         directory = self.directory
         document = verify_statement(directory, unverified)
         statement = judge_statement(directory, document, self._session.clock())
-        if statement.header.log != self._session.profile.log:
+        if statement.header.log not in self._session.profile.log_names:
             raise VerificationError("wrong_log", "this revocation was made for another log")
         return _record(statement)
 

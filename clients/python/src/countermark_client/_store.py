@@ -7,7 +7,7 @@ leaves this file.
 
 Every method is one transaction; `transaction` groups several. The tables themselves are in `_tables_log`,
 `_tables_outbox`, `_tables_messages`, `_tables_purges`,
-`_tables_own_keys` and `_tables_accounts`.
+`_tables_own_keys`, `_tables_accounts` and `_tables_succession`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from countermark_client._tables_messages import MessageTables
 from countermark_client._tables_outbox import REFERENCE_SECRET, OutboxTables
 from countermark_client._tables_own_keys import OWN_KEYS_SCHEMA, OwnKeyTables
 from countermark_client._tables_purges import PURGES_SCHEMA, PurgeTables, StoredPurge
+from countermark_client._tables_succession import SuccessionTables
 from countermark_protocol.documents import parse_document
 from countermark_protocol.errors import CountermarkError
 from countermark_protocol.manifest import parse_manifest
@@ -113,7 +114,9 @@ CREATE INDEX IF NOT EXISTS messages_by_supersedes ON messages (supersedes) WHERE
 _VERSION: Final = 2
 
 
-class Store(OutboxTables, MessageTables, PurgeTables, AccountTables, OwnKeyTables, LogTables):
+class Store(
+    OutboxTables, MessageTables, PurgeTables, AccountTables, OwnKeyTables, LogTables, SuccessionTables
+):
     """The store of one profile.
 
     Args:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from countermark_client._records import MessageStage, StoredEarlyLeaf, StoredRevocation
 from countermark_client._tables import Tables
 from countermark_protocol.boxes import EMPTY_HEAD, Box, BoxState
+from countermark_protocol.claims import Seen
+
+#: Name of a single value of the store: that of the log, where it is not the founding's any more.
+LOG_NAME: Final = "log_name"
 
 
 class LogTables(Tables):
@@ -14,6 +20,13 @@ class LogTables(Tables):
         """The root that was verified for a size of the log, or None."""
         row = self._db.execute("SELECT root FROM known_roots WHERE size = ?", (size,)).fetchone()
         return None if row is None else bytes(row[0])
+
+    def newest_root(self, most: int) -> Seen | None:
+        """The largest size up to `most` whose root was verified, with the root."""
+        row = self._db.execute(
+            "SELECT size, root FROM known_roots WHERE size <= ? ORDER BY size DESC LIMIT 1", (most,)
+        ).fetchone()
+        return None if row is None else Seen(row[0], bytes(row[1]))
 
     def add_known_root(self, size: int, root: bytes) -> None:
         """Remember the verified root of a size of the log."""

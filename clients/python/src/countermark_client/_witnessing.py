@@ -115,6 +115,11 @@ class WitnessedView:
             with contextlib.suppress(SignatureError):
                 self.newest = self.judge(self._view.verify_checkpoint(cosigned))
 
+    def forget(self) -> None:
+        """Believe none any more, in a transaction of the caller's."""
+        self._store.set_meta(_WITNESSED, None)
+        self.newest = None
+
     @property
     def named(self) -> bool:
         """Whether the log's record, as read, names witnesses."""

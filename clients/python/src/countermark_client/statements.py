@@ -8,6 +8,7 @@ docs/spec/directory.md §5: the writing principal's threshold, and every *new* k
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from countermark_protocol.certificates import KeyCertificates
@@ -163,8 +164,12 @@ class Drafts:
         return self._draft(Kind.FOUNDING, "", record)
 
     def governance(self, record: LogRecord) -> bytes:
-        """A new record of the log: signed by the quorum of governors; possession by new keys."""
-        return self._draft(Kind.GOVERNANCE, "", record)
+        """A new record of the log: signed by the quorum of governors; possession by new keys.
+
+        A succession is drafted by the broker (`countermark-broker succession draft`), never here: what the record
+        before says of one is left out.
+        """
+        return self._draft(Kind.GOVERNANCE, "", replace(record, predecessor=None))
 
     def policy(self, policy: Policy) -> bytes:
         """A new policy table: signed by the quorum of governors."""

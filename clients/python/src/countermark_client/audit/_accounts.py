@@ -18,7 +18,7 @@ from countermark_protocol.boxes import Box, BoxState
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document, statement_hash, verify_document
 from countermark_protocol.errors import CountermarkError
-from countermark_protocol.identifiers import Address, Origin
+from countermark_protocol.identifiers import Address
 
 
 class AccountKeeper:
@@ -27,17 +27,13 @@ class AccountKeeper:
     Args:
         mirror: whose boxes.
         tree: over the log's leaves.
-        origin: of the log.
         auditor: to whom accounts must be.
         findings: where what is wrong is taken down.
     """
 
-    def __init__(
-        self, mirror: Mirror, tree: Tree, origin: Origin, auditor: Address, findings: Findings
-    ) -> None:
+    def __init__(self, mirror: Mirror, tree: Tree, auditor: Address, findings: Findings) -> None:
         self._mirror = mirror
         self._tree = tree
-        self._origin = origin
         self._auditor = auditor
         self._findings = findings
 
@@ -128,7 +124,7 @@ class AccountKeeper:
             if size is not None and parse_account(unverified.claims).seen.size > size:
                 return None
             document = verify_document(unverified, directory.public_key)
-            account = verify_account(document, directory, self._origin, request)
+            account = verify_account(document, directory, request)
         except CountermarkError as error:
             self._invalid(place, "the broker's account of one's own request", str(error), data)
             return None

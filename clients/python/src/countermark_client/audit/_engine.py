@@ -33,7 +33,7 @@ class Mandate:
     """Whose mirror it is.
 
     Attributes:
-        origin: of the log.
+        origin: of the log when it was founded.
         founding: the trust file.
         auditor: its address.
         scope: what it covers.

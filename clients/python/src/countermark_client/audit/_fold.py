@@ -20,10 +20,11 @@ from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document, statement_hash
 from countermark_protocol.errors import CountermarkError
 from countermark_protocol.identifiers import Origin
-from countermark_protocol.judging import judge_statement
+from countermark_protocol.judging import check_named, judge_statement
 from countermark_protocol.leaf import parse_leaf
 from countermark_protocol.records import parse_directory_statement
 from countermark_protocol.statements import kind_of, verify_statement
+from countermark_protocol.succession import check_log
 
 
 class StoppedError(Exception):
@@ -35,7 +36,7 @@ class Fold:
 
     Args:
         founding: the trust file, which entry 0 must be.
-        origin: of the log.
+        origin: of the log when it was founded.
         findings: where what is wrong is taken down.
     """
 
@@ -106,11 +107,14 @@ class Fold:
             self._findings.entry(
                 Check.LEAF, index, f"kind {int(statement.header.kind)}", f"{leaf.kind}", **evidence
             )
-        if statement.header.log != self._origin:
-            self._findings.entry(
-                Check.LOG, index, f"a statement for log '{self._origin}'", f"one for log '{statement.header.log}'",
-                **evidence,
-            )  # fmt: skip
+        try:
+            if self.count:
+                check_named(self.directory, statement, index)
+            else:
+                check_log(statement.header.log, self._origin)
+        except CountermarkError as error:
+            name = self.directory.origin() if self.count else self._origin
+            self._findings.entry(Check.LOG, index, f"a statement for log '{name}'", str(error), **evidence)
         try:
             document = verify_statement(self.directory, unverified)
             judge_statement(self.directory, document, leaf.time)

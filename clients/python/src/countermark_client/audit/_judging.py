@@ -41,6 +41,7 @@ from countermark_protocol.merkle import Frontier
 from countermark_protocol.policy import demand_release
 from countermark_protocol.proof import parse_recipient, parse_recipients
 from countermark_protocol.recipients import RecipientRow
+from countermark_protocol.records import DirectoryStatement, LogRecord
 from countermark_protocol.state import Delivery, DeliveryStage, LogState, MessageState
 from countermark_protocol.statements import (
     DirectoryChange,
@@ -274,11 +275,27 @@ class Judge(Decider):
             derived.undelivered(index, time, statement.notice)
         elif isinstance(statement, DirectoryChange):
             assert decision.directory is not None
+            self._check_predecessor(decision.directory, index, document.data)
             state.directory.apply(decision.directory, document, index, time)
+            state.origin = state.directory.origin()
         else:
             derived.act(index, time, act_of(statement))
             if isinstance(statement, PurgeStatement):
                 derived.purged(index, time, statement.purge)
+
+    def _check_predecessor(self, statement: DirectoryStatement, index: int, document: bytes) -> None:
+        """Check that a succession begins with the very leaves that this log had before it."""
+        record = statement.record
+        predecessor = record.predecessor if isinstance(record, LogRecord) else None
+        if predecessor is None or self._state.roots[index] == predecessor.root:
+            return
+        self._findings.entry(
+            Check.DECISION,
+            index,
+            f"a succession of leaves with root {self._state.roots[index].hex()}",
+            predecessor.root.hex(),
+            document=document,
+        )
 
     def _check_boxes(
         self,

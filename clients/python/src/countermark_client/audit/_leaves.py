@@ -20,7 +20,6 @@ from countermark_protocol.errors import (
     MalformedError,
     UncheckableError,
 )
-from countermark_protocol.identifiers import Origin
 from countermark_protocol.leaf import Leaf, parse_leaf, verify_succession
 from countermark_protocol.merkle import Frontier, leaf_hash
 
@@ -210,14 +209,13 @@ def _follows(before: Leaf | None, leaf: Leaf) -> bool:
     return True
 
 
-def check_checkpoint(
-    place: str, note: bytes, origin: Origin, fold: Fold, findings: Findings
-) -> Checkpoint | None:
+def check_checkpoint(place: str, note: bytes, fold: Fold, findings: Findings) -> Checkpoint | None:
     """Verify a checkpoint by the log key of its size; None, and a finding, where it does not verify."""
     try:
         unverified = parse_checkpoint(note)
-        key = fold.directory.log_key_for(unverified.size)
-        return verify_checkpoint(unverified, origin, key.raw)
+        directory = fold.directory
+        key = directory.log_key_for(unverified.size)
+        return verify_checkpoint(unverified, directory.origin_for(unverified.size), key.raw)
     except CountermarkError as error:
         findings.add(
             Check.CHECKPOINT,

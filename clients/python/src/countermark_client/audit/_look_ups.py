@@ -43,7 +43,7 @@ def mandate_of(profile: Profile, scope: Scope) -> Mandate:
     Raises:
         NotFoundError: the profile is of no endpoint.
     """
-    return Mandate(profile.log, profile.trust.document.data, profile.endpoint, scope)
+    return Mandate(profile.trust.origin, profile.trust.document.data, profile.endpoint, scope)
 
 
 def look_up(client: Client, mirror: Mirror, scope: Scope, ground: str, until: int) -> LookedUp:
@@ -64,8 +64,10 @@ def look_up(client: Client, mirror: Mirror, scope: Scope, ground: str, until: in
     mandate = mandate_of(client.profile, scope)
     mirror.belongs_to(mandate.origin, mandate.founding, mandate.auditor, scope.value)
 
+    client.sync()  # the log may have another name by now
+
     def make(seen: Seen) -> LookUp:
-        return LookUp(Header(Kind.LOOKUP, mandate.origin, seen), mandate.auditor, scope, ground, until)
+        return LookUp(Header(Kind.LOOKUP, client.profile.log, seen), mandate.auditor, scope, ground, until)
 
     core = client._core  # noqa: SLF001  of this package
     item = client._run(Acts(core.session, core.log, core.sender).post(make))  # noqa: SLF001

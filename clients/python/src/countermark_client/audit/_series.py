@@ -17,7 +17,6 @@ from countermark_client.audit._source import LiveSource
 from countermark_protocol.checkpoint import Checkpoint, parse_checkpoint
 from countermark_protocol.encoding import malformed
 from countermark_protocol.errors import CountermarkError, SignatureError
-from countermark_protocol.identifiers import Origin
 from countermark_protocol.tlog_policy import Quorum, TlogPolicy, check_quorum
 from countermark_protocol.witness_history import SECONDS_A_MINUTE
 from countermark_protocol.witnesses import quorum_policy
@@ -104,7 +103,6 @@ def judge_series(
     tree: Tree,
     fold: Fold,
     findings: Findings,
-    origin: Origin,
     own: TlogPolicy | None,
     after: int,
 ) -> Bounds:
@@ -115,7 +113,6 @@ def judge_series(
         tree: over the log's leaves.
         fold: the directory, which names the witnesses and their quorum at every size.
         findings: where what is wrong is taken down.
-        origin: of the log.
         own: the auditor's own policy, which must be met too for a checkpoint to bound anything.
         after: the first minute that is judged.
     """
@@ -127,7 +124,7 @@ def judge_series(
         if stated > size:
             continue  # of a mirror whose synchronisation was interrupted
         place = f"witnessed checkpoint of minute {minute}"
-        checkpoint = checkpoint_of_this_log(place, stated, note, tree, fold, findings, origin)
+        checkpoint = checkpoint_of_this_log(place, stated, note, tree, fold, findings)
         if checkpoint is None:
             continue
         try:
@@ -179,10 +176,10 @@ def _rows(mirror: Mirror, after: int) -> Iterator[tuple[int, int, bytes]]:
 
 
 def checkpoint_of_this_log(
-    place: str, stated: int, note: bytes, tree: Tree, fold: Fold, findings: Findings, origin: Origin
+    place: str, stated: int, note: bytes, tree: Tree, fold: Fold, findings: Findings
 ) -> Checkpoint | None:
     """A kept checkpoint that the log signed and whose root the mirror's leaves give; None, and a finding, else."""
-    checkpoint = check_checkpoint(place, note, origin, fold, findings)
+    checkpoint = check_checkpoint(place, note, fold, findings)
     if checkpoint is None:
         return None
     if checkpoint.size != stated:

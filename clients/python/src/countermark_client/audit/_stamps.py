@@ -21,7 +21,6 @@ from countermark_client.audit._source import LiveSource
 from countermark_protocol.checkpoint import Checkpoint, parse_checkpoint
 from countermark_protocol.encoding import malformed
 from countermark_protocol.errors import CountermarkError, SignatureError, UncheckableError
-from countermark_protocol.identifiers import Origin
 from countermark_protocol.leaf import parse_leaf
 from countermark_protocol.timestamps import TsaRoots, VerifiedStamp, parse_stamp, verify_stamp
 from countermark_protocol.tlog_policy import check_quorum
@@ -75,7 +74,6 @@ def check_stamps(
     tree: Tree,
     fold: Fold,
     findings: Findings,
-    origin: Origin,
     roots: TsaRoots,
     *,
     anew: bool,
@@ -90,7 +88,6 @@ def check_stamps(
         tree: over the log's leaves.
         fold: the directory.
         findings: where what is wrong is taken down.
-        origin: of the log.
         roots: of authorities that are believed; none if none is.
         anew: judge all of them; else what is new since the last time.
 
@@ -107,7 +104,7 @@ def check_stamps(
             continue  # of a mirror whose synchronisation was interrupted
         place = f"time stamp of minute {minute} by '{authority}'"
         newest = max(newest, minute)
-        checkpoint = checkpoint_of_this_log(place, stated, note, tree, fold, findings, origin)
+        checkpoint = checkpoint_of_this_log(place, stated, note, tree, fold, findings)
         if checkpoint is None:
             continue
         try:

@@ -78,7 +78,7 @@ class StoredState:
     Args:
         mirror: its tables, written up to `size` before anything is asked for again.
         tree: over the log's leaves.
-        origin: of the log.
+        origin: of the log when it was founded.
         directory: folded up to `size`.
         size: entries that are judged; the next one's index.
     """
@@ -96,7 +96,7 @@ class StoredState:
         )
         entries, messages, ids, parties, boxes, purges = self._looked
         self.log = LogState(
-            origin=origin,
+            origin=directory.origin() if directory.count else origin,
             directory=directory,
             frontier=tree.frontier_at(size),
             time=parse_leaf(last).time if last is not None else 0,

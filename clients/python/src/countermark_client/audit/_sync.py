@@ -167,7 +167,6 @@ class _Sync:
             self._engine.tree,
             self._fold,
             self._findings,
-            self._mandate.origin,
             self._own,
             anew=False,
         )
@@ -176,7 +175,6 @@ class _Sync:
             self._engine.tree,
             self._fold,
             self._findings,
-            self._mandate.origin,
             self._roots,
             anew=False,
         )
@@ -186,7 +184,7 @@ class _Sync:
     def _follow(self) -> None:
         note = self._source.checkpoint()
         self._read_directory(parse_checkpoint(note).size)
-        checkpoint = check_checkpoint("checkpoint", note, self._mandate.origin, self._fold, self._findings)
+        checkpoint = check_checkpoint("checkpoint", note, self._fold, self._findings)
         if checkpoint is None:
             raise StoppedError
         tiles = VerifiedTiles(self._source.fetch, checkpoint)
@@ -272,9 +270,7 @@ class _Sync:
     # --- boxes ---
 
     def _boxes(self) -> None:
-        keeper = AccountKeeper(
-            self._mirror, self._engine.tree, self._mandate.origin, self._mandate.auditor, self._findings
-        )
+        keeper = AccountKeeper(self._mirror, self._engine.tree, self._mandate.auditor, self._findings)
         for _ in range(_ROUNDS):
             size = count_leaves(self._mirror)
             ends = self._engine.read_boxes(self._source, size, keeper.ended(self._fold.directory, size))

@@ -18,7 +18,6 @@ from countermark_client.audit._fold import Fold
 from countermark_client.audit._leaves import Tree, count_leaves
 from countermark_client.audit._mirror import Mirror
 from countermark_client.audit._series import Bound, judge_series, note_of
-from countermark_protocol.identifiers import Origin
 from countermark_protocol.leaf import parse_leaf
 from countermark_protocol.records import LogRecord
 from countermark_protocol.tlog_policy import TlogPolicy
@@ -50,7 +49,6 @@ def check_times(
     tree: Tree,
     fold: Fold,
     findings: Findings,
-    origin: Origin,
     own: TlogPolicy | None,
     *,
     anew: bool,
@@ -65,7 +63,6 @@ def check_times(
         tree: over the log's leaves.
         fold: the directory.
         findings: where what is wrong is taken down.
-        origin: of the log.
         own: the auditor's own policy, or None.
         anew: judge all of it; else what is new since the last time.
 
@@ -74,7 +71,7 @@ def check_times(
     """
     after = 0 if anew else mirror.meta_number(_CURSOR)
     size = count_leaves(mirror)
-    judged = judge_series(mirror, tree, fold, findings, origin, own, after)
+    judged = judge_series(mirror, tree, fold, findings, own, after)
     for stretch in _stretches(judged.bounds, size, whole=not after):
         _judge_stretch(stretch, mirror, tree, findings)
     if judged.newest is not None and not anew:

@@ -210,7 +210,6 @@ class _Verification:
             self._engine.tree,
             self._fold,
             self._findings,
-            self._mandate.origin,
             self._own,
             anew=True,
         )
@@ -219,7 +218,6 @@ class _Verification:
             self._engine.tree,
             self._fold,
             self._findings,
-            self._mandate.origin,
             self._roots,
             anew=True,
         )
@@ -285,7 +283,7 @@ class _Verification:
             (self.size,),
         ):
             place = f"checkpoint {size}"
-            checkpoint = check_checkpoint(place, note, self._mandate.origin, self._fold, self._findings)
+            checkpoint = check_checkpoint(place, note, self._fold, self._findings)
             if checkpoint is None:
                 raise StoppedError
             if (checkpoint.size, checkpoint.root) != (size, root):
@@ -320,7 +318,6 @@ class _Verification:
         accounts = AccountKeeper(
             self._again,
             self._engine.tree,
-            self._mandate.origin,
             self._mandate.auditor,
             self._findings,
         )

@@ -16,8 +16,14 @@ def appointments(record: Record) -> list[str]:
         return [f"audits       {_term(record.audits)}"] if record.audits is not None else []
     if not isinstance(record, LogRecord):
         return []
-    if record.witnesses:
+    lines: list[str] = []
+    if record.predecessor is not None:
+        p = record.predecessor
         lines = [
+            f"succeeds     {p.origin}, of whose entries it keeps the first {p.size}; all later ones are lost"
+        ]
+    if record.witnesses:
+        lines += [
             f"witnesses    {record.witness_quorum} of {len(record.witnesses)} make a checkpoint witnessed"
         ]
         for witness in record.witnesses:
@@ -25,7 +31,7 @@ def appointments(record: Record) -> list[str]:
             lines.append(f"  {safe(witness.name)}{safe(where)}")
             lines += [f"    {safe(vkey)}" for vkey in witness.vkeys]
     else:
-        lines = ["witnesses    none"]
+        lines += ["witnesses    none"]
     if not record.auditors:
         return [*lines, "auditors     none with oversight"]
     return [

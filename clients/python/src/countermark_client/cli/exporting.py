@@ -236,10 +236,11 @@ def make_bundle(client: Client, stored: StoredMessage) -> JsonObject:
     secrets = _secrets(client, stored, manifest)
     content = join_parts(open_content(ciphertext, secrets, manifest.content))
     proof = parse_object(client.proof(stored.payload), "proof")
+    unverified = parse_checkpoint(proof["checkpoint"].encode("utf-8"))
     checkpoint = verify_checkpoint(
-        parse_checkpoint(proof["checkpoint"].encode("utf-8")),
-        client.profile.log,
-        client.directory.log_key_for(parse_checkpoint(proof["checkpoint"].encode("utf-8")).size).raw,
+        unverified,
+        client.directory.origin_for(unverified.size),
+        client.directory.log_key_for(unverified.size).raw,
     )
     inclusion = parse_inclusion(proof["inclusion"])
     leaf = verify_leaf(inclusion, checkpoint, int(Kind.MESSAGE), statement_hash(stored.document))
@@ -250,7 +251,7 @@ def make_bundle(client: Client, stored: StoredMessage) -> JsonObject:
     }
     bundle: JsonObject = {
         "format": FORMAT,
-        "origin": client.profile.log,
+        "origin": checkpoint.origin,
         "trust": client.profile.trust.document.payload_hash.hex(),
         "checkpoint": proof["checkpoint"],
         "message": message,

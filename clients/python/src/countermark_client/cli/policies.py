@@ -98,8 +98,15 @@ def _lines(told: Explanation) -> list[str]:
     type=click.Choice([c.value for c in Classification]),
     default="RESTRICTED",
     show_default=True,
+    help="Protection level.",
 )
-@click.option("--tlp", type=click.Choice([t.value for t in Tlp]), default="AMBER", show_default=True)
+@click.option(
+    "--tlp",
+    type=click.Choice([t.value for t in Tlp]),
+    default="AMBER",
+    show_default=True,
+    help="Who may see it.",
+)
 @click.option("--recipients", type=click.IntRange(1, 1000), help="How many in all. [default: as named]")
 @click.option("--exercise", is_flag=True, help="Drill traffic.")
 @click.option("--group", is_flag=True, help="As members of a named group.")

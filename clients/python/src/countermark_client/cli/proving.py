@@ -70,7 +70,7 @@ def make_tlog_proof(client: Client, payload: bytes) -> bytes:
     kept = parse_object(client.proof(payload), "proof")
     unverified = parse_checkpoint(kept["checkpoint"].encode("utf-8"))
     key = client.directory.log_key_for(unverified.size)
-    checkpoint = verify_checkpoint(unverified, client.profile.log, key.raw)
+    checkpoint = verify_checkpoint(unverified, client.directory.origin_for(unverified.size), key.raw)
     inclusion = parse_inclusion(kept["inclusion"])
     verify_leaf(inclusion, checkpoint, int(Kind.MESSAGE), statement_hash(stored.document))
     return encode_tlog_proof(inclusion.index, inclusion.path, checkpoint.raw, inclusion.leaf)
@@ -176,7 +176,8 @@ def verify(file: Path, document_file: Path | None, vkey: str | None, access: Acc
         origin, log_key = key.name, key.public_key.raw
     else:
         with access.client() as client:
-            origin, log_key = client.profile.log, client.directory.log_key_for(proof.checkpoint.size).raw
+            size = proof.checkpoint.size
+            origin, log_key = client.directory.origin_for(size), client.directory.log_key_for(size).raw
     proven = check_tlog_proof(proof, origin, log_key, document)
     leaf = proven.leaf
     lines = [

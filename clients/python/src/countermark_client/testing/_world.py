@@ -85,7 +85,7 @@ class World:
     def drafts(self) -> Drafts:
         """Drafts of directory statements, from the log as it is now."""
         state = self.broker.state
-        return Drafts(ORIGIN, state.directory, Seen(state.size, state.roots[state.size]))
+        return Drafts(state.origin, state.directory, Seen(state.size, state.roots[state.size]))
 
     # --- governors ---
 
