@@ -43,6 +43,7 @@ def results(tmp_path_factory):
     return json.loads(out.read_text())
 
 
+@pytest.mark.long
 def test_the_file_says_what_was_measured_on_what(results):
     assert set(results) == {
         *("date", "machine", "bulk_vs_verify", "single_vs_bare_post", "ratios", "aims"),
@@ -59,6 +60,7 @@ def test_the_file_says_what_was_measured_on_what(results):
         assert one["unit"] != "1/s" or one["value"] > 0, name
 
 
+@pytest.mark.long
 def test_ratios_are_those_of_the_figures(results):
     figures = results["figures"]
     assert set(results["ratios"]) == set(RATIOS)
@@ -69,6 +71,7 @@ def test_ratios_are_those_of_the_figures(results):
         assert results[name] == results["ratios"][name]
 
 
+@pytest.mark.long
 def test_every_aim_is_met_or_explained(results):
     assert set(results["aims"]) == set(AIMS)
     for name, aim in results["aims"].items():
@@ -77,6 +80,7 @@ def test_every_aim_is_met_or_explained(results):
         assert aim["met"] or (aim["reason"] and aim["profile"]["cpu_us_by_step"]["verify"] > 0)
 
 
+@pytest.mark.long
 def test_a_profile_adds_up_to_what_the_broker_used(results):
     for name, profile in results["profiles"].items():
         assert sum(profile["cpu_us_by_step"].values()) == pytest.approx(profile["broker_cpu_us"], abs=1), name
