@@ -18,6 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from countermark_broker.config import PREFIX
+from countermark_protocol.authors import Signers, signer_of
+from countermark_protocol.directory import Directory
+from countermark_protocol.documents import Document
+from countermark_protocol.records import InstanceKey
 
 #: How often the write-behind cache of `answered_before_durable` reaches the disk: later than a test kills it.
 FLUSH_S = 60
@@ -52,11 +56,11 @@ def without_deduplication() -> None:
 
     original = appender.Appender._decide
 
-    def choose(state: Any, item: Any, leaf_time: int) -> Any:
+    def choose(self: Any, state: Any, item: Any, leaf_time: int) -> Any:
         is_message = hasattr(item.statement, "manifest")
-        return decide(state, item, leaf_time) if is_message else original(state, item, leaf_time)
+        return decide(state, item, leaf_time) if is_message else original(self, state, item, leaf_time)
 
-    appender.Appender._decide = staticmethod(choose)  # type: ignore[method-assign]
+    appender.Appender._decide = choose  # type: ignore[method-assign]
 
 
 def _drop_constraints() -> None:
@@ -221,7 +225,15 @@ def signed_by_anybody() -> None:
     """Any key that the directory knows may sign for any endpoint."""
     from countermark_protocol import decision
 
-    _replace(decision.authenticate, lambda *_: None)
+    _replace(decision.authenticate, anybody)
+
+
+def anybody(directory: Directory, document: Document, *_: Any) -> Signers:
+    """Stands for `authenticate`: whose key it is, and whether it counts, is not looked at."""
+    key_id = signer_of(document)
+    key = directory.public_key(key_id)
+    assert key is not None
+    return Signers(key_id, InstanceKey(key, "anybody"))
 
 
 def refusals_take_ids() -> None:
@@ -232,19 +244,19 @@ def refusals_take_ids() -> None:
     decide = appender.Appender._decide
     used: dict[tuple[str, str], bytes] = {}
 
-    def remember(state: Any, item: Any, leaf_time: int) -> Any:
+    def remember(self: Any, state: Any, item: Any, leaf_time: int) -> Any:
         manifest = getattr(item.statement, "manifest", None)
         if manifest is None:
-            return decide(state, item, leaf_time)
+            return decide(self, state, item, leaf_time)
         key, name = (manifest.sender, manifest.id), item.statement.document.payload_hash
         if used.get(key, name) != name:
             return appender.Refused(ConflictError("id_reused", "used"), leaf_time, state.size)
-        outcome = decide(state, item, leaf_time)
+        outcome = decide(self, state, item, leaf_time)
         if isinstance(outcome, appender.Refused):
             used[key] = name
         return outcome
 
-    appender.Appender._decide = staticmethod(remember)  # type: ignore[method-assign]
+    appender.Appender._decide = remember  # type: ignore[method-assign]
 
 
 def others_rows() -> None:

@@ -15,6 +15,7 @@ from countermark_protocol.receipts import ReceiptStage
 from countermark_protocol.records import Ground, RevocationRecord
 from fault.findings import Wrong
 from fault.history import Action, Intent
+from fault.planted import anybody
 from fault.story import Story
 from support.world import KAMPALA, LYON, MOMBASA, NAIROBI, signer
 
@@ -31,7 +32,7 @@ def story():
 def careless(monkeypatch):
     """A broker that looks at no message's times and at nobody's key."""
     monkeypatch.setattr(decision, "check_times", lambda *_: None)
-    monkeypatch.setattr(decision, "authenticate", lambda *_: None)
+    monkeypatch.setattr(decision, "authenticate", anybody)
 
 
 # --- what was published ------------------------------------------------------------------------------

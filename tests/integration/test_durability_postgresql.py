@@ -36,9 +36,15 @@ def server():
     server.remove()
 
 
-def replicas(server):
+def told(server, question):
+    """What a connection made just now is answered."""
     with psycopg.connect(host=str(server.directory), user="postgres", dbname="postgres") as connection:
-        return connection.execute("SELECT count(*) FROM pg_stat_replication").fetchone()[0]
+        return connection.execute(question).fetchone()[0]
+
+
+def standbys(server):
+    # The backup that a standby is made from replicates too, and may be listed for a moment after it has ended.
+    return told(server, "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'walreceiver'")
 
 
 def name_of(home):
@@ -116,7 +122,7 @@ def test_a_standby_that_commits_do_not_wait_for_is_refused(server):
     standby = PostgresServer(folder).start()
     try:
         # It connects a moment after it answers.
-        while replicas(server) == 0:
+        while standbys(server) == 0:
             time.sleep(0.02)
         with pytest.raises(ConfigurationError) as caught:
             database.check_durability()
@@ -124,6 +130,9 @@ def test_a_standby_that_commits_do_not_wait_for_is_refused(server):
         assert "1 standby is connected" in caught.value.message
         for statement in ("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"):
             server._admin(statement)
+        # The server reads its settings a moment after it is told to, and tells all connections before it takes new ones.
+        while told(server, "SHOW synchronous_standby_names") != "*":
+            time.sleep(0.02)
         assert database.check_durability()["synchronous_standby_names"] == "*"
     finally:
         database.close_now()

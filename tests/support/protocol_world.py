@@ -301,7 +301,7 @@ def _usual() -> ProtocolWorld:
 
 
 def make_world() -> ProtocolWorld:
-    """The usual world: three governors (quorum 2), four authorities, five endpoints, the default policy."""
+    """The usual world: three governors (quorum 2), four authorities, five endpoints, the policy `TABLE`."""
     return _usual().fork()
 
 

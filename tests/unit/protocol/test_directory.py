@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from countermark_protocol.claims import Kind
-from countermark_protocol.default_policy import DEFAULT_POLICY
 from countermark_protocol.directory import Directory
 from countermark_protocol.errors import NotFoundError
 from countermark_protocol.identifiers import Role
@@ -23,7 +22,7 @@ from countermark_protocol.records import (
 from countermark_protocol.sealing import SealingKey
 from countermark_protocol.trie import verify_subject
 from support.protocol_world import NOW, make_world
-from support.world import BROKER, BRUSSELS, KAMPALA, LYON, MOMBASA, NAIROBI, seed, signer
+from support.world import BROKER, BRUSSELS, KAMPALA, LYON, MOMBASA, NAIROBI, TABLE, seed, signer
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def test_nothing_is_known_before_the_founding():
 def test_what_stands(world):
     d = world.state.directory
     assert d.log().broker == BROKER
-    assert d.policy() == DEFAULT_POLICY
+    assert d.policy() == TABLE
     assert d.authority("ke").code == "ke"
     assert d.endpoint(NAIROBI).address == NAIROBI
     assert d.keys(NAIROBI).sealing == world.agencies[NAIROBI].sealing.public_key
