@@ -188,8 +188,9 @@ def test_a_revocation_whose_signature_is_spoilt(world, kenya):
 
 
 def test_a_revocation_made_for_another_log(world, kenya, monkeypatch):
-    monkeypatch.setattr(testing._world, "ORIGIN", "log.test/another")
-    document = _revocation(world, BELGIUM, "sealing")
+    with monkeypatch.context() as patch:
+        patch.setattr(world.broker.state, "origin", "log.test/another")
+        document = _revocation(world, BELGIUM, "sealing")
     with pytest.raises(VerificationError) as caught:
         kenya.import_revocation(document)
     assert caught.value.code == "wrong_log"
