@@ -17,7 +17,7 @@ EVERY = [
     for database in kind.databases
 ]
 #: Kinds that stop no process are much the same to both databases: bounded on one of them, long on both.
-_ON_BOTH = {"sigkill_node", "sigkill_broker", "sigkill_database", "cut_database", "commit_lost", "full_disk"}
+_ON_BOTH = {"sigkill_node", "sigkill_broker", "sigkill_database", "cut_database"}
 BOUNDED_ROUNDS = [
     pytest.param(kind, database, id=f"{kind.name}-{database}")
     for kind in KINDS

@@ -131,7 +131,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS, count=st.integers(1, 6))
 def test_any_interleaving_of_crashes_and_lost_answers_leaves_each_message_once(
     tmp_path_factory, steps, count

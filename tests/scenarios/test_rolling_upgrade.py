@@ -170,6 +170,9 @@ def test_what_is_called_the_old_release_is_it(old):
     assert version == OLD.name
 
 
+@pytest.mark.parametrize(
+    "database_kind", [pytest.param("sqlite", marks=pytest.mark.long), "postgresql"], indirect=True
+)
 def test_old_and_new_nodes_side_by_side_keep_one_history(stage, old):
     home = stage.home
     before, founded_at = first_entries(stage.client()), revision(home)
