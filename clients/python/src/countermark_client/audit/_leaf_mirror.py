@@ -79,7 +79,7 @@ class LeafMirror:
         try:
             parsed = parse_checkpoint(self.ask("checkpoint"))
             key = directory.log_key_for(parsed.size)
-            theirs = verify_checkpoint(parsed, checkpoint.origin, key.raw)
+            theirs = verify_checkpoint(parsed, directory.origin_for(parsed.size), key.raw)
             common = min(theirs.size, checkpoint.size)
             expected = root(common) or b""
             if theirs.size <= checkpoint.size:
