@@ -33,10 +33,10 @@ from countermark_protocol.tiles import (
     tile_width,
 )
 from countermark_protocol.tlog_witness import origin_hash
+from countermark_witness.database import connect, failures, written
 from countermark_witness.errors import WitnessError
 
-#: ms to wait for a command beside the service; none takes longer than a commit.
-BUSY_MS: Final = 5_000
+_WHOSE: Final = "mirror"
 #: What a lying log served, kept of one log: more of it proves no more.
 MAX_EVIDENCE: Final = 8
 #: Written into the file, and read again: a file of another layout is not opened.
@@ -377,20 +377,13 @@ class MirrorStore:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        with self._lock, _failures():
+        with self._lock, failures(_WHOSE):
             yield
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        with self._lock, _failures():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with written(self._db, self._lock, _WHOSE):
+            yield
 
 
 def _damaged(what: str) -> WitnessError:
@@ -399,22 +392,5 @@ def _damaged(what: str) -> WitnessError:
     )
 
 
-@contextmanager
-def _failures() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise WitnessError("store_failed", f"the mirror's store failed: {error}") from error
-
-
 def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
-    except sqlite3.DatabaseError:
-        db.close()
-        raise WitnessError("no_mirror_store", f"{path} is no store of a mirror") from None
-    return db
+    return connect(path, WitnessError("no_mirror_store", f"{path} is no store of a mirror"))

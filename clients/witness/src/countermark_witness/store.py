@@ -24,11 +24,11 @@ from countermark_protocol.encoding import malformed
 from countermark_protocol.errors import ConflictError
 from countermark_protocol.note import NoteKey, encode_vkey, parse_vkey
 from countermark_protocol.tlog_witness import origin_hash
+from countermark_witness.database import connect, failures, written
 from countermark_witness.errors import WitnessError
 from countermark_witness.judge import Evidence, Finding, Held, LogKey, LogState, State
 
-#: ms to wait for another process's transaction; none takes longer than a commit.
-BUSY_MS: Final = 5_000
+_WHOSE: Final = "witness"
 #: Pairs kept of one log and finding: more of them prove no more.
 MAX_EVIDENCE: Final = 100
 #: Written into the file, and read again: a file of another layout is not opened.
@@ -244,15 +244,8 @@ class Store:
             WitnessError: ``store_failed``: the file cannot be locked, read or written; nothing was changed, or
                 what was is not known to be durable.
         """
-        with self._lock, _failures():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield Transaction(self._db)
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with written(self._db, self._lock, _WHOSE):
+            yield Transaction(self._db)
 
     def log(self, origin: str) -> LogState | None:
         """A log that the witness knows, as it stands; None if it knows none of this name.
@@ -260,7 +253,7 @@ class Store:
         Raises:
             WitnessError: ``store_failed``.
         """
-        with self._lock, _failures():
+        with self._lock, failures(_WHOSE):
             self._db.execute("BEGIN")
             try:
                 return Transaction(self._db).state(origin).log
@@ -273,28 +266,10 @@ class Store:
         Raises:
             WitnessError: ``store_failed``.
         """
-        with self._lock, _failures():
+        with self._lock, failures(_WHOSE):
             row = self._db.execute("SELECT cosigned FROM log WHERE origin_hash = ?", (hashed,)).fetchone()
         return row[0] if row else None
 
 
-@contextmanager
-def _failures() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise WitnessError("store_failed", f"the witness's store failed: {error}") from error
-
-
 def _connect(path: Path) -> sqlite3.Connection:
-    # Transactions are begun by hand: the module's own begin too late, after reading.
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
-    except sqlite3.DatabaseError:
-        db.close()
-        raise WitnessError("no_store", f"{path} is no store of a witness") from None
-    return db
+    return connect(path, WitnessError("no_store", f"{path} is no store of a witness"))
