@@ -19,6 +19,8 @@ from countermark_client.audit._mirror import Mirror
 from countermark_client.audit._replay import Page, Replay, Shown
 from countermark_client.audit._signatures import Signatures
 from countermark_client.audit._source import Progress, Source
+from countermark_client.audit._stamps import check_stamps
+from countermark_client.audit._times import check_times
 from countermark_protocol.accounts import parse_account
 from countermark_protocol.acts import Scope
 from countermark_protocol.answers import BoxPage
@@ -26,6 +28,8 @@ from countermark_protocol.boxes import Box
 from countermark_protocol.documents import parse_document
 from countermark_protocol.errors import CountermarkError
 from countermark_protocol.identifiers import Address, AuthorityCode, Origin, authority_of
+from countermark_protocol.timestamps import TsaRoots
+from countermark_protocol.tlog_policy import TlogPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +207,17 @@ class Engine:
                 ended(endpoint, box, *end)
             self._progress("reading boxes", number + 1, len(boxes))
         return Ends(frozenset(broken), horizon, last)
+
+    def judge_times(self, own: TlogPolicy | None, roots: TsaRoots, *, anew: bool) -> tuple[str, ...]:
+        """Hold leaves against the times that witnesses and authorities vouch for; remarks that are no finding.
+
+        Args:
+            own: the auditor's own policy, or None.
+            roots: of authorities of time stamps that it believes; none if none.
+            anew: judge all of it; else what is new since the last time.
+        """
+        held = self._documents, self.tree, self._fold, self._findings
+        return check_times(*held, own, anew=anew) + check_stamps(*held, roots, anew=anew)
 
     def judge(self, horizon: int) -> None:
         """Judge every entry below a size up to which all boxes are known."""

@@ -28,8 +28,7 @@ from countermark_client.audit._mirror import Mirror
 from countermark_client.audit._series import keep_series
 from countermark_client.audit._signatures import Signatures
 from countermark_client.audit._source import LiveSource, Progress
-from countermark_client.audit._stamps import check_stamps, keep_stamps
-from countermark_client.audit._times import check_times
+from countermark_client.audit._stamps import keep_stamps
 from countermark_protocol.acts import Scope
 from countermark_protocol.checkpoint import Checkpoint, parse_checkpoint
 from countermark_protocol.errors import (
@@ -162,22 +161,7 @@ class _Sync:
             self._boxes()
         keep_series(self._mirror, self._source, self._clock())
         keep_stamps(self._mirror, self._source, self._clock())
-        self.remarks = check_times(
-            self._mirror,
-            self._engine.tree,
-            self._fold,
-            self._findings,
-            self._own,
-            anew=False,
-        )
-        self.remarks += check_stamps(
-            self._mirror,
-            self._engine.tree,
-            self._fold,
-            self._findings,
-            self._roots,
-            anew=False,
-        )
+        self.remarks = self._engine.judge_times(self._own, self._roots, anew=False)
 
     # --- the log ---
 

@@ -22,8 +22,6 @@ from countermark_client.audit._leaves import LeafKeeper, check_checkpoint, count
 from countermark_client.audit._mirror import DERIVED, Mirror
 from countermark_client.audit._signatures import Signatures
 from countermark_client.audit._source import Progress, StoredSource
-from countermark_client.audit._stamps import check_stamps
-from countermark_client.audit._times import check_times
 from countermark_client.errors import StorageError
 from countermark_protocol.acts import Scope
 from countermark_protocol.checkpoint import parse_checkpoint
@@ -205,22 +203,7 @@ class _Verification:
             self._engine.replay(source, verified)
         else:
             self._boxes(source, verified)
-        self.remarks = check_times(
-            self._mirror,
-            self._engine.tree,
-            self._fold,
-            self._findings,
-            self._own,
-            anew=True,
-        )
-        self.remarks += check_stamps(
-            self._mirror,
-            self._engine.tree,
-            self._fold,
-            self._findings,
-            self._roots,
-            anew=True,
-        )
+        self.remarks = self._engine.judge_times(self._own, self._roots, anew=True)
         if self._engine.verified == verified:
             self._compare(path)
 
