@@ -11,6 +11,7 @@ Source: docs/spec/export.md §4; docs/operations/moving-a-log.md §2.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,16 +98,50 @@ async def draft_log_key(node: Node, keys: Keyring) -> bytes:
             record, broker_administrator=make_key_set([s.public_key for s in keys.administrator])
         )
     published = await asyncio.to_thread(node.store.load)
+    header = Header(Kind.GOVERNANCE, node.origin, Seen(published.size, published.root))
+    return draft_governance(directory, header, record, (signer, *keys.administrator))
+
+
+def draft_governance(
+    directory: Directory,
+    header: Header,
+    record: LogRecord,
+    signers: Iterable[Signer],
+    ground: str | None = None,
+) -> bytes:
+    """A gathering file by which governors change the record of the log, with possession by the keys new in it.
+
+    Args:
+        directory: as it stands.
+        header: of the statement.
+        record: the whole new one.
+        signers: of keys that it names; those that it named before need not show that they are held.
+        ground: why, in words.
+    """
     subject = subject_of(Kind.GOVERNANCE)
     held = directory.held(subject)
-    header = Header(Kind.GOVERNANCE, node.origin, Seen(published.size, published.root))
-    statement = DirectoryStatement(header, subject, held.statement if held else None, record)
+    statement = DirectoryStatement(header, subject, held.statement if held else None, record, ground)
     data = start_gathering(encode_json(statement.to_json()))
+    before = directory.log()
     known = {before.log_key.key_id, *before.broker_administrator.ids}
-    for one in (signer, *keys.administrator):
+    for one in signers:
         if one.public_key.key_id not in known:
             data = add_signature(data, one, Purpose.POSSESSION)
     return data
+
+
+def check_log_key_held(node: Node, statement: DirectoryStatement) -> LogRecord:
+    """Demand that a statement names a log key which this node holds; its record of the log.
+
+    Raises:
+        ConfigurationError: ``other_log_key``.
+    """
+    record = statement.record
+    if not isinstance(record, LogRecord) or not node.publisher.holds(record.log_key.key_id):
+        raise ConfigurationError(
+            "other_log_key", "the statement names no log key that this node holds: nothing could be published"
+        )
+    return record
 
 
 async def adopt_log_key(node: Node, appender: Appender, signed: bytes, keys: Keyring, holder: str) -> int:
@@ -125,12 +160,7 @@ async def adopt_log_key(node: Node, appender: Appender, signed: bytes, keys: Key
     """
     directory = await node.newest_directory()
     document = verify_statement(directory, parse_document(finish_gathering(signed)))
-    statement = judge_statement(directory, document, node.clock.now_ms())
-    record = statement.record
-    if not isinstance(record, LogRecord) or not node.publisher.holds(record.log_key.key_id):
-        raise ConfigurationError(
-            "other_log_key", "the statement names no log key that this node holds: nothing could be published"
-        )
+    record = check_log_key_held(node, judge_statement(directory, document, node.clock.now_ms()))
     await node.publisher.advance()
     await append_now(node, appender, document)
     moved = record.broker_administrator != directory.log().broker_administrator

@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
-from countermark_broker.errors import ConfigurationError, FatalError
+from countermark_broker.errors import ConfigurationError
 from countermark_broker.log.appender import Appender
+from countermark_broker.services.export import check_log_key_held, draft_governance
 from countermark_broker.services.founding import append_now, list_node_key
 from countermark_broker.services.keyring import Keyring
 from countermark_broker.services.node import Node
@@ -21,13 +22,12 @@ from countermark_broker.store.head import read_head
 from countermark_protocol.checkpoint import sign_checkpoint
 from countermark_protocol.claims import Header, Kind, Seen
 from countermark_protocol.directory import Directory
-from countermark_protocol.documents import Purpose, parse_document
-from countermark_protocol.encoding import encode_json
-from countermark_protocol.gathering import add_signature, finish_gathering, start_gathering
+from countermark_protocol.documents import Document, parse_document
+from countermark_protocol.gathering import finish_gathering
 from countermark_protocol.identifiers import Origin
-from countermark_protocol.judging import judge_statement
+from countermark_protocol.judging import check_named, judge_statement
 from countermark_protocol.merkle import EMPTY_ROOT
-from countermark_protocol.records import DirectoryStatement, LogRecord, parse_directory_statement, subject_of
+from countermark_protocol.records import LogRecord, parse_directory_statement
 from countermark_protocol.statements import verify_statement
 from countermark_protocol.succession import Predecessor, check_predecessor, next_origin
 
@@ -80,20 +80,14 @@ def _draft(node: Node, keys: Keyring, ground: str | None) -> Drafted:
         )
     before = directory.log()
     fresh = [signer for signer in keys.log if signer.public_key != before.log_key]
-    signer = fresh[-1] if fresh else None
     predecessor = Predecessor(directory.origin(), head.size, root)
     record = replace(
         before,
-        log_key=signer.public_key if signer is not None else before.log_key,
+        log_key=fresh[-1].public_key if fresh else before.log_key,
         predecessor=predecessor,
     )
-    subject = subject_of(Kind.GOVERNANCE)
-    held = directory.held(subject)
     header = Header(Kind.GOVERNANCE, next_origin(predecessor.origin), Seen(head.size, root))
-    statement = DirectoryStatement(header, subject, held.statement if held else None, record, ground)
-    data = start_gathering(encode_json(statement.to_json()))
-    if signer is not None:
-        data = add_signature(data, signer, Purpose.POSSESSION)
+    data = draft_governance(directory, header, record, fresh[-1:], ground)
     return Drafted(data, header.log, head.size, stored.size)
 
 
@@ -136,7 +130,7 @@ async def adopt_succession(node: Node, appender: Appender, signed: bytes, keys: 
     directory = await node.newest_directory()
     document = verify_statement(directory, parse_document(finish_gathering(signed)))
     if directory.origin() != origin:
-        _judge(node, directory, signed, predecessor)
+        _judge(node, directory, document, predecessor)
     node.store.check(node.database)
     if not node.store.exists():
         log_key = keys.log[0]
@@ -147,22 +141,12 @@ async def adopt_succession(node: Node, appender: Appender, signed: bytes, keys: 
     return node.publisher.published.size
 
 
-def _judge(node: Node, directory: Directory, signed: bytes, predecessor: Predecessor) -> None:
+def _judge(node: Node, directory: Directory, document: Document, predecessor: Predecessor) -> None:
     """Judge all of it before the new store is made: nothing of a refused succession stays."""
-    document = verify_statement(directory, parse_document(finish_gathering(signed)))
-    record = judge_statement(directory, document, node.clock.now_ms()).record
-    assert isinstance(record, LogRecord)
-    if not node.publisher.holds(record.log_key.key_id):
-        raise ConfigurationError(
-            "other_log_key", "the statement names no log key that this node holds: nothing could be published"
-        )
+    statement = judge_statement(directory, document, node.clock.now_ms())
+    check_log_key_held(node, statement)
     with node.database.reading() as connection:
         head = read_head(connection)
         root = node.tree.recompute_root(connection, head.size)
-    if predecessor.origin != directory.origin():
-        raise FatalError(
-            "log_renamed",
-            f"this log is '{directory.origin()}', the statement succeeds '{predecessor.origin}'",
-            "take the draft that was made from this database",
-        )
+    check_named(directory, statement, head.size)
     check_predecessor(predecessor, head.size, root)
