@@ -294,10 +294,11 @@ def check_times(m: Manifest, time: int) -> None:
 
 
 def check_type(m: Manifest) -> None:
-    """Check that type and version are of this protocol, and that answers, and they alone, say where they stand.
+    """Check that type and version are of this protocol, and that the manifest bears what the type demands.
 
     Raises:
-        PolicyError: ``unknown_type``, ``unknown_version``, ``answer_incomplete`` or ``not_an_answer``.
+        PolicyError: ``unknown_type``, ``unknown_version``, ``answer_incomplete``, ``not_an_answer``,
+            ``amends_nothing`` or ``not_in_conversation``.
     """
     info = TYPES.get(m.type)
     if info is None:
@@ -312,6 +313,16 @@ def check_type(m: Manifest) -> None:
         )
     if not info.is_answer and m.stage is not None:
         raise PolicyError("not_an_answer", f"a '{m.type}' is no answer: expected neither stage nor outcome")
+    if info.amends and (m.supersedes is None or m.supersedes != m.in_reply_to):
+        raise PolicyError(
+            "amends_nothing",
+            f"a '{m.type}' is about an earlier message: expected supersedes and in_reply_to, both naming that one",
+        )
+    if info.in_conversation and m.in_reply_to is None:
+        raise PolicyError(
+            "not_in_conversation",
+            f"a '{m.type}' belongs to a conversation that began otherwise: expected in_reply_to",
+        )
 
 
 def _replied_to(state: LogState, m: Manifest) -> Address | None:

@@ -34,7 +34,10 @@ _OFFICES: Final = (*_OPERATIONAL, *_POINTS, Role.LICENSING, Role.JUDICIAL, Role.
 _FIELD: Final = (*_OFFICES, Role.ORGANISATION)
 _EVERYBODY: Final = tuple(r for r in Role if r is not Role.BROKER)
 _ANSWERS: Final = ("tracing-acknowledgement", "tracing-response")
-_SEIZURES: Final = ("confiscation-notice", "destruction-notice")
+_SEIZURES: Final = ("confiscation-notice", "found-or-surrendered-notice", "destruction-notice")
+_AMENDMENTS: Final = ("correction", "withdrawal")
+#: Who may hold a record of a lost or stolen weapon, and so be told of a hit.
+_RECORD_OWNERS: Final = (Role.POLICE, Role.LICENSING, *_POINTS)
 _ASSISTANCE: Final = ("assistance-request", "assistance-offer", "assistance-match")
 
 
@@ -104,6 +107,25 @@ _RULES: Final = (
         on_behalf_of=_side(*_POINTS),
     ),
     _rule(
+        "trace-clarification",
+        "6.1 ack / response: between the requester and the requested State alone (ITI 21, 23)",
+        ("tracing-clarification",),
+        (*_OPERATIONAL, *_POINTS, Role.ORGANISATION),
+        (*_OPERATIONAL, *_POINTS, Role.ORGANISATION),
+        Relation.SENDER_OF_IN_REPLY_TO,
+        most=1,
+    ),
+    _rule(
+        "trace-clarification-by-delegate",
+        "6.1 ack / response: licensing as the delegate of its State's point of contact, which signs with it",
+        ("tracing-clarification",),
+        (Role.LICENSING,),
+        (*_OPERATIONAL, *_POINTS, Role.ORGANISATION),
+        Relation.SENDER_OF_IN_REPLY_TO,
+        most=1,
+        on_behalf_of=_side(*_POINTS),
+    ),
+    _rule(
         "seizure",
         "6.1 confiscation / destruction: to named States; intelligence receives, never sends (ITI 9, FP 6)",
         _SEIZURES,
@@ -129,16 +151,32 @@ _RULES: Final = (
         "lost-or-stolen",
         "6.1 lost-or-stolen: all NPC, or who is named: the offices that may stop or register the weapon",
         ("lost-or-stolen-notice",),
-        (Role.POLICE, Role.LICENSING, *_POINTS),
+        _RECORD_OWNERS,
         (*_OPERATIONAL, *_POINTS, Role.LICENSING, Role.ORGANISATION),
     ),
     _rule(
         "lost-or-stolen-to-group",
         "6.1 lost-or-stolen: or named group, which may hold judicial and intelligence offices, too",
         ("lost-or-stolen-notice",),
-        (Role.POLICE, Role.LICENSING, *_POINTS),
+        _RECORD_OWNERS,
         _FIELD,
         to_group=True,
+    ),
+    _rule(
+        "hit",
+        "6.1 lost-or-stolen: whoever may be told of a record tells its owner of a hit (NCIC, SIS)",
+        ("hit-notice",),
+        (*_OPERATIONAL, *_POINTS, Role.LICENSING, Role.ORGANISATION),
+        (*_RECORD_OWNERS, Role.ORGANISATION),
+    ),
+    _rule(
+        "hit-answer",
+        "6.1 lost-or-stolen: the record's owner confirms, to who reported the hit alone (NCIC, SIRENE)",
+        ("hit-confirmation",),
+        _RECORD_OWNERS,
+        (*_OPERATIONAL, *_POINTS, Role.LICENSING, Role.ORGANISATION),
+        Relation.SENDER_OF_IN_REPLY_TO,
+        most=1,
     ),
     _rule(
         "route-alert",
@@ -156,6 +194,14 @@ _RULES: Final = (
         ceiling=Classification.RESTRICTED,
     ),
     _rule(
+        "contact-point",
+        "6.1 marking-system-description: as that, what States tell each other of themselves (ITI 25, 31(a))",
+        ("contact-point-notice",),
+        (Role.CONTACT,),
+        _EVERYBODY,
+        ceiling=Classification.RESTRICTED,
+    ),
+    _rule(
         "assistance",
         "6.1 assistance-*: NPC, DONOR, INT_ORG, SECRETARIAT to all or counterpart; PUBLIC allowed",
         _ASSISTANCE,
@@ -165,14 +211,14 @@ _RULES: Final = (
     _rule(
         "licence-verification",
         "6.1 licence verification: to LICENSING of the issuing State (FP 10)",
-        ("transfer-licence-verification-request",),
+        ("licence-verification-request",),
         (Role.CUSTOMS, Role.BORDER, Role.LICENSING),
         (Role.LICENSING,),
     ),
     _rule(
         "licence-verification-answer",
         "6.1 licence verification: the issuing State's answer, to who asked alone",
-        ("transfer-licence-verification-response",),
+        ("licence-verification-response",),
         (Role.LICENSING,),
         (Role.CUSTOMS, Role.BORDER, Role.LICENSING),
         Relation.SENDER_OF_IN_REPLY_TO,
@@ -192,6 +238,59 @@ _RULES: Final = (
         (Role.JUDICIAL,),
         (Role.JUDICIAL,),
         release=True,
+    ),
+    _rule(
+        "mutual-legal-assistance-answer",
+        "6.1 MLA: JUDICIAL to JUDICIAL, to who asked alone, two persons",
+        ("mutual-legal-assistance-response",),
+        (Role.JUDICIAL,),
+        (Role.JUDICIAL,),
+        Relation.SENDER_OF_IN_REPLY_TO,
+        most=1,
+        release=True,
+    ),
+    _rule(
+        "release-consent",
+        "6.1 two-person rule: consent is asked of who sent it, by who received it (ITI 15, ORCON)",
+        ("release-consent-request",),
+        (*_FIELD, Role.MILITARY),
+        (*_FIELD, Role.MILITARY),
+        Relation.SENDER_OF_IN_REPLY_TO,
+        most=1,
+    ),
+    _rule(
+        "release-consent-answer",
+        "6.1 two-person rule: release consent, two persons, to who asked alone (ITI 15, ORCON)",
+        ("release-consent-decision",),
+        (*_FIELD, Role.MILITARY),
+        (*_FIELD, Role.MILITARY),
+        Relation.SENDER_OF_IN_REPLY_TO,
+        most=1,
+        release=True,
+    ),
+    _rule(
+        "amendment",
+        "6.1 each type: what became of a message goes to those who are party to its conversation (3.3)",
+        _AMENDMENTS,
+        _EVERYBODY,
+        _EVERYBODY,
+        Relation.PARTY_TO_CONVERSATION,
+    ),
+    _rule(
+        "conversation",
+        "6.1 each type: words within a conversation, among those who are party to it and may hold operational types",
+        ("free-text",),
+        (*_FIELD, Role.MILITARY),
+        (*_FIELD, Role.MILITARY),
+        Relation.PARTY_TO_CONVERSATION,
+    ),
+    _rule(
+        "conversation-on-assistance",
+        "6.1 assistance-*: words within a conversation, among those who may send these types",
+        ("free-text",),
+        (Role.CONTACT, Role.DONOR, Role.ORGANISATION, Role.SECRETARIAT),
+        (Role.CONTACT, Role.DONOR, Role.ORGANISATION, Role.SECRETARIAT),
+        Relation.PARTY_TO_CONVERSATION,
     ),
     _rule(
         "national-report",
@@ -287,7 +386,7 @@ _DUTIES: Final = (
     ),
     _duty(
         "issuing-state",
-        ("transfer-licence-verification-request",),
+        ("licence-verification-request",),
         "the State that is asked is the one that issued the licence",
         "6.1 licence verification",
         _PROCEDURE,
@@ -301,9 +400,31 @@ _DUTIES: Final = (
     ),
     _duty(
         "evidence-channel",
-        ("mutual-legal-assistance-request",),
+        ("mutual-legal-assistance-request", "mutual-legal-assistance-response"),
         "evidence travels through this channel alone",
         "6.1 MLA",
+        _PROCEDURE,
+    ),
+    _duty(
+        "silence-is-no-consent",
+        ("release-consent-request",),
+        "what nobody has consented to is not passed on, however long the answer takes",
+        "6.1 two-person rule: release consent; 6.2",
+        _PROCEDURE,
+    ),
+    _duty(
+        "hit-is-a-lead",
+        ("hit-notice",),
+        "nobody acts on a hit before the record's owner has confirmed it",
+        "6.1 lost-or-stolen; NCIC",
+        _PROCEDURE,
+    ),
+    _duty(
+        "amendment-reaches-all",
+        _AMENDMENTS,
+        "it goes to everyone who got the original, who answers for it within five working days",
+        "6.1 each type; 3.3",
+        _SENDER,
         _PROCEDURE,
     ),
     _duty(

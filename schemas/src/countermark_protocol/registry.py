@@ -19,10 +19,14 @@ from pydantic_core import ErrorDetails, PydanticSerializationError
 from countermark_protocol.encoding import MAX_JSON_DEPTH, JsonObject, encode_json
 from countermark_protocol.errors import MalformedError
 from countermark_protocol.messages.base import BROKEN_RULES, Block, Message
+from countermark_protocol.messages.clarification import TracingClarification
 from countermark_protocol.messages.confiscation import ConfiscationNotice
+from countermark_protocol.messages.correction import MessageCorrection, MessageWithdrawal
 from countermark_protocol.messages.destruction import DestructionNotice
+from countermark_protocol.messages.free_text import FreeText
 from countermark_protocol.messages.lost_or_stolen import LostOrStolenNotice
 from countermark_protocol.messages.marking_system import MarkingSystemDescription
+from countermark_protocol.messages.release_consent import ReleaseConsentDecision, ReleaseConsentRequest
 from countermark_protocol.messages.tracing_request import TracingAcknowledgement, TracingRequest
 from countermark_protocol.messages.tracing_response import TracingResponse
 from countermark_protocol.messages.trade_route import TradeRouteAlert
@@ -41,11 +45,17 @@ MODELS: Final[Mapping[tuple[str, int], type[Message]]] = MappingProxyType(
             TracingRequest,
             TracingAcknowledgement,
             TracingResponse,
+            TracingClarification,
             ConfiscationNotice,
             DestructionNotice,
             LostOrStolenNotice,
             TradeRouteAlert,
             MarkingSystemDescription,
+            ReleaseConsentRequest,
+            ReleaseConsentDecision,
+            MessageCorrection,
+            MessageWithdrawal,
+            FreeText,
         )
     }
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
 
@@ -26,12 +27,17 @@ class TypeInfo:
         versions: all versions that exist, released numbers never reused.
         is_answer: its manifest must bear ``stage``, ``outcome`` and ``in_reply_to``; no other type may.
         visible_recipients: whether senders show the table of recipients to all of them, unless told otherwise.
+        in_conversation: its manifest must bear ``in_reply_to``: it never begins a conversation. Answers always do.
+        amends: its manifest must name one message of its sender in both ``supersedes`` and ``in_reply_to``: it says
+            what becomes of that one.
     """
 
     name: str
     versions: frozenset[int]
     is_answer: bool = False
     visible_recipients: bool = False
+    in_conversation: bool = False
+    amends: bool = False
 
 
 def _table(*infos: TypeInfo) -> Mapping[str, TypeInfo]:
@@ -45,17 +51,29 @@ TYPES: Final[Mapping[str, TypeInfo]] = _table(
     TypeInfo("tracing-request", _ONE),
     TypeInfo("tracing-acknowledgement", _ONE, is_answer=True),
     TypeInfo("tracing-response", _ONE, is_answer=True),
+    TypeInfo("tracing-clarification", _ONE, in_conversation=True),
     TypeInfo("confiscation-notice", _ONE),
     TypeInfo("destruction-notice", _ONE),
     TypeInfo("lost-or-stolen-notice", _ONE),
     TypeInfo("trade-route-alert", _ONE),
     TypeInfo("marking-system-description", _ONE, visible_recipients=True),
+    TypeInfo("release-consent-request", _ONE, in_conversation=True),
+    TypeInfo("release-consent-decision", _ONE, is_answer=True),
+    TypeInfo("correction", _ONE, amends=True),
+    TypeInfo("withdrawal", _ONE, amends=True),
+    TypeInfo("free-text", _ONE, in_conversation=True),
 )
 
 
 def known_types() -> tuple[tuple[str, int], ...]:
     """All (type, version) that can be validated, sorted."""
     return tuple(sorted((info.name, version) for info in TYPES.values() for version in info.versions))
+
+
+def _meant(name: str) -> str:
+    near = get_close_matches(name, TYPES, 1, 0.5)
+    every = f"one of the {len(TYPES)} types that `countermark types` lists"
+    return f"{every}; did you mean {near[0]}?" if near else every
 
 
 def find_type(name: str, version: int) -> TypeInfo:
@@ -68,7 +86,7 @@ def find_type(name: str, version: int) -> TypeInfo:
     if info is None:
         raise UncheckableError(
             "unknown_type",
-            f"message type {str(name)[:64]!r} is not known here: expected one of {', '.join(sorted(TYPES))}",
+            f"message type {str(name)[:64]!r} is not known here: expected {_meant(str(name)[:64])}",
             type=str(name)[:64],
             version=version,
             known=[],

@@ -267,11 +267,16 @@ def test_expiry(world):
 @pytest.mark.parametrize(
     ("code", "changes"),
     [
-        ("unknown_type", {"type": "assistance-request"}),
+        ("unknown_type", {"type": "gossip"}),
         ("unknown_type", {"type": "tracing-request2"}),
         ("unknown_version", {"version": 2}),
         ("answer_incomplete", {"type": "tracing-response"}),
         ("answer_incomplete", {"type": "tracing-acknowledgement"}),
+        ("amends_nothing", {"type": "correction"}),
+        ("amends_nothing", {"type": "withdrawal"}),
+        ("not_in_conversation", {"type": "free-text"}),
+        ("not_in_conversation", {"type": "tracing-clarification"}),
+        ("not_in_conversation", {"type": "release-consent-request"}),
     ],
 )
 def test_types(world, code, changes):
@@ -286,6 +291,19 @@ def test_answers_and_other_types(world):
     odd = world.compose_reply(KAMPALA, request, stage=Stage.FINAL, outcome=Outcome())
     world.refuse(odd, PolicyError, "not_an_answer")
     world.put(world.compose_reply(KAMPALA, request, **ANSWER))
+
+
+@pytest.mark.parametrize("name", ["correction", "withdrawal"])
+def test_what_amends_a_message_is_its_senders_and_replies_to_that_very_message(world, name):
+    request = world.send(type="tracing-request")
+    answer = world.compose_reply(KAMPALA, request, **ANSWER)
+    world.put(answer)
+    own = {"type": name, "supersedes": request.payload_hash}
+    world.refuse(world.compose_reply(NAIROBI, answer, **own), PolicyError, "amends_nothing")
+    world.refuse(world.compose(**own), PolicyError, "amends_nothing")
+    foreign = {"type": name, "supersedes": answer.payload_hash}
+    world.refuse(world.compose_reply(NAIROBI, answer, **foreign), PolicyError, "supersedes_not_own")
+    world.put(world.compose_reply(NAIROBI, request, recipients=(KAMPALA,), **own))
 
 
 # --- messages: conversations ---

@@ -36,8 +36,8 @@ def judged(case):
         classification=Classification(said.get("class", "RESTRICTED")),
         exercise="exercise" in said,
         replied_to=said.get("reply"),
-        # That everybody is a party to the conversation makes no difference: answers go to the requester alone.
-        parties=frozenset({case["from"], case["to"], "ke.police.a"}) if "reply" in said else frozenset(),
+        # Who replies writes within a conversation, to parties of it; an answer goes to the requester alone.
+        parties=parties(case, said),
         tlp=Tlp(said.get("tlp", "AMBER")),
         to_group="group" in said,
         on_behalf_of=said.get("behalf"),
@@ -51,6 +51,10 @@ def judged(case):
         releasable_to=tuple(filter(None, said.get("release", "").split("+"))),
     )
     return told.code or "allow"
+
+
+def parties(case, said):
+    return frozenset({case["from"], case["to"], "ke.police.a"}) if "reply" in said else frozenset()
 
 
 def named(case):
@@ -70,7 +74,7 @@ def test_enough_cases_and_enough_denials_and_each_row_of_the_page():
     rows = {
         "tracing-request", "ack / response", "confiscation / destruction", "lost-or-stolen", "trade-route-alert",
         "marking-system-description", "assistance-*", "licence verification", "transfer-refusal", "MLA",
-        "national-report", "two-person rule",
+        "national-report", "two-person rule", "each type",
     }  # fmt: skip
     assert {row for row in rows if any(case["paragraph"].startswith(f"6.1 {row}") for case in CASES)} == rows
     used = {rule.id for rule in DEFAULT_POLICY.rules}
@@ -87,6 +91,7 @@ def fitting(case):
         classification=Classification(said.get("class", "RESTRICTED")),
         exercise="exercise" in said,
         replied_to=said.get("reply"),
+        parties=parties(case, said),
         tlp=Tlp(said.get("tlp", "AMBER")),
         to_group="group" in said,
         on_behalf_of=said.get("behalf"),
@@ -96,7 +101,12 @@ def fitting(case):
 
 
 def test_no_rule_lets_anyone_reach_the_broker_or_outsiders_hold_operational_types():
-    operational = set(TYPES) - {"marking-system-description"}
+    # What States tell everybody of themselves, and what assistance is asked for and offered.
+    operational = {t for t in TYPES if not t.startswith("assistance-")} - {
+        "marking-system-description",
+        "contact-point-notice",
+        "national-report",
+    }
     for sender, type_, reply, group in product(Role, TYPES, (False, True), (False, True)):
         for recipient in (Role.BROKER, Role.DONOR, Role.SECRETARIAT, Role.AUDITOR):
             if recipient is not Role.BROKER and type_ not in operational:

@@ -65,6 +65,16 @@ def test_only_answers_bear_a_stage():
     assert {name for name, info in TYPES.items() if info.is_answer} == {
         "tracing-acknowledgement",
         "tracing-response",
+        "release-consent-decision",
+    }
+
+
+def test_what_never_begins_a_conversation_and_what_amends_an_earlier_message():
+    assert {name for name, info in TYPES.items() if info.amends} == {"correction", "withdrawal"}
+    assert {name for name, info in TYPES.items() if info.in_conversation} == {
+        "tracing-clarification",
+        "release-consent-request",
+        "free-text",
     }
 
 

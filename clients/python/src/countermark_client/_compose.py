@@ -43,7 +43,7 @@ from countermark_protocol.manifest import (
 from countermark_protocol.policy import PolicyFacts
 from countermark_protocol.records import KeysRecord
 from countermark_protocol.resets import reset_of
-from countermark_protocol.types import TYPES, known_types
+from countermark_protocol.types import TYPES, find_type, known_types
 
 #: Records of a trace are kept for years; an agency that must delete earlier says so in `handling`.
 _DEFAULT_RETENTION_MS: Final = 5 * 365 * 24 * 3600 * 1000
@@ -206,6 +206,8 @@ class Composer:
 
     def _target(self, draft: Draft) -> Target | None:
         ref = draft.in_reply_to
+        if ref is None and draft.type in TYPES and TYPES[draft.type].amends:
+            ref = draft.supersedes  # what amends a message belongs to its conversation
         if draft.reply_to_document is not None:
             return self._target_shown(draft.reply_to_document)
         if ref is None:
@@ -235,12 +237,7 @@ class Composer:
         """Choose the version that all recipients read, and validate the content as it."""
         known = sorted(v for name, v in known_types() if name == draft.type)
         if not known:
-            raise UncheckableError(
-                "unknown_type",
-                f"message type {draft.type[:64]!r} is not known here: expected one of "
-                f"{', '.join(sorted({name for name, _ in known_types()}))}",
-                type=draft.type[:64],
-            )
+            find_type(draft.type, 1)  # raises, naming the one that may be meant
         wanted = set(known)
         if isinstance(draft.content, _contents.Message):
             if draft.type != draft.content.TYPE:
@@ -311,12 +308,9 @@ class Composer:
         if not terms.drafted and refuses_on_national_security(message):
             text = "two persons must sign a refusal on the ground of national security: make a draft of it"
             problems += [_problem(r, "release_required", text) for r in recipients]
-        answer = TYPES[message.TYPE].is_answer
-        if answer and target is None:
-            problems += [
-                _problem(r, "answer_incomplete", "an answer names the message it replies to")
-                for r in recipients
-            ]
+        problems += [
+            _problem(r, *_unbound) for r in recipients for _unbound in _unbound_by_type(draft, target)
+        ]
         return problems
 
     def _succession_problems(self, draft: Draft, recipients: tuple[Address, ...]) -> list[JsonObject]:
@@ -381,6 +375,25 @@ class Composer:
                 if isinstance(content, _contents.TracingRequest):
                     return content
         return None
+
+
+def _unbound_by_type(draft: Draft, target: Target | None) -> list[tuple[str, str]]:
+    """What the type demands of the manifest and the draft does not say, as codes with words."""
+    info = TYPES[draft.type]
+    if info.is_answer and target is None:
+        return [("answer_incomplete", "an answer names the message it replies to")]
+    if info.in_conversation and target is None:
+        return [
+            (
+                "not_in_conversation",
+                f"a {draft.type} names the message of the conversation that it replies to",
+            )
+        ]
+    superseded = message_hash(draft.supersedes) if draft.supersedes is not None else None
+    if info.amends and (target is None or superseded != target.message):
+        text = f"a {draft.type} supersedes the message that it is about, and replies to no other"
+        return [("amends_nothing", text)]
+    return []
 
 
 def _no_key(recipient: Address, keys: KeysRecord, now: int) -> JsonObject:

@@ -230,7 +230,7 @@ class Drafting:
                 secrets = unwrap_secrets(key, info, stanza or b"")
                 parts = open_content(file.submission.content, secrets, manifest.content)
                 content = _contents.validate_content(manifest.type, manifest.version, join_parts(parts))
-                _contents.check_manifest_facts(content, manifest.stage, manifest.outcome)
+                _contents.check_manifest_facts(content, manifest.stage, manifest.outcome, manifest.supersedes)
                 return content
         raise UncheckableError(
             "draft_does_not_open",

@@ -111,7 +111,7 @@ def _validate(parts: tuple[Part, ...], manifest: Manifest) -> _contents.Message:
             RejectionReason.INVALID_CONTENT, _details(error), commitment_checked=True
         ) from None
     try:
-        _contents.check_manifest_facts(message, manifest.stage, manifest.outcome)
+        _contents.check_manifest_facts(message, manifest.stage, manifest.outcome, manifest.supersedes)
     except MalformedError as error:
         raise UnacceptableError(
             RejectionReason.MANIFEST_MISMATCH, _details(error), commitment_checked=True

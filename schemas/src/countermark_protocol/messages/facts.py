@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from countermark_protocol.codes.exchange import ConsentDecision
 from countermark_protocol.codes.tracing import AcknowledgementStatus, TraceOutcome
 from countermark_protocol.errors import MalformedError
 from countermark_protocol.manifest import Outcome, Stage
 from countermark_protocol.messages.base import Block, Message
 from countermark_protocol.messages.blocks import Party
+from countermark_protocol.messages.correction import MessageCorrection, MessageWithdrawal
+from countermark_protocol.messages.release_consent import ReleaseConsentDecision
 from countermark_protocol.messages.tracing_request import TracingAcknowledgement
 from countermark_protocol.messages.tracing_response import TracingResponse
 
@@ -44,6 +47,13 @@ OUTCOME_CLASSES: Final[Mapping[TraceOutcome, str]] = {
     TraceOutcome.REFUSED: "refused",
 }
 
+#: Class of each decision on onward release: conditions are consent in part.
+CONSENT_CLASSES: Final[Mapping[ConsentDecision, Outcome]] = {
+    ConsentDecision.GRANTED: Outcome(success=1),
+    ConsentDecision.GRANTED_WITH_CONDITIONS: Outcome(partial=1),
+    ConsentDecision.REFUSED: Outcome(refused=1),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ManifestFacts:
@@ -67,21 +77,42 @@ def manifest_facts(message: Message) -> ManifestFacts | None:
         for result in message.item_results:
             counts[OUTCOME_CLASSES[result.outcome]] += 1
         return ManifestFacts(Stage.FINAL if message.final else Stage.INTERIM, Outcome(**counts))
+    if isinstance(message, ReleaseConsentDecision):
+        return ManifestFacts(Stage.FINAL, CONSENT_CLASSES[message.decision])
     return None
 
 
-def check_manifest_facts(message: Message, stage: Stage | None, outcome: Outcome | None) -> None:
+def amended_by(message: Message) -> bytes | None:
+    """Hash of the message that a correction or withdrawal is about, 32 bytes; None for every other type."""
+    if isinstance(message, MessageCorrection | MessageWithdrawal):
+        return bytes.fromhex(message.message)
+    return None
+
+
+def check_manifest_facts(
+    message: Message, stage: Stage | None, outcome: Outcome | None, supersedes: bytes | None = None
+) -> None:
     """Check what a manifest says of its content.
 
     Args:
         message: the content.
         stage: of the manifest, or None.
         outcome: of the manifest, or None.
+        supersedes: of the manifest, or None.
 
     Raises:
-        MalformedError: ``manifest_contradicts_content``; facts: ``expected``, ``got`` (stage and counts, which
-            the manifest shows to everyone).
+        MalformedError: ``manifest_contradicts_content``; facts: ``expected``, ``got`` (stage and counts, or the
+            message superseded, which the manifest shows to everyone).
     """
+    amended = amended_by(message)
+    if amended is not None and amended != supersedes:
+        raise MalformedError(
+            "manifest_contradicts_content",
+            "the content is about another message than the manifest supersedes: reject it with reason and tell the "
+            "sender",
+            expected={"supersedes": amended.hex()},
+            got={"supersedes": supersedes.hex() if supersedes is not None else None},
+        )
     facts = manifest_facts(message)
     expected = None if facts is None else {"stage": facts.stage.value, "outcome": facts.outcome.to_json()}
     got = None

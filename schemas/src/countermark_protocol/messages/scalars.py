@@ -354,6 +354,14 @@ MessageRef = TypeAliasType(
         Field(description="The id of a message, from its manifest: UUIDv7."),
     ],
 )
+MessageHash = TypeAliasType(
+    "MessageHash",
+    Annotated[
+        str,
+        StringConstraints(pattern=r"^[0-9a-f]{64}$"),
+        Field(description="The hash that names a message in the log: of its payload, 64 hexadecimal digits."),
+    ],
+)
 EndpointRef = TypeAliasType(
     "EndpointRef",
     Annotated[
