@@ -676,6 +676,20 @@ def sealing_cases(world, stanzas, message, other):
     bad_stanza[-1] ^= 1
     out.bad("tampered_byte_in_stanza", "open", opening(message, bytes(bad_stanza)), *does_not)
 
+    m = message.manifest
+    large = SealingKey(seed(f"sealing {KAMPALA}"), Algorithm.MLKEM1024_P384).public_key
+    info = MessageBinding(ORIGIN, m.id, m.type, m.sender, (m.content.digest,)).info(KAMPALA, large.key_id)
+    wrapped = stanzas.wrap("larger key", large, info, message.secrets)
+    larger = {"algorithm": "ML-KEM-1024+P-384"}
+    listed = {"parts": [[p.name, p.data.decode()] for p in parts]}
+    out.good("ml_kem_1024_p384", "open", opening(message, wrapped, **larger), listed)
+    spoilt = wrapped[:-1] + bytes([wrapped[-1] ^ 1])
+    out.bad("tampered_byte_in_larger_stanza", "open", opening(message, spoilt, **larger), *does_not)
+    spoilt = wrapped[:1600] + bytes([wrapped[1600] ^ 1]) + wrapped[1601:]
+    out.bad("tampered_byte_in_point_of_larger_stanza", "open", opening(message, spoilt, **larger), *does_not)
+    out.bad("one_sealing_algorithm_passed_for_another", "open", opening(message, wrapped), *does_not)
+    out.bad("default_stanza_passed_for_the_larger", "open", opening(message, **larger), *does_not)
+
     secrets = ContentSecrets(fixed("rest content key", 32), fixed("rest opener", 32))
 
     def crafted(

@@ -44,7 +44,12 @@ from cryptography.hazmat.primitives import hashes, hpke
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, utils, x25519
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-ALGORITHMS = {1: ("Ed25519", 32), 2: ("ES256", 65), 16: ("ML-KEM-768+X25519", 1216)}
+ALGORITHMS = {
+    1: ("Ed25519", 32),
+    2: ("ES256", 65),
+    16: ("ML-KEM-768+X25519", 1216),
+    17: ("ML-KEM-1024+P-384", 1665),
+}
 PURPOSES = {1: "sign", 2: "possession", 3: "countersign", 4: "release", 5: "behalf"}
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
@@ -409,20 +414,31 @@ def commitment(hashed):
     return tree_root([leaf_hash(H("part", u(i, 4), count, n.encode(), v)) for i, (n, v) in enumerate(hashed)])
 
 
-def private_key(seed):
+def private_key(seed, algorithm="ML-KEM-768+X25519"):
+    """Private key, its suite and its id."""
+    if algorithm == "ML-KEM-1024+P-384":
+        expanded = hashlib.shake_256(seed).digest(112)
+        lattice = mlkem.MLKEM1024PrivateKey.from_seed_bytes(expanded[:64])
+        curve = ec.derive_private_key(int.from_bytes(expanded[64:], "big"), ec.SECP384R1())
+        numbers = curve.public_key().public_numbers()
+        point = b"\x04" + u(numbers.x, 48) + u(numbers.y, 48)
+        suite = hpke.Suite(hpke.KEM.MLKEM1024_P384, hpke.KDF.HKDF_SHA384, hpke.AEAD.AES_256_GCM)
+        kid = H("key", u(17, 2), lattice.public_key().public_bytes_raw() + point)
+        return hpke.MLKEM1024P384PrivateKey(lattice, curve), suite, kid
+    need(algorithm == "ML-KEM-768+X25519", "a sealing key of no algorithm of the list")
     expanded = hashlib.shake_256(seed).digest(96)
     lattice = mlkem.MLKEM768PrivateKey.from_seed_bytes(expanded[:64])
     curve = x25519.X25519PrivateKey.from_private_bytes(expanded[64:])
     raw = lattice.public_key().public_bytes_raw() + curve.public_key().public_bytes_raw()
-    return hpke.MLKEM768X25519PrivateKey(lattice, curve), H("key", u(16, 2), raw)
-
-
-def unwrap(seed, log, fields, recipient, ciphertexts, stanza):
-    """Content key and opener, 64 bytes, from a stanza; `fields` are the message's id, type and sender."""
-    key, key_id = private_key(seed)
-    info = frame("stanza-info", [log.encode(), *(f.encode() for f in fields), recipient.encode(), key_id, b"".join(ciphertexts)])  # fmt: skip
     suite = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
-    secret = suite.decrypt(stanza, key, info)
+    return hpke.MLKEM768X25519PrivateKey(lattice, curve), suite, H("key", u(16, 2), raw)
+
+
+def unwrap(key, log, fields, recipient, ciphertexts, stanza):
+    """Content key and opener, 64 bytes, from a stanza; `fields` are the message's id, type and sender."""
+    private, suite, key_id = key
+    info = frame("stanza-info", [log.encode(), *(f.encode() for f in fields), recipient.encode(), key_id, b"".join(ciphertexts)])  # fmt: skip
+    secret = suite.decrypt(stanza, private, info)
     need(len(secret) == 64, "a stanza that holds something else")
     return secret
 
@@ -642,8 +658,9 @@ def check_bundle(bundle):
         secret = b64(bundle["secrets"]["content_key"]) + b64(bundle["secrets"]["opener"])
         need(len(secret) == 64, "secrets of another size")
     else:
-        need(private_key(b64(me["seed"]))[1] == hex32(me["row"]["sealing_key"]), "a row for another key")
-        secret = unwrap(b64(me["seed"]), origin, (m["id"], m["type"], sender), me["address"], [hex32(content["digest"])], b64(me["stanza"]))  # fmt: skip
+        key = private_key(b64(me["seed"]))
+        need(key[2] == hex32(me["row"]["sealing_key"]), "a row for another key")
+        secret = unwrap(key, origin, (m["id"], m["type"], sender), me["address"], [hex32(content["digest"])], b64(me["stanza"]))  # fmt: skip
     parts = open_content(secret, b64(message["content"]), content)
     document = join(parts)
     need(bundle.get("expected", document) == document, "other content than expected")
@@ -695,7 +712,8 @@ def run_trie(v):
 
 def run_open(v):
     fields, digests = (v["message_id"], v["type"], v["sender"]), [hex32(d) for d in v["ciphertexts"]]
-    secret = unwrap(hex32(v["seed"]), v["log"], fields, v["recipient"], digests, b64(v["stanza"]))
+    key = private_key(hex32(v["seed"]), v.get("algorithm", "ML-KEM-768+X25519"))
+    secret = unwrap(key, v["log"], fields, v["recipient"], digests, b64(v["stanza"]))
     join(open_content(secret, b64(v["ciphertext"]), v["content"]))
 
 

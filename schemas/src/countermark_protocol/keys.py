@@ -5,7 +5,7 @@ message. A key id is the hash of algorithm number and public key, so whoever res
 need not be trusted.
 
 Sources: RFC 8032 (Ed25519), FIPS 186-5 (ECDSA P-256), draft-connolly-cfrg-xwing-kem (ML-KEM-768 with
-X25519), docs/spec/keys.md.
+X25519), draft-ietf-hpke-pq (ML-KEM-1024 with P-384), docs/spec/keys.md.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from countermark_protocol.identifiers import KeyId
 class Algorithm(IntEnum):
     """NOTE: numbers are wire format: never reuse, never renumber.
 
-    Reserved for the issue on identity: 3 ML-DSA-65, 17 ML-KEM-1024+P-384. Reserved for witnesses:
-    32 ML-DSA-44. They are refused as `UncheckableError` until then.
+    Reserved: 3 ML-DSA-65, and 32 ML-DSA-44 for witnesses. They are refused as `UncheckableError` until then.
     """
 
     ED25519 = 1
     ES256 = 2
     XWING = 16
+    MLKEM1024_P384 = 17
 
 
 #: The name of each algorithm in JSON and, for signatures, in the JWS header (RFC 7518, RFC 9864).
@@ -49,15 +49,23 @@ ALGORITHM_NAMES: Final = {
     Algorithm.ED25519: "Ed25519",
     Algorithm.ES256: "ES256",
     Algorithm.XWING: "ML-KEM-768+X25519",
+    Algorithm.MLKEM1024_P384: "ML-KEM-1024+P-384",
 }
 _BY_NAME: Final = {name: algorithm for algorithm, name in ALGORITHM_NAMES.items()}
 _BY_NUMBER: Final = {int(algorithm): algorithm for algorithm in Algorithm}
-_RESERVED_NAMES: Final = frozenset({"ML-DSA-65", "ML-DSA-44", "ML-KEM-1024+P-384"})
-_RESERVED_NUMBERS: Final = frozenset({3, 17, 32})
+_RESERVED_NAMES: Final = frozenset({"ML-DSA-65", "ML-DSA-44"})
+_RESERVED_NUMBERS: Final = frozenset({3, 32})
 
 SIGNATURE_ALGORITHMS: Final = frozenset({Algorithm.ED25519, Algorithm.ES256})
-#: Raw sizes in bytes: P-256 is the uncompressed point, X-Wing is ML-KEM-768 (1,184) then X25519 (32).
-PUBLIC_KEY_BYTES: Final = {Algorithm.ED25519: 32, Algorithm.ES256: 65, Algorithm.XWING: 1216}
+SEALING_ALGORITHMS: Final = frozenset({Algorithm.XWING, Algorithm.MLKEM1024_P384})
+#: Raw sizes in bytes: points of NIST curves are uncompressed; sealing keys are the ML-KEM key (1,184 or 1,568), then
+#: the curve's (32 or 97).
+PUBLIC_KEY_BYTES: Final = {
+    Algorithm.ED25519: 32,
+    Algorithm.ES256: 65,
+    Algorithm.XWING: 1216,
+    Algorithm.MLKEM1024_P384: 1665,
+}
 SIGNATURE_BYTES: Final = 64
 
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -202,6 +210,7 @@ _VERIFIERS: Final[dict[Algorithm, Callable[[bytes, bytes, bytes], None]]] = {
     Algorithm.ED25519: _verify_ed25519,
     Algorithm.ES256: _verify_es256,
     Algorithm.XWING: _verify_sealing,
+    Algorithm.MLKEM1024_P384: _verify_sealing,
 }
 
 
@@ -229,14 +238,13 @@ def parse_public_key(algorithm: int, raw: bytes) -> PublicKey:
     if known is Algorithm.ED25519:
         _check_ed25519_point(raw)
     elif known is Algorithm.ES256:
-        try:
-            if raw[0] != 4:
-                malformed("key_invalid", "P-256 public key must be an uncompressed point")
-            _p256_key(raw)
-        except ValueError:
-            malformed("key_invalid", "P-256 public key is not a point of the curve")
+        _check_point(ec.SECP256R1(), raw)
+    elif known is Algorithm.XWING:
+        _check_coefficients(raw[: 384 * 3], "ML-KEM-768")
+        _check_x25519(raw[1184:])
     else:
-        _check_xwing(raw)
+        _check_coefficients(raw[: 384 * 4], "ML-KEM-1024")
+        _check_point(ec.SECP384R1(), raw[1568:])
     return PublicKey(known, raw)
 
 
@@ -248,21 +256,33 @@ def _check_ed25519_point(raw: bytes) -> None:
         malformed("key_invalid", "Ed25519 public key is a point of small order")
 
 
-_XWING_Q: Final = 3329
+def _check_point(curve: ec.EllipticCurve, raw: bytes) -> None:
+    name = {"secp256r1": "P-256", "secp384r1": "P-384"}[curve.name]
+    if raw[0] != 4:
+        malformed("key_invalid", f"{name} public key must be an uncompressed point")
+    try:
+        ec.EllipticCurvePublicKey.from_encoded_point(curve, raw)
+    except ValueError:
+        malformed("key_invalid", f"{name} public key is not a point of the curve")
 
 
-def _check_xwing(raw: bytes) -> None:
+_MLKEM_Q: Final = 3329
+
+
+def _check_coefficients(vector: bytes, name: str) -> None:
     # FIPS 203 §7.2 modulus check: every 12-bit coefficient is below q. Checked here, without the sealing
     # library, so that the broker can refuse a key that no sender could use.
-    vector = raw[: 384 * 3]
     for i in range(0, len(vector), 3):
         low = vector[i] | (vector[i + 1] & 0x0F) << 8
         high = vector[i + 1] >> 4 | vector[i + 2] << 4
-        if low >= _XWING_Q or high >= _XWING_Q:
-            malformed("key_invalid", "ML-KEM-768 public key has a coefficient outside the field")
+        if low >= _MLKEM_Q or high >= _MLKEM_Q:
+            malformed("key_invalid", f"{name} public key has a coefficient outside the field")
+
+
+def _check_x25519(raw: bytes) -> None:
     # X25519 ignores the highest bit; with it set this would be a second key id for the same key, to which
     # nothing ever opens, since the combiner hashes the bytes as they are.
-    u = int.from_bytes(raw[1184:], "little")
+    u = int.from_bytes(raw, "little")
     if u in _X25519_LOW_ORDER or u >= _ED25519_P:
         malformed("key_invalid", "X25519 public key is not canonical or of low order")
 

@@ -2,7 +2,7 @@
 
 Content is sealed once, in chunks with a key commitment (chunks.py), whatever the recipients' keys are. The
 content key and the *opener* (from which the part salts come) are wrapped by HPKE (RFC 9180, base mode,
-ML-KEM-768+X25519, HKDF-SHA-256, AES-256-GCM) whose ``info`` names everything the stanza belongs to, so a
+AES-256-GCM) in the suite of each recipient's key, whose ``info`` names everything the stanza belongs to, so a
 stanza lifted into another message, or a ciphertext swapped under it, opens nothing.
 
 Source: docs/spec/sealing.md.
@@ -17,42 +17,58 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
-from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from countermark_protocol.chunks import open_chunks, seal_chunks
 from countermark_protocol.encoding import Reader, labelled_bytes, labelled_hash, labelled_hmac
 from countermark_protocol.errors import SealError
 from countermark_protocol.identifiers import Address, KeyId, MessageId, Origin
-from countermark_protocol.keys import Algorithm, PublicKey
+from countermark_protocol.keys import ALGORITHM_NAMES, SEALING_ALGORITHMS, Algorithm, PublicKey
 from countermark_protocol.manifest import MAX_CONTENT_BYTES, SealedContent
 from countermark_protocol.padding import check_padding, pad
 from countermark_protocol.parts import Part, commitment_of, encode_parts, parse_parts
 
 SECRET_BYTES: Final = 32
-_SUITE: Final = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+_SUITES: Final = {
+    Algorithm.XWING: hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM),
+    Algorithm.MLKEM1024_P384: hpke.Suite(
+        hpke.KEM.MLKEM1024_P384, hpke.KDF.HKDF_SHA384, hpke.AEAD.AES_256_GCM
+    ),
+}
 
 
 class SealingKey:
-    """A private ML-KEM-768+X25519 key, from its 32-byte seed (draft-connolly-cfrg-xwing-kem §5.2).
+    """A private sealing key, from its 32-byte seed.
 
     Args:
         seed: 32 uniformly random bytes; the key's only secret, and what a keystore keeps.
+        algorithm: of the key.
+
+    Raises:
+        ValueError: another size, no sealing algorithm, or one of the 2^-190 of all seeds that give no P-384 key.
+
+    Source: draft-connolly-cfrg-xwing-kem §5.2; draft-irtf-cfrg-concrete-hybrid-kems (MLKEM1024-P384).
     """
 
-    def __init__(self, seed: bytes) -> None:
+    def __init__(self, seed: bytes, algorithm: Algorithm = Algorithm.XWING) -> None:
         if len(seed) != SECRET_BYTES:
             msg = f"a sealing key's seed has {SECRET_BYTES} bytes"
             raise ValueError(msg)
-        expanded = hashlib.shake_256(seed).digest(96)
-        lattice = mlkem.MLKEM768PrivateKey.from_seed_bytes(expanded[:64])
-        curve = x25519.X25519PrivateKey.from_private_bytes(expanded[64:])
-        self._private = hpke.MLKEM768X25519PrivateKey(lattice, curve)
-        raw = lattice.public_key().public_bytes_raw() + curve.public_key().public_bytes_raw()
-        self._public = PublicKey(Algorithm.XWING, raw)
+        if algorithm not in SEALING_ALGORITHMS:
+            msg = f"not a sealing algorithm: {ALGORITHM_NAMES[algorithm]}"
+            raise ValueError(msg)
+        self._private: hpke.MLKEM768X25519PrivateKey | hpke.MLKEM1024P384PrivateKey
+        if algorithm is Algorithm.XWING:
+            self._private, raw = _expand_xwing(seed)
+        else:
+            self._private, raw = _expand_mlkem1024_p384(seed)
+        self._suite = _SUITES[algorithm]
+        self._public = PublicKey(algorithm, raw)
 
     @property
     def public_key(self) -> PublicKey:
-        """The public half, 1,216 raw bytes."""
+        """The public half."""
         return self._public
 
     def open(self, sealed: bytes, info: bytes) -> bytes:
@@ -62,21 +78,55 @@ class SealingKey:
             SealError: ``stanza_does_not_open``; the same error whatever the reason, so that nothing is learnt.
         """
         try:
-            return _SUITE.decrypt(sealed, self._private, info)
+            return self._suite.decrypt(sealed, self._private, info)
         except (InvalidTag, ValueError):
             raise SealError(
                 "stanza_does_not_open", "the stanza does not open with this key for this message"
             ) from None
 
 
-def _hpke_public(key: PublicKey) -> hpke.MLKEM768X25519PublicKey:
-    if key.algorithm is not Algorithm.XWING:
-        msg = "not a sealing key"
-        raise ValueError(msg)
-    return hpke.MLKEM768X25519PublicKey(
-        mlkem.MLKEM768PublicKey.from_public_bytes(key.raw[:1184]),
-        x25519.X25519PublicKey.from_public_bytes(key.raw[1184:]),
-    )
+def _expand_xwing(seed: bytes) -> tuple[hpke.MLKEM768X25519PrivateKey, bytes]:
+    expanded = hashlib.shake_256(seed).digest(96)
+    lattice = mlkem.MLKEM768PrivateKey.from_seed_bytes(expanded[:64])
+    curve = x25519.X25519PrivateKey.from_private_bytes(expanded[64:])
+    raw = lattice.public_key().public_bytes_raw() + curve.public_key().public_bytes_raw()
+    return hpke.MLKEM768X25519PrivateKey(lattice, curve), raw
+
+
+def _expand_mlkem1024_p384(seed: bytes) -> tuple[hpke.MLKEM1024P384PrivateKey, bytes]:
+    expanded = hashlib.shake_256(seed).digest(112)
+    lattice = mlkem.MLKEM1024PrivateKey.from_seed_bytes(expanded[:64])
+    curve = ec.derive_private_key(int.from_bytes(expanded[64:], "big"), ec.SECP384R1())
+    point = curve.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    return hpke.MLKEM1024P384PrivateKey(lattice, curve), lattice.public_key().public_bytes_raw() + point
+
+
+def seal_to(key: PublicKey, info: bytes, plaintext: bytes) -> bytes:
+    """Seal to a key under `info`, single shot: HPKE enc ‖ ciphertext.
+
+    Raises:
+        ValueError: not a sealing key.
+    """
+    if key.algorithm is Algorithm.XWING:
+        return _SUITES[key.algorithm].encrypt(
+            plaintext,
+            hpke.MLKEM768X25519PublicKey(
+                mlkem.MLKEM768PublicKey.from_public_bytes(key.raw[:1184]),
+                x25519.X25519PublicKey.from_public_bytes(key.raw[1184:]),
+            ),
+            info,
+        )
+    if key.algorithm is Algorithm.MLKEM1024_P384:
+        return _SUITES[key.algorithm].encrypt(
+            plaintext,
+            hpke.MLKEM1024P384PublicKey(
+                mlkem.MLKEM1024PublicKey.from_public_bytes(key.raw[:1568]),
+                ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP384R1(), key.raw[1568:]),
+            ),
+            info,
+        )
+    msg = "not a sealing key"
+    raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +180,14 @@ def ciphertext_digest(ciphertext: bytes) -> bytes:
 
 
 def wrap_secrets(recipient_key: PublicKey, info: bytes, secrets: ContentSecrets) -> bytes:
-    """One recipient's stanza: HPKE enc ‖ ciphertext, 1,200 bytes for ML-KEM-768+X25519.
+    """One recipient's stanza: 1,200 bytes for ML-KEM-768+X25519, 1,745 for ML-KEM-1024+P-384.
 
     Args:
         recipient_key: the recipient's current sealing key, from the proven directory.
         info: `MessageBinding.info` for that recipient and key.
         secrets: of this message.
     """
-    return _SUITE.encrypt(secrets.content_key + secrets.opener, _hpke_public(recipient_key), info)
+    return seal_to(recipient_key, info, secrets.content_key + secrets.opener)
 
 
 def unwrap_secrets(key: SealingKey, info: bytes, stanza: bytes) -> ContentSecrets:
@@ -218,4 +268,4 @@ def rejection_info(log: Origin, message: bytes, author: Address, sender: Address
 
 def seal_details(sender_key: PublicKey, info: bytes, details: bytes) -> bytes:
     """Seal details of a rejection to the message's sender; opaque to the broker."""
-    return _SUITE.encrypt(details, _hpke_public(sender_key), info)
+    return seal_to(sender_key, info, details)

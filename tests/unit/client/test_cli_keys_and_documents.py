@@ -51,13 +51,17 @@ def authority(world, cli):
 # --- keys ---
 
 
-@pytest.mark.parametrize(("use", "alg"), [("governor", "Ed25519"), ("authority", "ES256"), ("sealing", None)])
+@pytest.mark.parametrize(
+    ("use", "alg"),
+    [("governor", "Ed25519"), ("authority", "ES256"), ("sealing", None), ("sealing", "ML-KEM-1024+P-384")],
+)
 def test_new_key_is_encrypted_and_its_public_half_stands_beside_it(cli, use, alg):
     path = cli.folder / "a.key"
     made = cli.json("key", "new", "--use", use, "--out", path, *(["--alg", alg] if alg else []))
     assert path.stat().st_mode & 0o777 == 0o600
     public = json.loads((cli.folder / "a.key.pub").read_text())
     assert public == {"alg": made["alg"], "pub": made["pub"]}
+    assert made["alg"] == (alg or "ML-KEM-768+X25519")
     [stored] = load_key_file(path, PASSPHRASE).stored
     assert stored.use == use
     assert stored.private not in path.read_bytes()
@@ -105,8 +109,11 @@ def test_a_prompt_asks_twice_for_a_new_passphrase_and_shows_nothing(cli):
     assert load_key_file(path, "a1b2").stored
 
 
-def test_a_sealing_key_has_one_algorithm(cli):
-    cli.run("key", "new", "--use", "sealing", "--alg", "ES256", "--out", cli.folder / "a.key", code=2)
+@pytest.mark.parametrize(("use", "alg"), [("sealing", "ES256"), ("instance", "ML-KEM-1024+P-384")])
+def test_sealing_keys_and_signing_keys_have_algorithms_of_their_own(cli, use, alg):
+    result = cli.run("key", "new", "--use", use, "--alg", alg, "--out", cli.folder / "a.key", code=2)
+    assert f"got --alg {alg}" in result.stderr
+    assert not (cli.folder / "a.key").exists()
 
 
 def test_keys_are_added_to_a_profile_and_exported_from_it(world, cli):

@@ -23,7 +23,7 @@ from countermark_protocol.encoding import encode_json, parse_base64url, parse_di
 from countermark_protocol.evidence_checks import verify_evidence
 from countermark_protocol.identifiers import parse_origin
 from countermark_protocol.invitations import Request, check_request, parse_code
-from countermark_protocol.keys import parse_key_json
+from countermark_protocol.keys import ALGORITHM_NAMES, parse_key_json
 from countermark_protocol.leaf import parse_leaf, verify_succession
 from countermark_protocol.mandates import parse_witness
 from countermark_protocol.manifest import SealedContent, parse_manifest
@@ -57,6 +57,9 @@ FILES = {
 
 def b64(text):
     return parse_base64url(text, "vector", limit=2**24)
+
+
+BY_NAME = {name: algorithm for algorithm, name in ALGORITHM_NAMES.items()}
 
 
 def unhex(text):
@@ -96,7 +99,7 @@ def run_recipient(value, _file):
 
 
 def run_open(value, _file):
-    key = SealingKey(unhex(value["seed"]))
+    key = SealingKey(unhex(value["seed"]), BY_NAME[value.get("algorithm", "ML-KEM-768+X25519")])
     digests = tuple(unhex(d) for d in value["ciphertexts"])
     binding = MessageBinding(value["log"], value["message_id"], value["type"], value["sender"], digests)
     info = binding.info(value["recipient"], key.public_key.key_id)

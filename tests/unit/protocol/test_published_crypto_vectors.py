@@ -39,6 +39,7 @@ from countermark_protocol.httpsig import (
     signature_base,
 )
 from countermark_protocol.keys import Algorithm, low_s, parse_public_key
+from countermark_protocol.sealing import SealingKey
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 
@@ -166,6 +167,25 @@ def test_hybrid_public_keys_follow_from_their_seeds():
             assert raw == unhex(vector["pkRm"])
             assert parse_public_key(Algorithm.XWING, raw).raw == raw
     assert Counter(v["kem_id"] for v in HYBRID) == {0x647A: 2, 0x51: 1}
+
+
+@pytest.mark.parametrize("vector", HYBRID, ids=suite_name)
+def test_our_sealing_keys_are_those_of_the_pq_draft(vector):
+    algorithm = {0x647A: Algorithm.XWING, 0x51: Algorithm.MLKEM1024_P384}[vector["kem_id"]]
+    key = SealingKey(unhex(vector["skRm"]), algorithm)
+    assert key.public_key == parse_public_key(algorithm, unhex(vector["pkRm"]))
+
+
+def test_our_second_suite_opens_what_the_published_shared_secret_seals():
+    # The vector has additional data, which we never have: its encapsulation and shared secret, under our `info`.
+    [vector] = [v for v in HYBRID if (v["kem_id"], v["kdf_id"], v["aead_id"]) == (0x51, 2, 2)]
+    info, plaintext = b"countermark/1 info", b"content key and opener, 64 bytes"
+    key, nonce = key_schedule(0x51, 2, 2, unhex(vector["shared_secret"]), info)
+    sealed = unhex(vector["enc"]) + AESGCM(key).encrypt(nonce, plaintext, b"")
+    ours = SealingKey(unhex(vector["skRm"]), Algorithm.MLKEM1024_P384)
+    assert ours.open(sealed, info) == plaintext
+    with pytest.raises(SealError):
+        ours.open(sealed, info + b"x")
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,30 @@ def test_a_seed_makes_one_key():
             SealingKey(bytes(size))
 
 
+def test_the_larger_key_opens_its_own_stanzas_alone():
+    large = SealingKey(seed("recipient"), Algorithm.MLKEM1024_P384)
+    assert len(large.public_key.raw) == 1665
+    stanza = wrap_secrets(large.public_key, INFO, SECRETS)
+    assert len(stanza) == 1745
+    assert unwrap_secrets(large, INFO, stanza) == SECRETS
+    refused(SealError, "stanza_does_not_open", unwrap_secrets, large, INFO + b"x", stanza)
+    # Of one seed, and yet another key: what is sealed to one does not open with the other.
+    refused(SealError, "stanza_does_not_open", unwrap_secrets, KEY, INFO, stanza)
+    refused(
+        SealError,
+        "stanza_does_not_open",
+        unwrap_secrets,
+        large,
+        INFO,
+        wrap_secrets(KEY.public_key, INFO, SECRETS),
+    )
+
+
+def test_only_sealing_algorithms_make_sealing_keys():
+    with pytest.raises(ValueError, match="not a sealing algorithm"):
+        SealingKey(seed("recipient"), Algorithm.ED25519)
+
+
 def test_only_sealing_keys_are_sealed_to():
     with pytest.raises(ValueError, match="not a sealing key"):
         wrap_secrets(signer("x").public_key, INFO, SECRETS)

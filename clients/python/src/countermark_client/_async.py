@@ -804,6 +804,7 @@ class AsyncClient(LocalCalls):
         instance: bool = True,
         sealing: bool = False,
         algorithm: Algorithm | None = None,
+        sealing_algorithm: Algorithm | None = None,
         until: datetime | None = None,
         administrator: Signer | None = None,
         request: bool = False,
@@ -817,6 +818,7 @@ class AsyncClient(LocalCalls):
             instance: renew this profile's instance key.
             sealing: renew the endpoint's sealing key; its other instances then need it too.
             algorithm: of the new instance key; that of the present one if None.
+            sealing_algorithm: of the new sealing key; that of the present one if None.
             until: when the new keys count no more; after `Settings.key_validity` if None.
             administrator: signs the statement; the profile's own administrator key if None.
             request: do not sign as administrator: give the draft, for the administrator to sign and publish.
@@ -831,6 +833,7 @@ class AsyncClient(LocalCalls):
                 instance=instance,
                 sealing=sealing,
                 algorithm=algorithm,
+                sealing_algorithm=sealing_algorithm,
                 until=round(until.timestamp() * 1000) if until is not None else None,
                 administrator=administrator,
                 request=request,

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from countermark_protocol.errors import NotFoundError, UncheckableError
 from countermark_protocol.identifiers import KeyId
 from countermark_protocol.keyfile import NONCE_BYTES, SALT_BYTES, StoredKey, encode_key_file, parse_key_file
-from countermark_protocol.keys import Algorithm, PublicKey, Signer
+from countermark_protocol.keys import SIGNATURE_ALGORITHMS, Algorithm, PublicKey, Signer
 from countermark_protocol.sealing import SealingKey
 from countermark_protocol.signers import load_signer
 
@@ -62,10 +62,15 @@ def make_key(use: str, algorithm: Algorithm | None = None) -> StoredKey:
 
     Args:
         use: what it is for; `SEALING` gives a sealing key.
-        algorithm: of a signing key; Ed25519 if not said.
+        algorithm: of the key; Ed25519 if not said, of a sealing key ML-KEM-768+X25519.
+
+    Raises:
+        ValueError: not an algorithm for this use.
     """
     if use in {SEALING, SEALING_OLD}:
-        return StoredKey(use, Algorithm.XWING, secrets.token_bytes(32))
+        fresh = StoredKey(use, algorithm or Algorithm.XWING, secrets.token_bytes(32))
+        SealingKey(fresh.private, fresh.algorithm)
+        return fresh
     chosen = algorithm or Algorithm.ED25519
     while True:
         private = secrets.token_bytes(32)
@@ -85,7 +90,8 @@ class MemoryKeystore:
         self._stored = keys
         self._signers = [(k.use, load_signer(k.algorithm, k.private)) for k in keys if _signs(k)]
         self._sealing = {
-            use: [SealingKey(k.private) for k in keys if k.use == use] for use in (SEALING, SEALING_OLD)
+            use: [SealingKey(k.private, k.algorithm) for k in keys if k.use == use]
+            for use in (SEALING, SEALING_OLD)
         }
 
     def __repr__(self) -> str:
@@ -142,7 +148,7 @@ class MemoryKeystore:
 
 
 def _signs(key: StoredKey) -> bool:
-    return key.algorithm is not Algorithm.XWING
+    return key.algorithm in SIGNATURE_ALGORITHMS
 
 
 def load_key_file(path: Path, passphrase: str) -> MemoryKeystore:

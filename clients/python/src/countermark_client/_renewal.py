@@ -181,6 +181,7 @@ class Renewal:
         instance: bool,
         sealing: bool,
         algorithm: Algorithm | None = None,
+        sealing_algorithm: Algorithm | None = None,
         until: int | None = None,
         administrator: Signer | None = None,
         passphrase: str = "",
@@ -197,7 +198,11 @@ class Renewal:
         end = now + settings.key_validity if until is None else until
         overlap = now + settings.key_overlap
         fresh = self._instance(algorithm, passphrase) if instance else None
-        seal = self._sealing(record, passphrase) if sealing else None
+        seal = (
+            self._sealing(record.sealing, sealing_algorithm or record.sealing.algorithm, passphrase)
+            if sealing
+            else None
+        )
         own = {s.public_key for s in profile.keystore.signers(INSTANCE)}
         old = [one for one in record.signing if one.key in own] if fresh is not None else []
         begins = beginning_for(self._log.directory, address, now) if seal is not None else 0
@@ -240,13 +245,13 @@ class Renewal:
         self._add(make_key(INSTANCE, wanted), passphrase)
         return self._session.profile.keystore.signer(INSTANCE)
 
-    def _sealing(self, record: KeysRecord, passphrase: str) -> PublicKey:
+    def _sealing(self, stated: PublicKey, wanted: Algorithm, passphrase: str) -> PublicKey:
         """A new sealing key: as `_instance`."""
-        keystore = self._session.profile.keystore
-        current = keystore.sealing_key().public_key
-        if current != record.sealing and not self._log.directory.subjects_of_key(current.key_id):
+        current = self._session.profile.keystore.sealing_key().public_key
+        never_stated = not self._log.directory.subjects_of_key(current.key_id)
+        if current != stated and never_stated and current.algorithm is wanted:
             return current
-        self._add(make_key(SEALING), passphrase)
+        self._add(make_key(SEALING, wanted), passphrase)
         return self._session.profile.keystore.sealing_key().public_key
 
     def _add(self, key: StoredKey, passphrase: str) -> None:

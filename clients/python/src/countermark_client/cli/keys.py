@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,23 @@ from countermark_client.cli.common import (
 from countermark_client.cli.output import Result, command, utc
 from countermark_protocol.encoding import encode_json
 from countermark_protocol.errors import NotFoundError
-from countermark_protocol.keys import ALGORITHM_NAMES, Algorithm, PublicKey, fingerprint
+from countermark_protocol.keys import (
+    ALGORITHM_NAMES,
+    SEALING_ALGORITHMS,
+    SIGNATURE_ALGORITHMS,
+    Algorithm,
+    PublicKey,
+    fingerprint,
+)
 
+_BY_NAME = {name: algorithm for algorithm, name in ALGORITHM_NAMES.items()}
+
+
+def _names(algorithms: Iterable[Algorithm]) -> click.Choice[str]:
+    return click.Choice([ALGORITHM_NAMES[algorithm] for algorithm in sorted(algorithms)])
+
+
+_ALGORITHMS = _names(SIGNATURE_ALGORITHMS | SEALING_ALGORITHMS)
 _USES = click.Choice([GOVERNOR, AUTHORITY, ADMINISTRATOR, INSTANCE, SEALING])
 
 
@@ -65,9 +81,9 @@ def key_lines(use: str, public: PublicKey) -> list[str]:
 @click.option("--use", type=_USES, required=True, help="What the key is for.")
 @click.option(
     "--alg",
-    type=click.Choice(["Ed25519", "ES256"]),
+    type=_ALGORITHMS,
     default=None,
-    help="Of a signing key. [default: Ed25519]",
+    help=f"Of the key. [default: Ed25519; of a sealing key {ALGORITHM_NAMES[Algorithm.XWING]}]",
 )
 @click.option(
     "--out", type=NEW_FILE, required=True, help="Key file to write; its public half goes to FILE.pub."
@@ -81,13 +97,15 @@ def new(use: str, alg: str | None, out: Path, passphrase_file: Path | None) -> R
       countermark key new --use governor --out kenya.key
       (give kenya.key.pub away; kenya.key stays with you)
     """
-    if use == SEALING and alg is not None:
-        raise click.UsageError(f"a sealing key is always {ALGORITHM_NAMES[Algorithm.XWING]}: leave --alg out")
+    algorithm = _BY_NAME[alg] if alg is not None else None
+    fitting = SEALING_ALGORITHMS if use == SEALING else SIGNATURE_ALGORITHMS
+    if algorithm is not None and algorithm not in fitting:
+        names = " or ".join(ALGORITHM_NAMES[a] for a in sorted(fitting))
+        raise click.UsageError(f"a key of use '{use}' is {names}: got --alg {alg}")
     public_path = out.with_name(out.name + ".pub")
     for path in (out, public_path):
         if path.exists():
             raise click.UsageError(f"{path} exists: choose another name")
-    algorithm = Algorithm.ES256 if alg == "ES256" else Algorithm.ED25519
     passphrase = passphrase_for(f"the key file {out}", passphrase_file, new=True)
     keystore = MemoryKeystore((make_key(use, algorithm),))
     save_key_file(out, keystore, passphrase)
@@ -157,8 +175,9 @@ def add(file: Path, key_passphrase_file: Path | None, access: Access) -> Result:
     "--instance/--no-instance", default=True, show_default=True, help="Renew this profile's instance key."
 )
 @click.option("--sealing", is_flag=True, help="Renew the endpoint's sealing key too.")
+@click.option("--alg", type=_names(SIGNATURE_ALGORITHMS), help="Of the new instance key. [default: as now]")
 @click.option(
-    "--alg", type=click.Choice(["Ed25519", "ES256"]), help="Of the new instance key. [default: as now]"
+    "--sealing-alg", type=_names(SEALING_ALGORITHMS), help="Of the new sealing key. [default: as now]"
 )
 @click.option("--until", metavar="TIME", help="When the new keys count no more. [default: in a year]")
 @click.option(
@@ -176,6 +195,7 @@ def renew(
     instance: bool,
     sealing: bool,
     alg: str | None,
+    sealing_alg: str | None,
     until: str | None,
     key_file: Path | None,
     key_passphrase_file: Path | None,
@@ -191,10 +211,15 @@ def renew(
       countermark key renew
       countermark key renew --sealing --key administrator.key
       countermark key renew --alg ES256 --until 2028-01-01
+      countermark key renew --sealing --sealing-alg ML-KEM-1024+P-384
       countermark key renew --request renewal.draft
     """
     if not (instance or sealing):
         raise click.UsageError("nothing to renew: say --sealing, or leave --no-instance out")
+    if sealing_alg is not None and not sealing:
+        raise click.UsageError(
+            "--sealing-alg says of which algorithm the new sealing key is: say --sealing too"
+        )
     if request is not None and (request.exists() or key_file is not None):
         raise click.UsageError("--request writes a new file, and goes without --key")
     administrator = None
@@ -206,7 +231,8 @@ def renew(
         renewed = client.renew_keys(
             instance=instance,
             sealing=sealing,
-            algorithm=Algorithm.ES256 if alg == "ES256" else Algorithm.ED25519 if alg else None,
+            algorithm=_BY_NAME[alg] if alg is not None else None,
+            sealing_algorithm=_BY_NAME[sealing_alg] if sealing_alg is not None else None,
             until=parse_time(until, "--until") if until is not None else None,
             administrator=administrator,
             request=request is not None,

@@ -1,0 +1,126 @@
+"""Keys of every algorithm against the real broker: enrolled, sent to, signed with, shown to a court, renewed."""
+
+from itertools import cycle
+from unittest import mock
+
+import pytest
+
+from countermark_client import make_key, testing
+from countermark_protocol.evidence_checks import verify_evidence
+from countermark_protocol.keys import Algorithm
+from support.demo import demo_world, governed, serving
+
+NOTICE = "lost-or-stolen-notice"
+PLAIN, TOKEN, LARGE = "ke.contact.national", "br.contact.national", "ke.ncb.nairobi"
+GROUP = "br/firearms-desks"
+CAST = {
+    "ke": ("Kenya", {PLAIN: "Focal point", LARGE: "Central bureau"}),
+    "br": ("Brazil", {TOKEN: "Contact point"}),
+}
+#: What each endpoint is enrolled with: the algorithm of its signing keys, and of its sealing key.
+KEYS = {
+    PLAIN: (Algorithm.ED25519, Algorithm.XWING),
+    LARGE: (Algorithm.ED25519, Algorithm.MLKEM1024_P384),
+    TOKEN: (Algorithm.ES256, Algorithm.MLKEM1024_P384),
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    # The demo makes three keys for each endpoint, in the order of CAST; its authorities' are made before.
+    endpoints = cycle(KEYS.values())
+    current = []
+
+    def chosen(use):
+        if use == "administrator":
+            current[:] = next(endpoints)
+        if use in {"administrator", "instance"}:
+            return make_key(use, current[0])
+        return make_key(use, current[1] if use == "sealing" else None)
+
+    root = tmp_path_factory.mktemp("real") / "world"
+    with (
+        mock.patch.multiple(demo_world, make_key=chosen, GROUP=GROUP),
+        governed(root, "", CAST) as world,
+        serving(world),
+    ):
+        yield world
+
+
+def send(world, sender, recipients, case):
+    return world.clients[sender].send(NOTICE, testing.sample_notice(case), recipients, exercise=True)
+
+
+def received(world, address, sent):
+    client = world.clients[address]
+    found = [m for m in client.inbox() if m.message == sent.message]
+    assert client.accept_many(found) == len(found)
+    return [m.content.national_case_ref for m in found]
+
+
+def test_endpoints_are_enrolled_with_the_keys_they_chose(world):
+    for address, (signing, sealing) in KEYS.items():
+        directory = world.clients[PLAIN].directory
+        record = directory.keys(address)
+        assert [one.key.algorithm for one in record.signing] == [signing]
+        assert [k.algorithm for k in directory.endpoint(address).administrator.keys] == [signing]
+        assert record.sealing.algorithm is sealing
+
+
+def test_each_sends_to_all_others_whatever_their_keys(world):
+    for sender in KEYS:
+        others = [address for address in KEYS if address != sender]
+        sent = send(world, sender, others, f"from {sender}")
+        assert [received(world, address, sent) for address in others] == [[f"from {sender}"]] * 2
+        world.clients[sender].notices()
+        assert {r.stage for r in world.clients[sender].status(sent).recipients} == {"accepted"}
+
+
+def test_a_group_of_mixed_keys_takes_one_message(world):
+    sent = send(world, PLAIN, [f"group:{GROUP}"], "to the group")
+    assert set(sent.recipients) == {LARGE, TOKEN}
+    assert [received(world, address, sent) for address in sent.recipients] == [["to the group"]] * 2
+
+
+def test_what_a_p256_key_signed_convinces_a_court(world):
+    sent = send(world, TOKEN, [PLAIN], "court")
+    received(world, PLAIN, sent)
+    fingerprint = world.clients[TOKEN].profile.trust.fingerprint
+    [instance] = world.clients[TOKEN].directory.keys(TOKEN).signing
+    for party in (TOKEN, PLAIN):
+        world.clients[party].notices()
+        proven = verify_evidence(world.clients[party].evidence(sent.message).data, fingerprint)
+        assert proven.message.signed.key_id == instance.key.key_id
+        assert [e.receipt.stage.value for e in proven.entries] == ["delivered", "accepted"]
+
+
+def test_a_sealing_key_is_renewed_into_the_other_algorithm_and_back_and_nothing_in_flight_is_lost(world):
+    sender, client = world.clients[TOKEN], world.clients[PLAIN]
+    for algorithm in (Algorithm.MLKEM1024_P384, Algorithm.XWING):
+        before = client.directory.keys(PLAIN).sealing
+        flying = send(world, TOKEN, [PLAIN], "in flight")
+        client.renew_keys(instance=False, sealing=True, sealing_algorithm=algorithm)
+        record = client.directory.keys(PLAIN)
+        assert (record.sealing.algorithm, record.previous_sealing) == (algorithm, before)
+        assert received(world, PLAIN, flying) == ["in flight"]
+        sender.sync()
+        later = send(world, TOKEN, [PLAIN], "sealed anew")
+        assert received(world, PLAIN, later) == ["sealed anew"]
+    # As now, unless told otherwise.
+    client.renew_keys(instance=False, sealing=True)
+    assert client.directory.keys(PLAIN).sealing.algorithm is Algorithm.XWING
+
+
+def test_an_instance_key_is_renewed_into_p256_and_signs(world):
+    client = world.clients[LARGE]
+    renewed = client.renew_keys(algorithm=Algorithm.ES256)
+    assert renewed.instance.algorithm is Algorithm.ES256
+    sent = send(world, LARGE, [PLAIN], "by the new key")
+    assert received(world, PLAIN, sent) == ["by the new key"]
+
+
+def test_everything_holds_when_looked_at_from_outside(world):
+    for client in world.clients.values():
+        client.sync()
+        client.sync_sent()
+        client.verify_log()
