@@ -69,7 +69,7 @@ def citations():
 
 def test_pages_have_numbered_sections():
     expected = (
-        "api audit backup bundle contradictions directory disclosure documents encoding enrolment evidence export keys log"
+        "api audit backup bundle contradictions directory disclosure documents encoding enrolment evidence export forms keys log"
         " messages policy"
         " sealing witness"
     )

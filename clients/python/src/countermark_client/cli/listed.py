@@ -211,6 +211,11 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
                 "Compare what two parties or more hold of one log, and write what contradicts itself, a file each.",
             ),
             Listed(
+                "form",
+                "forms:form",
+                "Turn contents into the forms of other systems, and forms into contents.",
+            ),
+            Listed(
                 "export",
                 "exporting:export",
                 "Write the message HASH with its proof as a bundle: it can be verified and read by whoever holds it.",
