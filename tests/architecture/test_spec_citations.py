@@ -69,8 +69,8 @@ def citations():
 
 def test_pages_have_numbered_sections():
     expected = (
-        "api audit backup bundle contradictions directory disclosure documents encoding enrolment evidence export forms keys log"
-        " messages policy"
+        "api assistance audit backup bundle contradictions directory disclosure documents encoding enrolment evidence export forms keys log"
+        " messages policy reports"
         " sealing witness"
     )
     assert sorted(PAGES) == expected.split()

@@ -428,6 +428,13 @@ _DUTIES: Final = (
         _PROCEDURE,
     ),
     _duty(
+        "match-by-each-party",
+        ("assistance-match",),
+        "a party agrees by its own signature: nobody accepts for another",
+        "6.1 assistance-*",
+        _RECIPIENT,
+    ),
+    _duty(
         "two-persons-on-national-security",
         ("tracing-response",),
         "two persons sign an answer that refuses on the ground of national security",

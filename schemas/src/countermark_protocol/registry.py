@@ -18,6 +18,9 @@ from pydantic_core import ErrorDetails, PydanticSerializationError
 
 from countermark_protocol.encoding import MAX_JSON_DEPTH, JsonObject, encode_json
 from countermark_protocol.errors import MalformedError
+from countermark_protocol.messages.assistance_match import AssistanceMatch
+from countermark_protocol.messages.assistance_offer import AssistanceOffer
+from countermark_protocol.messages.assistance_request import AssistanceRequest
 from countermark_protocol.messages.base import BROKEN_RULES, Block, Message
 from countermark_protocol.messages.clarification import TracingClarification
 from countermark_protocol.messages.confiscation import ConfiscationNotice
@@ -26,6 +29,7 @@ from countermark_protocol.messages.destruction import DestructionNotice
 from countermark_protocol.messages.free_text import FreeText
 from countermark_protocol.messages.lost_or_stolen import LostOrStolenNotice
 from countermark_protocol.messages.marking_system import MarkingSystemDescription
+from countermark_protocol.messages.national_report import NationalReport
 from countermark_protocol.messages.release_consent import ReleaseConsentDecision, ReleaseConsentRequest
 from countermark_protocol.messages.tracing_request import TracingAcknowledgement, TracingRequest
 from countermark_protocol.messages.tracing_response import TracingResponse
@@ -51,6 +55,10 @@ MODELS: Final[Mapping[tuple[str, int], type[Message]]] = MappingProxyType(
             LostOrStolenNotice,
             TradeRouteAlert,
             MarkingSystemDescription,
+            AssistanceRequest,
+            AssistanceOffer,
+            AssistanceMatch,
+            NationalReport,
             ReleaseConsentRequest,
             ReleaseConsentDecision,
             MessageCorrection,

@@ -253,6 +253,37 @@ def test_reviews_come_in_time():
     assert not found(delayed, today=dt.date(2024, 6, 3))
 
 
+@pytest.mark.parametrize(
+    ("name", "field", "last"),
+    [
+        ("assistance-request", "/validUntil", dt.date(2026, 12, 31)),
+        ("assistance-offer", "/availableUntil", dt.date(2028, 6, 30)),
+        ("assistance-match", "/proposal/answerUntil", dt.date(2026, 5, 31)),
+    ],
+)
+def test_what_is_over_cannot_be_asked_offered_or_proposed(name, field, last):
+    over = {("refuse", "already_over", field)}
+    assert found(read(name), today=last + dt.timedelta(days=1)) == set()
+    assert found(read(name), today=last + dt.timedelta(days=2)) == over
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [("assistance-request", "/requestingState"), ("national-report", "/reportingState")]
+)
+def test_a_state_asks_and_reports_for_itself(name, field):
+    assert found(read(name), sender_country="KE") == set()
+    assert found(read(name), sender_country="UG") == {("refuse", "not_the_senders_state", field)}
+
+
+def test_currencies_that_no_country_has_warn():
+    message = read(
+        "assistance-request",
+        ("replace", "/budget/currency", "XQX"),
+        ("replace", "/nationalContribution/currency", "KES"),
+    )
+    assert found(message) == {("warn", "code_not_in_list", "/budget/currency")}
+
+
 def test_an_answer_fits_its_request():
     request, response = read("tracing-request"), read("tracing-response")
     assert review_answer(request, response) == ()

@@ -29,6 +29,7 @@ from countermark_protocol.messages.destruction import DestructionNotice
 from countermark_protocol.messages.facts import holds_personal_data
 from countermark_protocol.messages.lost_or_stolen import LostOrStolenNotice
 from countermark_protocol.messages.marks import Mark
+from countermark_protocol.messages.review_assistance import last_day, own_state, unlisted_currencies
 from countermark_protocol.messages.scalars import earliest
 from countermark_protocol.messages.tracing_request import TracingAcknowledgement, TracingRequest
 from countermark_protocol.messages.tracing_response import TracingResponse
@@ -94,6 +95,8 @@ RULES: Final[Mapping[str, str]] = {
     "review_too_late": "a theft record is reviewed within 12 months",
     "item_not_requested": "the request has no such item",
     "item_not_answered": "a final answer has a result for every item",
+    "already_over": "the last day on which it stands has passed",
+    "not_the_senders_state": "a State asks for assistance and reports for itself",
     "recovered_before_chain": "the weapon was recovered before the last date of its chain, and was not stolen",
 }
 
@@ -139,6 +142,11 @@ def review(message: Message, circumstances: Circumstances) -> tuple[Finding, ...
         found.append(_refuse("personal_data_tlp", ""))
     if isinstance(message, TracingRequest):
         found.extend(_review_request(message, circumstances))
+    sender = circumstances.sender_country
+    state, at_state = own_state(message)
+    if sender is not None and state not in {None, sender}:
+        found.append(_refuse("not_the_senders_state", at_state))
+    found.extend(_warn("code_not_in_list", at) for at in unlisted_currencies(message))
     level = circumstances.classification.level if circumstances.classification is not None else None
     names_actors = isinstance(message, TradeRouteAlert) and bool(message.actors)
     if names_actors and level is not None and level < Classification.RESTRICTED.level:
@@ -180,6 +188,10 @@ def _review_dates(message: Message, today: dt.date | None) -> Iterator[Finding]:
         yield _refuse("event_in_future", field)
     if day is not None and day.year < today.year - RECORDS_YEARS:
         yield _warn("event_long_ago", field)
+    last, last_field = last_day(message)
+    # A day lasts until it ends in the last time zone, so yesterday by UTC may still be today.
+    if last is not None and last < today - dt.timedelta(days=1):
+        yield _refuse("already_over", last_field)
     if isinstance(message, LostOrStolenNotice) and (message.review_on - today).days > MAX_REVIEW_DAYS:
         yield _refuse("review_too_late", "/reviewOn")
     if isinstance(message, TracingResponse):
