@@ -18,7 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from countermark_protocol.codes.matching import UNKNOWN_TEXT, match_calibre, match_make
+from countermark_protocol.codes.calibres import match_calibre
+from countermark_protocol.codes.matching import UNKNOWN_TEXT, match_make
 from countermark_protocol.codes.tables import CodeListName, load_code_list
 from countermark_protocol.registry import validate_content
 

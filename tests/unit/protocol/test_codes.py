@@ -8,12 +8,21 @@ from pathlib import Path
 import pytest
 
 from countermark_protocol.codes import events, tracing, weapons
-from countermark_protocol.codes.matching import NoCodeReason, match_calibre, match_make
 from countermark_protocol.codes.tables import CodeListName, load_code_list, read_rows
+from countermark_protocol.handling import HandlingCode, Tlp
 
 ROOT = Path(__file__).resolve().parents[3]
 DATA = ROOT / "schemas" / "src" / "countermark_protocol" / "codes" / "data"
 SHARED = ROOT.parent / "shared" / "data"
+#: Written for this package, or from another origin than the shared folder.
+_OURS = {
+    "former_states",
+    "eu_2021_555_categories",
+    "tlp_2_0",
+    "siena_handling",
+    "iso3166_labels",
+    "own_labels",
+}
 
 
 @pytest.mark.parametrize(
@@ -29,6 +38,12 @@ SHARED = ROOT.parent / "shared" / "data"
         (CodeListName.NCIC_FINISH, 32, "BLK"),
         (CodeListName.HS_CHAPTER_93, 26, "930200"),
         (CodeListName.TRANSPORT_MODE, 10, "0"),
+        (CodeListName.NCIC_COUNTRY, 267, "AD"),
+        (CodeListName.PLACE_FUNCTION, 11, "1"),
+        (CodeListName.PLACE_STATUS, 14, "AA"),
+        (CodeListName.EU_CATEGORY, 25, "B9"),
+        (CodeListName.TLP, 5, "AMBER+STRICT"),
+        (CodeListName.SIENA_HANDLING, 4, "H3"),
     ],
 )
 def test_lists_are_complete(name, rows, code):
@@ -45,6 +60,8 @@ def test_every_list_and_every_file_is_accounted_for():
     assert files == {name.value for name in CodeListName} | {
         "ncic_gun_make_aliases",
         "ncic_gun_calibre_aliases",
+        "iso3166_labels",
+        "own_labels",
     }
     readme = (DATA / "README.md").read_text("utf-8")
     assert all(f"`{name}.csv`" in readme for name in files)
@@ -63,7 +80,7 @@ def test_lists_are_read_once_and_cannot_be_changed():
 def test_files_are_copied_unchanged():
     for path in DATA.glob("*.csv"):
         origin = SHARED / path.name
-        if path.stem == "former_states" or path.stem.endswith("_aliases"):
+        if path.stem in _OURS or path.stem.endswith("_aliases"):
             assert not origin.exists()
             continue
         assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(origin.read_bytes()).digest(), (
@@ -108,97 +125,14 @@ def test_domain_page_lists_are_whole():
     assert "WITNESS" not in {each.value for each in tracing.PersonCategory}
 
 
-# --- matching ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["make", "calibre"])
-def test_aliases_point_to_codes_that_exist_and_are_written_as_matching_reads_them(kind):
-    match = {"make": match_make, "calibre": match_calibre}[kind]
-    known = load_code_list({"make": CodeListName.NCIC_MAKE, "calibre": CodeListName.NCIC_CALIBRE}[kind])
-    rows = read_rows(f"ncic_gun_{kind}_aliases")
-    assert len({row["written_as"] for row in rows}) == len(rows)
-    for row in rows:
-        found = match(row["written_as"])
-        if row["code"]:
-            assert row["code"] in known
-            assert found.code == row["code"]
-            assert found.reason is None
-        else:
-            assert found.code is None
-            assert found.reason is NoCodeReason(row["ground"])
-
-
-def test_ambiguous_aliases_name_their_candidates():
-    known = load_code_list(CodeListName.NCIC_MAKE)
-    for row in read_rows("ncic_gun_make_aliases"):
-        if row["ground"] == "AMBIGUOUS":
-            candidates = [word for word in row["note"].split() if word.isupper()]
-            assert len(candidates) >= 2, row
-            assert all(code in known for code in candidates), row
-
-
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [
-        ("GLOCK", "GLC"),
-        (" glock ", "GLC"),
-        ("Glock, Inc.", "GLC"),
-        ("KIMBER", "KIE"),
-        ("TAURUS", "TAS"),
-        ("SMITH & WESSON", "SW"),
-        ("BARETTA", "BER"),
-        ("Collath", "COL"),
-    ],
-)
-def test_makes_beyond_doubt_have_their_code(text, code):
-    assert match_make(text).code == code
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("", NoCodeReason.UNKNOWN),
-        ("  ", NoCodeReason.UNKNOWN),
-        ("UNKNOWN", NoCodeReason.UNKNOWN),
-        ("SPRINGFIELD", NoCodeReason.AMBIGUOUS),
-        ("WINCHESTER", NoCodeReason.AMBIGUOUS),
-        ("TRIJICON", NoCodeReason.NOT_IN_LIST),
-        ("MAGNUM 357", NoCodeReason.NOT_A_MAKE),
-        ("GLOCKENSPIEL", NoCodeReason.NOT_IN_LIST),
-        ("ARMS", NoCodeReason.NOT_IN_LIST),
-    ],
-)
-def test_other_makes_have_none_and_a_reason(text, reason):
-    found = match_make(text)
-    assert found.code is None
-    assert found.reason is reason
-
-
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [
-        ("9mm", "9"),
-        ("9 mm", "9"),
-        (".380", "380"),
-        ("12 Gauge", "12"),
-        ("5.56", "556"),
-        ("7.62", "762"),
-        ("10mm", "10"),
-    ],
-)
-def test_calibres_beyond_doubt_have_their_code(text, code):
-    assert match_calibre(text).code == code
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [("", NoCodeReason.UNKNOWN), ("5.7", NoCodeReason.NOT_IN_LIST), ("9", NoCodeReason.NOT_IN_LIST)],
-)
-def test_other_calibres_have_none_and_a_reason(text, reason):
-    assert match_calibre(text).reason is reason
-
-
 def test_data_files_are_plain_csv():
     for path in DATA.glob("*.csv"):
         with path.open(encoding="utf-8", newline="") as file:
             assert len(list(csv.DictReader(file))) == len(read_rows(path.stem)), path.name
+
+
+def test_lists_that_are_enumerations_too_have_the_same_codes():
+    assert list(load_code_list(CodeListName.TLP).entries) == [each.value for each in Tlp]
+    assert list(load_code_list(CodeListName.SIENA_HANDLING).entries) == [each.value for each in HandlingCode]
+    eu = load_code_list(CodeListName.EU_CATEGORY).entries
+    assert list(eu) == [f"{c}{n}" for c, last in (("A", 9), ("B", 9), ("C", 7)) for n in range(1, last + 1)]

@@ -11,12 +11,13 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
+from countermark_protocol.codes.serials import is_placeholder_serial
 from countermark_protocol.encoding import encode_json, parse_object
 from countermark_protocol.errors import MalformedError
 from countermark_protocol.messages.base import Block
 from countermark_protocol.messages.blocks import Dated, Place
 from countermark_protocol.messages.lost_or_stolen import LossPeriod
-from countermark_protocol.messages.marks import Mark, is_placeholder_serial
+from countermark_protocol.messages.marks import Mark
 from countermark_protocol.messages.patterns import is_safe_pattern
 from countermark_protocol.messages.scalars import earliest, latest
 from countermark_protocol.registry import MODELS, content_document, validate_content

@@ -31,6 +31,12 @@ class CodeListName(StrEnum):
     NCIC_FINISH = "ncic_colour_finish"
     HS_CHAPTER_93 = "hs_chapter_93_arms"
     TRANSPORT_MODE = "unece_rec19_transport_mode"
+    NCIC_COUNTRY = "ncic_country"
+    PLACE_FUNCTION = "unlocode_function-classifiers"
+    PLACE_STATUS = "unlocode_status-indicators"
+    EU_CATEGORY = "eu_2021_555_categories"
+    TLP = "tlp_2_0"
+    SIENA_HANDLING = "siena_handling"
 
 
 #: Of each list: the column of its code, the column of its description, and its edition.
@@ -45,6 +51,12 @@ _SHAPES: Final[Mapping[CodeListName, tuple[str, str, str]]] = {
     CodeListName.NCIC_FINISH: ("code", "description", "NIEM 5.1"),
     CodeListName.HS_CHAPTER_93: ("hscode", "description", "HS 2012 and later"),
     CodeListName.TRANSPORT_MODE: ("code", "name", "Rec 19"),
+    CodeListName.NCIC_COUNTRY: ("code", "description", "NIEM 5.1"),
+    CodeListName.PLACE_FUNCTION: ("FunctionCode", "FunctionDescription", "UN/LOCODE, Rec 16"),
+    CodeListName.PLACE_STATUS: ("STStatus", "STDescription", "UN/LOCODE, Rec 16"),
+    CodeListName.EU_CATEGORY: ("code", "description", "Directive (EU) 2021/555 Annex I"),
+    CodeListName.TLP: ("code", "description", "TLP 2.0"),
+    CodeListName.SIENA_HANDLING: ("code", "description", "EU Manual 6261/18"),
 }
 
 

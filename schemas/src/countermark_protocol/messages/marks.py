@@ -6,11 +6,10 @@ none. The text is kept as stamped; where nothing can be read the state says so a
 Source: ITI 7-10; Firearms Protocol 3(b) and 8; MOSAIC 05.30; docs/spec/messages.md §7.3.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Final
 
+from countermark_protocol.codes.serials import is_placeholder_serial
 from countermark_protocol.codes.weapons import (
     Component,
     Confidence,
@@ -30,24 +29,6 @@ from countermark_protocol.messages.scalars import (
     Year,
 )
 
-#: What people type when there is no serial (domain page 4.2); compared without case, spaces and punctuation.
-PLACEHOLDER_SERIALS: Final = frozenset(
-    {
-        *("SN", "NA", "NIL", "NONE", "NULL", "UNK", "UNKN", "UNKNOWN", "NOSERIAL", "NOSN", "NOSERIALNUMBER"),
-        *("OBLITERATED", "DEFACED", "REMOVED", "ALTERED", "ILLEGIBLE", "NOTRECORDED", "TBD"),
-        *(
-            "INEXISTENTE",
-            "SUPRIMIDO",
-            "SUPRIMIDA",
-            "RASPADO",
-            "RASPADA",
-            "ILEGIVEL",
-            "SEMNUMERO",
-            "NAOCONSTA",
-        ),
-        *("SANSNUMERO", "ILLISIBLE", "EFFACE", "SINNUMERO", "BORRADO", "ILEGIBLE"),
-    }
-)
 _TEXT_STATUSES: Final = frozenset(
     {MarkStatus.LEGIBLE, MarkStatus.RESTORED, MarkStatus.ALTERED, MarkStatus.PARTIAL}
 )
@@ -56,16 +37,6 @@ _RESTORABLE: Final = frozenset(
 )
 _COUNTRY_KINDS: Final = frozenset({MarkKind.IMPORT, MarkKind.STOCK_TRANSFER, MarkKind.COUNTRY_OF_MANUFACTURE})
 _YEAR_KINDS: Final = frozenset({MarkKind.IMPORT, MarkKind.STOCK_TRANSFER, MarkKind.YEAR, MarkKind.PROOF})
-
-
-def is_placeholder_serial(text: str) -> bool:
-    """Whether a text in a serial's place only says that there is none: words, dashes, rows of zeros."""
-    decomposed = unicodedata.normalize("NFKD", text).upper()
-    core = re.sub(r"[^0-9A-Z]", "", decomposed)
-    if not core:
-        # A serial in another script has letters of its own; dashes and question marks are no serial.
-        return not any(c.isalnum() for c in text)
-    return core in PLACEHOLDER_SERIALS or (len(core) >= 3 and set(core) == {"0"})
 
 
 class Restoration(Block):

@@ -181,6 +181,11 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
                 "Show what a message of type NAME holds: every member by its path, as columns of a table name it.",
             ),
             Listed(
+                "codes",
+                "code_lists:codes",
+                "Look up code lists: countries, places, makes, calibres, types, marks, grounds and all others.",
+            ),
+            Listed(
                 "verify",
                 "verifying:verify",
                 "Verify the log from outside, and everything in it that concerns this profile.",
