@@ -71,7 +71,7 @@ def test_pages_have_numbered_sections():
     expected = (
         "api assistance audit backup bundle contradictions directory disclosure documents encoding enrolment evidence export forms keys log"
         " messages policy reports"
-        " sealing witness"
+        " sealing tracing witness"
     )
     assert sorted(PAGES) == expected.split()
     for page in PAGES:

@@ -2,9 +2,10 @@
 
 import pytest
 
-from countermark_client.review._clocks import Acknowledged, State, read_clocks
-from countermark_client.review._deadlines import after_working_days
+from countermark_client.review._clocks import read_clocks
 from countermark_client.review._scope import Traffic
+from countermark_protocol.tracing.calendars import Calendar, after_working_days
+from countermark_protocol.tracing.clock import Acknowledged, State
 from support.mirrors import DAY, HOUR, MINUTE, HandMade, at
 
 KE, UG, TZ = "ke.police.nairobi", "ug.contact.kampala", "tz.contact.dodoma"
@@ -192,4 +193,4 @@ def test_nothing_that_came_later_counts(made):
     ],
 )
 def test_working_days(begun, ends):
-    assert after_working_days(at(begun), 3) == at(ends)
+    assert after_working_days(at(begun), 3, Calendar()) == at(ends)

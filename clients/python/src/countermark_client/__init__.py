@@ -65,6 +65,7 @@ if typing.TYPE_CHECKING:
     from countermark_client._store import Direction, MessageStage, OutboxItem, OutboxState
     from countermark_client._sync import Client, Received
     from countermark_client._tables_own_keys import OwnKey
+    from countermark_client._traces import TracedCase
     from countermark_client._trust import TrustFile, read_trust_file
     from countermark_client.errors import StorageError
 else:
@@ -102,6 +103,7 @@ else:
             "countermark_client._store": "Direction MessageStage OutboxItem OutboxState",
             "countermark_client._sync": "Client Received",
             "countermark_client._tables_own_keys": "OwnKey",
+            "countermark_client._traces": "TracedCase",
             "countermark_client._trust": "TrustFile read_trust_file",
             "countermark_client.errors": "StorageError",
         },
@@ -167,6 +169,7 @@ __all__ = [
     "SignedBy",
     "StorageError",
     "Successor",
+    "TracedCase",
     "TrustFile",
     "Watch",
     "client_tls",

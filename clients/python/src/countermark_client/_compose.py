@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from countermark_client import _contents
@@ -22,6 +22,7 @@ from countermark_client._revocations import Revocations
 from countermark_client._seal import Composed, Sealer, Target
 from countermark_client._session import Session
 from countermark_client._store import Direction, MessageStage, StoredMessage
+from countermark_client._traces import Proposed, Traces
 from countermark_client._words import moment
 from countermark_protocol.authors import authenticate
 from countermark_protocol.decision import check_policy
@@ -43,6 +44,7 @@ from countermark_protocol.manifest import (
 from countermark_protocol.policy import PolicyFacts
 from countermark_protocol.records import KeysRecord
 from countermark_protocol.resets import reset_of
+from countermark_protocol.tracing.deadlines import limits_of
 from countermark_protocol.types import TYPES, find_type, known_types
 
 #: Records of a trace are kept for years; an agency that must delete earlier says so in `handling`.
@@ -96,6 +98,7 @@ class Composer:
         self._log = log
         self._revocations = revocations
         self._sealer = Sealer(session, log, revocations)
+        self._traces = Traces(session)
 
     @property
     def _directory(self) -> Directory:
@@ -113,7 +116,8 @@ class Composer:
             UncheckableError: a message type or version that is not known here.
             NotFoundError: an unknown group, or a reply to a message this profile does not hold.
             PolicyError: ``recipients_refused``, with every problem by recipient in ``facts['problems']``;
-                ``review_refused``: a rule for senders forbids this content.
+                ``review_refused``: a rule for senders forbids this content; ``trace_refused``: the trace does not
+                stand where this is possible.
         """
         chosen = self._choose(draft, drafted=drafted)
         self._tell_of_resets(tuple(chosen.recipients), chosen.now)
@@ -126,6 +130,8 @@ class Composer:
         message, recipients = chosen.message, tuple(chosen.recipients)
         terms, now = chosen.terms, chosen.now
         self._review(draft, message, recipients, terms, now)
+        self._check_trace(draft, message, recipients, terms)
+        draft = self._with_deadline(draft, message, recipients, now)
         return self._sealer.seal(
             draft, message, recipients, chosen.group, terms.handling, terms.exercise, terms.target, now
         )
@@ -363,6 +369,35 @@ class Composer:
                 "; ".join(f"{f.field or 'the message'}: {f.text}" for f in refused[:5]),
                 findings=[{"rule": f.rule, "field": f.field, "text": f.text} for f in refused],
             )
+
+    def _check_trace(
+        self, draft: Draft, message: _contents.Message, recipients: tuple[Address, ...], terms: _Terms
+    ) -> None:
+        facts, target = _contents.manifest_facts(message), terms.target
+        proposed = Proposed(
+            facts.stage.value if facts is not None else None,
+            target.message if target is not None else None,
+            message_hash(draft.supersedes) if draft.supersedes is not None else None,
+            Urgency(draft.urgency).value,
+            draft.on_behalf_of,
+        )
+        conversation = target.conversation if target is not None else None
+        self._traces.check(proposed, message, recipients, conversation)
+
+    def _with_deadline(
+        self, draft: Draft, message: _contents.Message, recipients: tuple[Address, ...], now: int
+    ) -> Draft:
+        """State until when an answer is due, by the instrument that binds both; of several, the first to be."""
+        if draft.reply_by is not None:
+            return draft
+        own = draft.on_behalf_of or self._session.profile.endpoint
+        found = (limits_of(message.TYPE, own, to, Urgency(draft.urgency)) for to in recipients)
+        reply = min((limits.reply for limits in found if limits is not None), default=None)
+        if reply is None:
+            return draft
+        return replace(
+            draft, reply_by=dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(milliseconds=now + reply)
+        )
 
     def _request(self, target: Target) -> _contents.TracingRequest | None:
         """The tracing request that an answer belongs to, opened; None where this profile cannot read it."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from countermark_protocol.messages.tracing_request import TracingRequest
     from countermark_protocol.messages.tracing_response import TracingResponse
     from countermark_protocol.registry import content_document, find_model, validate_content
+    from countermark_protocol.tracing.contents import told_by
 else:
     __getattr__ = importer(
         __name__,
@@ -31,6 +32,7 @@ else:
             "countermark_protocol.messages.tracing_request": "TracingRequest",
             "countermark_protocol.messages.tracing_response": "TracingResponse",
             "countermark_protocol.registry": "content_document find_model validate_content",
+            "countermark_protocol.tracing.contents": "told_by",
         },
     )
 
@@ -48,5 +50,6 @@ __all__ = [
     "manifest_facts",
     "review",
     "review_answer",
+    "told_by",
     "validate_content",
 ]

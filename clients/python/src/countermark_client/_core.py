@@ -36,6 +36,7 @@ from countermark_client._self_check import SelfChecker
 from countermark_client._session import Clock, Session, system_clock
 from countermark_client._settings import Settings
 from countermark_client._store import OutboxState
+from countermark_client._traces import Traces
 from countermark_client._witnessing import Witnessed
 from countermark_client._workers import Workers
 from countermark_client.statements import Drafts
@@ -84,6 +85,7 @@ class Core:
             self.purges,
             (self.log.keep_up, self.self_check.run_if_due),
         )
+        self.traces = Traces(self.session)
         self.overview = Overview(self.session, self.revocations, self.boxes)
         self.disclosing = Disclosing(self.session, self.sender, self.acts)
         self.gatherer = Gatherer(self.session, self.log, accounts, self.boxes, self.overview)

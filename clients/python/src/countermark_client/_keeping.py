@@ -194,7 +194,7 @@ class Keeper:
                 entry.leaf.encode(),
             )
         if isinstance(entry.statement, Receipt):
-            self._sender.settler.apply_receipt(entry.statement)
+            self._sender.settler.apply_receipt(entry.statement, entry.index, entry.leaf.time)
         elif isinstance(entry.statement, Purge):
             self._purge(entry.statement, entry)
         elif isinstance(entry.statement, Manifest) and (item is None or item.kind != MESSAGE):

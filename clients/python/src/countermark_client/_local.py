@@ -22,10 +22,12 @@ from countermark_client._self_check import SelfCheck
 from countermark_client._session import Watch
 from countermark_client._store import Direction, OutboxItem
 from countermark_client._tables_own_keys import OwnKey
+from countermark_client._traces import TracedCase
 from countermark_client.statements import Drafts
 from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.directory import Directory
 from countermark_protocol.resets import Reset, resets
+from countermark_protocol.tracing.calendars import NO_HOLIDAYS, Holidays
 
 
 class LocalCalls:
@@ -100,6 +102,49 @@ class LocalCalls:
         """All messages that this profile holds, in log order."""
         with self._undisturbed():
             return self._core.overview.messages(Direction(direction) if direction is not None else None)
+
+    def traces(self, holidays: Holidays = NO_HOLIDAYS) -> list[TracedCase]:
+        """Every conversation about a trace that this profile holds, the newest first, as it stands now.
+
+        Args:
+            holidays: by country, from `parse_holidays`; they move deadlines in working days.
+        """
+        with self._undisturbed():
+            return self._core.traces.all(holidays)
+
+    def trace(self, message: MessageRef, holidays: Holidays = NO_HOLIDAYS) -> TracedCase:
+        """The traces of a message's conversation as they stand now.
+
+        Raises:
+            NotFoundError: ``unknown_message``; ``not_a_trace``: its conversation holds no tracing request.
+        """
+        with self._undisturbed():
+            return self._core.traces.case(message, holidays)
+
+    def close_trace(
+        self,
+        message: MessageRef,
+        *,
+        diversion_established: bool,
+        requested: str | None = None,
+        note: str = "",
+    ) -> TracedCase:
+        """Note that an answered trace is closed, as its requester; no message says so.
+
+        Args:
+            message: any of its conversation.
+            diversion_established: whether it established the point of diversion (SDG 16.4.2).
+            requested: who was asked, where several were.
+            note: in words.
+
+        Raises:
+            ConflictError: ``trace_not_named``: several or none could be meant.
+            PolicyError: ``not_the_requester``; ``trace_refused``: it is not answered yet.
+        """
+        with self._undisturbed():
+            return self._core.traces.close(
+                message, requested, diversion_established=diversion_established, note=note
+            )
 
     @property
     def directory(self) -> Directory:

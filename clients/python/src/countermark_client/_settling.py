@@ -173,7 +173,7 @@ class Settler:
             self._store.set_outbox_logged(item.payload, index, leaf.time, answer, self._session.clock())
             for message, stanza in stanzas.items():
                 self._store.set_sealed(message, stanza=stanza)
-            self.apply_receipt(receipt)
+            self.apply_receipt(receipt, index, leaf.time)
 
         return Settlement(item, write, None)
 
@@ -197,9 +197,10 @@ class Settler:
 
         return Settlement(item, write, None)
 
-    def apply_receipt(self, receipt: Receipt) -> None:
+    def apply_receipt(self, receipt: Receipt, index: int, time: int) -> None:
         """Take note of a logged receipt by this endpoint, whichever of its instances made it."""
         for one in receipt.items:
+            self._store.add_own_receipt(one.message, receipt.stage.value, index, time)
             reason = one.reason.value if one.reason is not None else None
             stored = self._store.message(one.message, Direction.IN)
             if stored is None:

@@ -6,8 +6,8 @@ again with the sealing key each time. One's own messages are kept openable by a 
 leaves this file.
 
 Every method is one transaction; `transaction` groups several. The tables themselves are in `_tables_log`,
-`_tables_outbox`, `_tables_messages`, `_tables_purges`,
-`_tables_own_keys`, `_tables_accounts` and `_tables_succession`.
+`_tables_outbox`, `_tables_messages`, `_tables_purges`, `_tables_own_keys`, `_tables_traces`, `_tables_accounts` and
+`_tables_succession`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from countermark_client._tables_outbox import REFERENCE_SECRET, OutboxTables
 from countermark_client._tables_own_keys import OWN_KEYS_SCHEMA, OwnKeyTables
 from countermark_client._tables_purges import PURGES_SCHEMA, PurgeTables, StoredPurge
 from countermark_client._tables_succession import SuccessionTables
+from countermark_client._tables_traces import TRACES_SCHEMA, TraceTables
 from countermark_protocol.documents import parse_document
 from countermark_protocol.errors import CountermarkError
 from countermark_protocol.manifest import parse_manifest
@@ -115,7 +116,14 @@ _VERSION: Final = 2
 
 
 class Store(
-    OutboxTables, MessageTables, PurgeTables, AccountTables, OwnKeyTables, LogTables, SuccessionTables
+    OutboxTables,
+    MessageTables,
+    PurgeTables,
+    AccountTables,
+    OwnKeyTables,
+    TraceTables,
+    LogTables,
+    SuccessionTables,
 ):
     """The store of one profile.
 
@@ -139,7 +147,7 @@ class Store(
                 "store_version",
                 f"the profile's store has version {version}, this software knows {_VERSION}: update it",
             )
-        self._db.executescript(_SCHEMA + PURGES_SCHEMA + ACCOUNTS_SCHEMA + OWN_KEYS_SCHEMA)
+        self._db.executescript(_SCHEMA + PURGES_SCHEMA + ACCOUNTS_SCHEMA + OWN_KEYS_SCHEMA + TRACES_SCHEMA)
         with self.transaction():
             self._upgrade()
             if self.meta(REFERENCE_SECRET) is None:

@@ -47,6 +47,7 @@ class SuccessionTables(Tables):
         run("DELETE FROM box_entries WHERE idx >= ?", lost)
         run("DELETE FROM sent_ahead WHERE idx >= ?", lost)
         run("DELETE FROM receipts_ahead")
+        run("DELETE FROM own_receipts WHERE idx >= ?", lost)
         run("UPDATE accounts SET settled = 1")
         self._received(size)
         self._unpurged(size)

@@ -148,6 +148,13 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
                 "Write what this profile posted and received from entry INDEX on, for an operator who has lost it.",
             ),
         ),
+        "Trace": (
+            Listed(
+                "trace",
+                "tracing:trace",
+                "Follow traces: where each stands, what is due, whom to ask next, and the chain that answers give.",
+            ),
+        ),
         "Look": (
             Listed(
                 "directory",

@@ -10,7 +10,6 @@ import click
 from countermark_client.cli.common import Access, with_home
 from countermark_client.cli.mirrors import mirror_option, opened, path_of, traffic_option, with_period
 from countermark_client.cli.output import Result, command, short, table, utc
-from countermark_client.review._clocks import Clock
 from countermark_client.review._scope import Period, Traffic, one_state
 from countermark_client.review._search import (
     DELIVERIES,
@@ -29,6 +28,7 @@ from countermark_client.review._timeline import timeline as timeline_of
 from countermark_protocol.handling import Classification, Tlp
 from countermark_protocol.identifiers import Role, parse_address, parse_authority_code
 from countermark_protocol.manifest import Stage, Urgency
+from countermark_protocol.tracing.clock import Clock
 from countermark_protocol.types import TYPES
 
 _MOST_NAMED: Final = 3

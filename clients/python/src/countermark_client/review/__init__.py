@@ -7,7 +7,7 @@ database, best within `one_state`; `make_report` gives the statistics of a perio
 
 from __future__ import annotations
 
-from countermark_client.review._clocks import Acknowledged, Clock, State, read_clocks
+from countermark_client.review._clocks import read_clocks
 from countermark_client.review._exports import (
     csv_bytes,
     json_bytes,
@@ -29,6 +29,7 @@ from countermark_client.review._scope import (
 from countermark_client.review._search import Found, Page, Query, conversation_of, find_message, search
 from countermark_client.review._tables import Table
 from countermark_client.review._timeline import Event, Timeline, timeline
+from countermark_protocol.tracing.clock import Acknowledged, Clock, State
 
 __all__ = [
     "AUDITOR",

@@ -15,7 +15,7 @@ from typing import Any, Final
 from countermark_client._database import Database
 from countermark_client.audit._mirror import Mirror
 from countermark_client.review import _statistics as statistics
-from countermark_client.review._clocks import Clock, read_clocks
+from countermark_client.review._clocks import read_clocks
 from countermark_client.review._scope import Period, Traffic, newest_time, one_state, stands_at
 from countermark_client.review._statistics import Population, Share
 from countermark_client.review._suppression import LEAST, OTHER, THRESHOLD, Cross
@@ -23,6 +23,7 @@ from countermark_client.review._tables import TOTAL, Table, of_cross, of_overdue
 from countermark_protocol.encoding import malformed
 from countermark_protocol.errors import MalformedError, NotFoundError
 from countermark_protocol.identifiers import parse_authority_code
+from countermark_protocol.tracing.clock import Clock
 
 AUDITOR: Final = "auditor"
 PUBLIC: Final = "public"

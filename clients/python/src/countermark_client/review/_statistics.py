@@ -22,11 +22,11 @@ from enum import StrEnum
 from typing import Any, Final
 
 from countermark_client._database import Database
-from countermark_client.review._clocks import Acknowledged, Clock, State
-from countermark_client.review._deadlines import MINUTE
 from countermark_client.review._scope import Traffic
 from countermark_client.review._suppression import Cross
 from countermark_protocol.identifiers import authority_of
+from countermark_protocol.tracing.calendars import MINUTE
+from countermark_protocol.tracing.clock import Acknowledged, Clock, State
 
 
 class Share(StrEnum):

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from countermark_client.review._clocks import Clock
-from countermark_client.review._deadlines import DAY, HOUR, MINUTE
 from countermark_client.review._statistics import Times
 from countermark_client.review._suppression import Cross, protect, shown
+from countermark_protocol.tracing.calendars import DAY, HOUR, MINUTE
+from countermark_protocol.tracing.clock import Clock
 
 TOTAL: Final = "total"
 Value = str | int | None

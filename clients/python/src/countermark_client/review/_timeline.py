@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from countermark_client._database import Database
-from countermark_client.review._clocks import Clock, clocks_of, read_conversations
+from countermark_client.review._clocks import read_conversations
 from countermark_client.review._scope import newest_time
 from countermark_protocol.documents import parse_document
+from countermark_protocol.tracing.clock import Clock, clocks_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,60 @@
+"""Tables of tracing: when this endpoint's own receipts were logged, and which traces its people closed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from countermark_client._tables import Tables
+from countermark_protocol.tracing.trace import Closing
+
+TRACES_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS own_receipts (
+  message BLOB NOT NULL, stage TEXT NOT NULL, idx INTEGER NOT NULL, time INTEGER NOT NULL,
+  PRIMARY KEY (message, stage)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS closings (
+  request BLOB NOT NULL, requested TEXT NOT NULL, at INTEGER NOT NULL, diversion INTEGER NOT NULL,
+  note TEXT NOT NULL, PRIMARY KEY (request, requested)) WITHOUT ROWID;
+"""
+
+
+class TraceTables(Tables):
+    """What a clock of a trace needs beside the messages."""
+
+    def add_own_receipt(self, message: bytes, stage: str, index: int, time: int) -> None:
+        """Keep when a receipt by this endpoint was logged; of one stage a message has one."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO own_receipts VALUES (?, ?, ?, ?)", (message, stage, index, time)
+        )
+
+    def own_receipts(self, message: bytes) -> dict[str, int]:
+        """Times of the receipts by this endpoint about a message, by stage; ms since 1970."""
+        return dict(
+            self._db.execute("SELECT stage, time FROM own_receipts WHERE message = ?", (message,)).fetchall()
+        )
+
+    def add_closing(self, closing: Closing) -> None:
+        """Keep that a trace was closed; closed again, the later word stands."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO closings VALUES (?, ?, ?, ?, ?)",
+            (closing.request, closing.requested, closing.at, closing.diversion_established, closing.note),
+        )
+
+    def closings(self) -> list[Closing]:
+        """All closings."""
+        rows = self._db.execute("SELECT request, requested, at, diversion, note FROM closings").fetchall()
+        return [
+            Closing(request, requested, at, bool(div), note) for request, requested, at, div, note in rows
+        ]
+
+    def traced_conversations(self) -> list[bytes]:
+        """Conversations that hold a tracing request, the newest first; by their manifests' text."""
+        rows = self._db.execute(
+            "SELECT conversation FROM messages WHERE instr(document, ?) > 0 GROUP BY conversation "
+            "ORDER BY max(idx IS NULL) DESC, max(idx) DESC",
+            (_MARK,),
+        ).fetchall()
+        return [row[0] for row in rows]
+
+
+#: Stands in the payload of every tracing request.
+_MARK: Final = b'"type":"tracing-request"'
