@@ -37,12 +37,20 @@ def payload_hash(text: str) -> bytes:
 
 
 def responses(model: Any, *problems: int, created: bool = False) -> dict[int | str, dict[str, Any]]:
-    """What a call answers with, for the OpenAPI document."""
+    """What a call answers with, for the OpenAPI document.
+
+    Problems are referred to by name, and `routes.Api` describes them once: given as a model, FastAPI would build a
+    validator for each status of each call, which took most of a node's start.
+    """
+    problem = {"schema": {"$ref": f"#/components/schemas/{ProblemModel.__name__}"}}
     out: dict[int | str, dict[str, Any]] = {200: {"model": model}} if model is not None else {}
     if created:
         out[201] = {"model": model}
     for status in (*problems, 429, 500, 503):
-        out[status] = {"model": ProblemModel, "description": "problem document (docs/errors.md)"}
+        out[status] = {
+            "description": "problem document (docs/errors.md)",
+            "content": {"application/json": problem},
+        }
     return out
 
 

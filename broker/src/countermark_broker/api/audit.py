@@ -25,7 +25,7 @@ LookUpHash = Annotated[
 
 def audit_router(node: Node) -> APIRouter:
     """The calls that an auditor reads by."""
-    router = APIRouter(prefix="/audit", tags=["auditing"])
+    router = APIRouter(prefix="/v1/audit", tags=["auditing"])
 
     @router.get("/{look_up}/entries", responses=responses(AuditedEntriesModel, 400, 401, 403, 404))
     async def get_entries(

@@ -42,7 +42,7 @@ _CLIENT_GONE: Final = 499
 
 def delivery_router(node: Node, listeners: Listeners) -> APIRouter:
     """The calls that an endpoint reads by."""
-    router = APIRouter(tags=["reading"])
+    router = APIRouter(prefix="/v1", tags=["reading"])
 
     @router.get("/boxes/{address}/{box}", responses=responses(BoxPageModel, 400, 401, 403))
     async def get_box(

@@ -115,7 +115,7 @@ def _approval(body: bytes) -> bytes:
 
 def invitations_router(node: Node, budget: BodyBudget) -> APIRouter:
     """The calls by which endpoints are enrolled in three steps."""
-    router = APIRouter(tags=["enrolment"])
+    router = APIRouter(prefix="/v1", tags=["enrolment"])
     look_ups = LookUps(node.settings.invitation_lookups)
     reads = OpenReads(node.settings.reader_connections)
 

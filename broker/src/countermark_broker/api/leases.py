@@ -53,7 +53,7 @@ class GrantedModel(BaseModel):
 
 def leases_router(node: Node, budget: BodyBudget) -> APIRouter:
     """The calls by which workers of one endpoint share its boxes."""
-    router = APIRouter(tags=["workers"])
+    router = APIRouter(prefix="/v1", tags=["workers"])
 
     @router.post(
         "/leases",

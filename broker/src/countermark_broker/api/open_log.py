@@ -49,7 +49,7 @@ Size = Annotated[int | None, Query(ge=0, le=_MAX_INDEX)]
 
 def log_router(node: Node) -> APIRouter:
     """The log, to anyone."""
-    router = APIRouter(prefix="/log", tags=["log"])
+    router = APIRouter(prefix="/v1/log", tags=["log"])
     reads = OpenReads(node.settings.reader_connections)
 
     @router.get(
@@ -180,7 +180,7 @@ def log_router(node: Node) -> APIRouter:
 
 def health_router(node: Node) -> APIRouter:
     """Whether the process answers, and whether it is of use."""
-    router = APIRouter(tags=["health"])
+    router = APIRouter(prefix="/v1", tags=["health"])
 
     @router.get("/health", responses={200: {"model": StatusModel}})
     async def get_health() -> Response:

@@ -27,7 +27,7 @@ from countermark_protocol.submission import MAX_DOCUMENT_BYTES, MAX_SUBMISSION_B
 
 def posting_router(node: Node, budget: BodyBudget) -> APIRouter:
     """The calls that add to the log."""
-    router = APIRouter(tags=["posting"])
+    router = APIRouter(prefix="/v1", tags=["posting"])
 
     def answer(result: Answer) -> Response:
         return json_response(result.accepted, 201 if result.fresh else 200)

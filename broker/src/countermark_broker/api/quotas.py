@@ -15,7 +15,7 @@ from countermark_broker.services.node import Node
 
 def quotas_router(node: Node) -> APIRouter:
     """The call that an endpoint reads its quotas by."""
-    router = APIRouter(tags=["reading"])
+    router = APIRouter(prefix="/v1", tags=["reading"])
 
     @router.get("/quotas", responses=responses(QuotasModel, 400, 401))
     async def get_quotas(request: Request) -> Response:

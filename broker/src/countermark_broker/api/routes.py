@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
@@ -16,6 +16,7 @@ from countermark_broker.api.invitations import invitations_router
 from countermark_broker.api.leases import leases_router
 from countermark_broker.api.limits import RequestLimit
 from countermark_broker.api.middleware import AccessLog
+from countermark_broker.api.models import ProblemModel
 from countermark_broker.api.open_log import health_router, log_router, metrics_router
 from countermark_broker.api.posting import posting_router
 from countermark_broker.api.quotas import quotas_router
@@ -32,9 +33,23 @@ from countermark_protocol.errors import CountermarkError, MalformedError, NotFou
 _MIB: Final = 1024 * 1024
 
 
-def make_api(node: Node, listeners: Listeners) -> FastAPI:
+class Api(FastAPI):
+    """The application, whose document describes what its calls only refer to."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document; made when it is first asked for."""
+        fresh = self.openapi_schema is None
+        document = super().openapi()
+        if fresh:
+            schemas = document["components"]["schemas"]
+            schemas[ProblemModel.__name__] = ProblemModel.model_json_schema(mode="serialization")
+            document["components"]["schemas"] = dict(sorted(schemas.items()))
+        return document
+
+
+def make_api(node: Node, listeners: Listeners) -> Api:
     """The HTTP application of a node."""
-    app = FastAPI(
+    app = Api(
         title="Countermark broker",
         version="1",
         description="Accepts, logs and delivers sealed messages between agencies. See docs/spec/api.md.",
@@ -44,7 +59,6 @@ def make_api(node: Node, listeners: Listeners) -> FastAPI:
         # A redirect would name whatever host the request named, and what was signed holds for one path only.
         redirect_slashes=False,
     )
-    v1 = APIRouter(prefix="/v1")
     settings = node.settings
     budget = BodyBudget(
         settings.max_bodies_mib * _MIB, settings.body_timeout_s, settings.max_bodies_each_mib * _MIB
@@ -59,10 +73,10 @@ def make_api(node: Node, listeners: Listeners) -> FastAPI:
         log_router(node),
         health_router(node),
         quotas_router(node),
+        metrics_router(node, listeners),
     ):
-        v1.include_router(router)
-    app.include_router(v1)
-    app.include_router(metrics_router(node, listeners))
+        # Not `include_router`: it would make each route a second time.
+        app.router.routes.extend(router.routes)
     _add_handlers(app, node)
     sources = Sources(settings.trusted_proxies)
     app.add_middleware(

@@ -66,7 +66,7 @@ def _answer(found: Iterable[Webhook]) -> Response:
 
 def webhooks_router(node: Node, budget: BodyBudget) -> APIRouter:
     """The calls by which an endpoint asks to be told."""
-    router = APIRouter(tags=["webhooks"])
+    router = APIRouter(prefix="/v1", tags=["webhooks"])
 
     @router.put(
         "/webhooks",
