@@ -602,6 +602,23 @@ def instance_keys(bundle, claims, address, leaf):
     return {kid: key for kid, key in keys.items() if absent.get("revoked/" + kid.hex())}
 
 
+def check_message_signers(directory, sender, signers, own, lent):
+    """One key of the sender, at most one of another holder there, and one of whom it is sent on behalf of, if it is."""
+    by = {}
+    for purpose, kid in signers:
+        need(purpose not in by, "two signatures of one purpose")
+        need(kid in (lent if purpose == "behalf" else own), "a signature by a key of another endpoint")
+        by[purpose] = kid
+    demanded = {"sign", *(["behalf"] if lent else [])}
+    need(demanded <= set(by) <= demanded | {"release"}, "a message with other signatures than it must bear")
+    if "release" in by:
+        holders = {
+            read_key({"alg": k["alg"], "pub": k["pub"]})[0]: k["holder"]
+            for k in directory["keys/" + sender]["record"]["signing"]
+        }
+        need(holders[by["sign"]] != holders[by["release"]], "a release by who signed")
+
+
 def check_bundle(bundle):
     """Verify everything; gives the content."""
     need(bundle["format"] == "countermark-bundle-1", "a bundle of another format")
@@ -624,11 +641,12 @@ def check_bundle(bundle):
         check_times(leaf, index, cosigned[0], *cosigned[2:4])
 
     payload = data[5 : 5 + int.from_bytes(data[1:5], "big")]
-    sender = strict_json(payload)["from"]
-    _, m, signers = read_document(data, instance_keys(bundle, directory, sender, leaf))
-    need(
-        len(signers) == 1 and {p for p, _ in signers} == {"sign"}, "a message with other signatures than one"
-    )
+    stated = strict_json(payload)
+    sender, behalf = stated["from"], stated.get("on_behalf_of")
+    own = instance_keys(bundle, directory, sender, leaf)
+    lent = instance_keys(bundle, directory, behalf, leaf) if behalf else {}
+    _, m, signers = read_document(data, own | lent)
+    check_message_signers(directory, sender, signers, own, lent)
     need((m["kind"], m["log"]) == ("message", origin), "a statement of another kind or log")
 
     need(me["row"]["endpoint"] == me["address"], "another recipient's row")
@@ -641,8 +659,8 @@ def check_bundle(bundle):
     check_inclusion(leaf_hash(row_digest(own["row"])), own["at"]["number"], own["at"]["count"], [hex32(h) for h in own["at"]["path"]], leaf["delivery"])  # fmt: skip
     check_tail(own["row"], own["tail"], index, statement, me["box"])
     need(
-        own["at"]["count"] == m["recipients"]["count"] + 1,
-        "more or fewer deliveries than recipients and sender",
+        own["at"]["count"] == m["recipients"]["count"] + 1 + bool(behalf),
+        "more or fewer deliveries than recipients, sender and whose name it bears",
     )
     if "deliveries" in message:
         rows = message["deliveries"]["rows"]

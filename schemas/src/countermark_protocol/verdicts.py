@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from countermark_protocol.directory import Directory
-from countermark_protocol.identifiers import Address, KeyId, authority_of
+from countermark_protocol.documents import Purpose, UnverifiedDocument
+from countermark_protocol.identifiers import Address, KeyId, authority_of, parse_address
 from countermark_protocol.records import Ground, RevocationRecord
 
 
@@ -101,7 +102,7 @@ def verdict_of(
         return SignatureVerdict(VerdictClass.UNKNOWN, key_id)
     later = hindsight or directory
     instance = directory.instance(author, key_id, index, time=time)
-    revoked = _revoked(later, key_id)
+    revoked = revoked_of(later, key_id)
     if instance is None:
         return SignatureVerdict(VerdictClass.NOT_VALID, key_id, None, revoked)
     fallen = _fallen(directory, later, author, index)
@@ -113,7 +114,55 @@ def verdict_of(
     return SignatureVerdict(kind, key_id, instance.holder, revoked, fallen)
 
 
-def _revoked(directory: Directory, key_id: KeyId) -> Revoked | None:
+#: Of several signatures the one that weighs most is told first.
+_GRAVEST = (
+    VerdictClass.NOT_VALID,
+    VerdictClass.AFTER_COMPROMISE,
+    VerdictClass.UNKNOWN,
+    VerdictClass.REVOKED_LATER,
+    VerdictClass.VALID,
+)
+
+
+def verdict_on_message(
+    directory: Directory,
+    document: UnverifiedDocument,
+    index: int | None,
+    time: int | None,
+    hindsight: Directory | None = None,
+) -> SignatureVerdict:
+    """The verdict on a message: the gravest of those on its signatures, its author's own before one as grave.
+
+    Args:
+        directory: folded at least up to the entry.
+        document: the signed manifest; whoever signed ``behalf`` is judged as the endpoint that it names.
+        index: of its log entry; None while it is not known to be in the log.
+        time: of its leaf, ms since 1970.
+        hindsight: see `verdict_of`.
+
+    Raises:
+        MalformedError: its payload names no sender.
+
+    Does not prove: what `verdict_of` does not, nor that all signatures are there that the rules demand.
+    """
+    author = parse_address(document.claims.get("from"), "from")
+    represented = parse_address(document.claims.get("on_behalf_of", author), "on_behalf_of")
+    found = [
+        verdict_of(
+            directory,
+            represented if one.purpose is Purpose.BEHALF else author,
+            one.key_id,
+            index,
+            time,
+            hindsight,
+        )
+        for one in sorted(document.signatures, key=lambda s: s.purpose)
+    ]
+    return min(found, key=lambda verdict: _GRAVEST.index(verdict.kind))
+
+
+def revoked_of(directory: Directory, key_id: KeyId) -> Revoked | None:
+    """A key's newest revocation, or None."""
     held = directory.held(f"revoked/{key_id.hex()}")
     if held is None or not isinstance(held.record, RevocationRecord):
         return None

@@ -41,6 +41,7 @@ if typing.TYPE_CHECKING:
         ConversationItem,
         Draft,
         FlushReport,
+        Judged,
         LogReport,
         MessageRef,
         MessageStatus,
@@ -92,7 +93,7 @@ else:
                 "make_key register_scheme"
             ),
             "countermark_client._models": (
-                "ConversationItem Draft FlushReport LogReport MessageRef MessageStatus Notice Purged "
+                "ConversationItem Draft FlushReport Judged LogReport MessageRef MessageStatus Notice Purged "
                 "OpenedMessage OpenPosition Outcome Recalled RecipientStatus Rejected Sent SignedBy Successor"
             ),
             "countermark_client._profile": "Evidence Profile",
@@ -136,6 +137,7 @@ __all__ = [
     "FlushReport",
     "Imported",
     "Invited",
+    "Judged",
     "KeyEnd",
     "Keystore",
     "LeftOut",

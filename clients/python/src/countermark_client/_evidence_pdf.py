@@ -150,6 +150,8 @@ def make_paper(
         _listed(pdf, told.doubts)
     _heading(pdf, "Proven")
     _listed(pdf, told.proven)
+    _heading(pdf, "Verdicts on signatures")
+    _listed(pdf, told.signatures)
     for disclosure in evidence.disclosures:
         _heading(pdf, f"Shown to {disclosure.act.to}")
         for part, value in disclosure.shown.opened.items():

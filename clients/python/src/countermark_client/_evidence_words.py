@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from countermark_client._verdict_words import revoked_json, revoked_text, verdict_text
 from countermark_client._words import moment
 from countermark_protocol.evidence_checks import VerifiedEvidence
 from countermark_protocol.evidence_entries import (
@@ -31,11 +32,13 @@ class Told:
 
     Attributes:
         proven: one sentence each.
+        signatures: on each, who signed which entry, and the verdict: its class, and what became of the key.
         doubts: reasons why a signature or time is not to be relied on; whoever verifies must not report success then.
         not_proven: what nobody can prove by such a file, and what this one lacks.
     """
 
     proven: tuple[str, ...]
+    signatures: tuple[str, ...]
     doubts: tuple[str, ...]
     not_proven: tuple[str, ...]
 
@@ -55,7 +58,12 @@ def tell(evidence: VerifiedEvidence) -> Told:
             f"seen it there by {moment(first.existed_by * 1000)}: the log's clock was wrong."
         )
     doubts += _stamp_doubts(evidence)
-    return Told(tuple(_proven(evidence, signed)), tuple(doubts), tuple(_not_proven(evidence)))
+    return Told(
+        tuple(_proven(evidence, signed)),
+        tuple(_signature(one) for one in signed),
+        tuple(doubts),
+        tuple(_not_proven(evidence)),
+    )
 
 
 def named(names: list[str]) -> str:
@@ -185,15 +193,15 @@ def _revocations(evidence: VerifiedEvidence, signed: tuple[Signed, ...]) -> Iter
         )
     for one in keys.values():
         if one.revoked is not None:
-            compromised = (
-                "no date of compromise is stated"
-                if one.revoked.compromised_at is None
-                else f"declared compromised from {moment(one.revoked.compromised_at)} on"
-            )
-            yield (
-                f"Key {one.key_id.hex()[:16]} of {one.author} was revoked later: entry {one.revoked.index}, "
-                f"{moment(one.revoked.time)}, ground '{one.revoked.ground}'; {compromised}."
-            )
+            yield f"Key {one.key_id.hex()[:16]} of {one.author} was revoked later: {revoked_text(one.revoked)}."
+
+
+def _signature(signed: Signed) -> str:
+    words = "; ".join(verdict_text(signed.verdict))
+    return (
+        f"Entry {signed.index}, {moment(signed.time)}, {signed.author} by key {signed.key_id.hex()[:16]} "
+        f"(holder '{signed.holder}'): {words}."
+    )
 
 
 # --- in doubt, and not proven --------------------------------------------------------------------------
@@ -292,7 +300,6 @@ def _not_proven(evidence: VerifiedEvidence) -> Iterator[str]:
 
 
 def _signed_json(signed: Signed) -> dict[str, Any]:
-    revoked = signed.revoked
     return {
         "author": signed.author,
         "key": signed.key_id.hex(),
@@ -300,14 +307,9 @@ def _signed_json(signed: Signed) -> dict[str, Any]:
         "index": signed.index,
         "time": signed.time,
         "in_doubt": signed.in_doubt,
-        "revoked": None
-        if revoked is None
-        else {
-            "index": revoked.index,
-            "time": revoked.time,
-            "ground": revoked.ground.value,
-            "compromised_at": revoked.compromised_at,
-        },
+        "verdict": signed.verdict.kind.value,
+        "fallen": signed.verdict.fallen,
+        "revoked": revoked_json(signed.revoked),
     }
 
 
@@ -380,6 +382,7 @@ def evidence_json(evidence: VerifiedEvidence, told: Told) -> dict[str, Any]:
         ],
         "stamp_roots_given": evidence.roots_given,
         "proven": list(told.proven),
+        "signatures": list(told.signatures),
         "doubts": list(told.doubts),
         "not_proven": list(told.not_proven),
     }

@@ -8,6 +8,7 @@ from countermark_client._bundle_post import Exported, Imported
 from countermark_client._core import Core
 from countermark_client._models import (
     ConversationItem,
+    Judged,
     MessageRef,
     MessageStatus,
     Notice,
@@ -145,6 +146,15 @@ class LocalCalls:
             return self._core.traces.close(
                 message, requested, diversion_established=diversion_established, note=note
             )
+
+    def verdicts(self) -> list[Judged]:
+        """The verdict on the signatures of every logged message that this profile holds, in log order.
+
+        Whether a key counted is judged as of the message's own entry; what became of it since, by all that was read
+        of the log and imported (`Client.import_revocation`).
+        """
+        with self._undisturbed():
+            return self._core.overview.verdicts()
 
     @property
     def directory(self) -> Directory:

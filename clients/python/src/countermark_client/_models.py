@@ -252,6 +252,27 @@ class OpenedMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """A logged message of this profile, and what is to be thought of its signatures by now.
+
+    Attributes:
+        message: payload hash, 32 bytes.
+        direction: ``in`` or ``out``.
+        sender: who sent it.
+        index: of its log entry.
+        time: of its leaf, ms since 1970.
+        verdict: the gravest of those on its signatures.
+    """
+
+    message: bytes
+    direction: str
+    sender: Address
+    index: int
+    time: int
+    verdict: SignatureVerdict
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """A message that this client rejected by itself, because it did not hold what its manifest promised.
 

@@ -12,6 +12,7 @@ from countermark_client._boxes import Boxes
 from countermark_client._io import Flow
 from countermark_client._models import (
     ConversationItem,
+    Judged,
     MessageRef,
     MessageStatus,
     Notice,
@@ -134,6 +135,21 @@ class Overview:
     def messages(self, direction: Direction | None) -> list[ConversationItem]:
         """All messages that this profile holds, in log order."""
         return [self._item(m) for m in self._store.messages(direction=direction)]
+
+    def verdicts(self) -> list[Judged]:
+        """The verdict on every logged message, by all that is known here of its keys; in log order."""
+        return [
+            Judged(
+                message=stored.payload,
+                direction=stored.direction.value,
+                sender=manifest_of(stored).sender,
+                index=stored.index,
+                time=stored.time,
+                verdict=self._revocations.verdict(stored),
+            )
+            for stored in self._store.messages()
+            if stored.index is not None and stored.time is not None
+        ]
 
     def _item(self, stored: StoredMessage) -> ConversationItem:
         manifest = manifest_of(stored)

@@ -17,7 +17,7 @@ from countermark_client._session import Session
 from countermark_client._store import StoredMessage, StoredRevocation
 from countermark_protocol.claims import Kind
 from countermark_protocol.directory import Directory
-from countermark_protocol.documents import Purpose, parse_document
+from countermark_protocol.documents import parse_document
 from countermark_protocol.encoding import malformed
 from countermark_protocol.errors import (
     ConflictError,
@@ -28,10 +28,9 @@ from countermark_protocol.errors import (
 )
 from countermark_protocol.identifiers import KeyId
 from countermark_protocol.judging import adds_to_revocation, judge_statement
-from countermark_protocol.manifest import parse_manifest
 from countermark_protocol.records import DirectoryStatement, RevocationRecord, parse_directory_statement
 from countermark_protocol.statements import kind_of, verify_statement
-from countermark_protocol.verdicts import SignatureVerdict, verdict_of
+from countermark_protocol.verdicts import SignatureVerdict, verdict_on_message
 
 #: How long a connected client waits until a revocation that it knows of must stand in the log, ms.
 _LOGGED_WITHIN: Final = 60_000
@@ -123,16 +122,9 @@ class Revocations:
         return any(one.key_id in signers and message.index >= one.size for one in self._known)
 
     def verdict(self, message: StoredMessage) -> SignatureVerdict:
-        """The verdict on the signature of a kept message, by all that is known here of its key."""
-        unverified = parse_document(message.document)
-        return verdict_of(
-            self._log.directory,
-            parse_manifest(unverified.claims).sender,
-            next(s.key_id for s in unverified.signatures if s.purpose is Purpose.SIGN),
-            message.index,
-            message.time,
-            self.directory,
-        )
+        """The verdict on the signatures of a kept message, by all that is known here of their keys."""
+        document = parse_document(message.document)
+        return verdict_on_message(self._log.directory, document, message.index, message.time, self.directory)
 
     def _overdue(self) -> list[StoredRevocation]:
         if not self._known or self.directory is self._log.directory:

@@ -168,6 +168,7 @@ def shown(proven: VerifiedEvidence) -> Result:
 
     told = tell(proven)
     lines = ["PROVEN", *(f"  {line}" for line in told.proven)]
+    lines += ["", "VERDICTS ON SIGNATURES", *(f"  {line}" for line in told.signatures)]
     if told.doubts:
         lines += ["", "IN DOUBT: do not rely on this", *(f"  {line}" for line in told.doubts)]
     for disclosure in proven.disclosures:

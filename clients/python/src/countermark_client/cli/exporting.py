@@ -12,9 +12,13 @@ that open this one message. Bytes are unpadded base64url, digests and salts lowe
     secrets     {content_key, opener}: what the stanza holds
     recipient   of a received message: {address, stanza, row, at, delivery, box}
     directory   [{subject, index, time, document, siblings}]: the log (with before [document]), the sender's
-                authority, endpoint and keys, the broker's keys, each proven under the directory head of the
-                message's own leaf
-    absent      [{subject, siblings, record}]: that the sender's signing key is not revoked there
+                authority, endpoint and keys, those of who it was sent on behalf of, the broker's keys, each proven
+                under the directory head of the message's own leaf
+    absent      [{subject, siblings, record}]: that no key that signed it is revoked there
+    verdict     {size, class, key, holder, fallen, revoked}: on its signatures, as of its entry and by what became of
+                their keys up to `size` entries of the log: the exporter's word
+    revocations [document]: the logged revocations of these keys, each signed by who may revoke them: a later one undoes
+                nothing, and one that names an earlier date of compromise says so itself
     expected    the content
 
 Whoever holds the bundle can read this message, and no other: hand it on as its handling allows.
@@ -31,9 +35,10 @@ import click
 from countermark_client._open import manifest_of
 from countermark_client._store import Direction, StoredMessage
 from countermark_client._succession import sent_ciphertext
+from countermark_client._verdict_words import verdict_json
 from countermark_client._witnessing import judge_witnessed
 from countermark_client.cli.common import NEW_FILE, Access, message_of, with_home, write_new
-from countermark_client.cli.output import Result, command
+from countermark_client.cli.output import Result, command, short
 from countermark_protocol.boxes import Box
 from countermark_protocol.checkpoint import parse_checkpoint, verify_checkpoint
 from countermark_protocol.claims import Kind
@@ -50,6 +55,7 @@ from countermark_protocol.proof import parse_inclusion, path_to_json, recipient_
 from countermark_protocol.sealing import ContentSecrets, MessageBinding, open_content, unwrap_secrets
 from countermark_protocol.statements import verify_statement
 from countermark_protocol.submission import parse_submission
+from countermark_protocol.verdicts import verdict_on_message
 
 if TYPE_CHECKING:
     from countermark_client import Client
@@ -122,12 +128,15 @@ def _directory_proofs(
             "directory_behind", "the directory here is not that of the message's leaf: sync first"
         )
     sender = manifest.sender
-    subjects = (
-        "log",
-        f"authority/{authority_of(sender)}",
-        f"endpoint/{sender}",
-        f"keys/{sender}",
-        f"keys/{directory.log().broker}",
+    parties = [sender, *([manifest.on_behalf_of] if manifest.on_behalf_of is not None else [])]
+    subjects = dict.fromkeys(
+        (
+            "log",
+            *(f"authority/{authority_of(party)}" for party in parties),
+            *(f"endpoint/{party}" for party in parties),
+            *(f"keys/{party}" for party in parties),
+            f"keys/{directory.log().broker}",
+        )
     )
     shown: list[JsonObject] = []
     for subject in subjects:
@@ -219,6 +228,27 @@ def _witnessed(client: Client, index: int) -> JsonObject:
     return {"witnessed": {"checkpoint": note, "path": [h.hex() for h in inclusion.path]}}
 
 
+# --- what became of the keys since ------------------------------------------------------------------------
+
+
+def _since(client: Client, stored: StoredMessage) -> JsonObject:
+    """Members ``verdict`` and ``revocations``."""
+    document = parse_document(stored.document)
+    checkpoint = client.checkpoint
+    assert checkpoint is not None  # under which the message itself was proven
+    verdict = verdict_on_message(client.directory, document, stored.index, stored.time)
+    documents = {statement_hash(data): data for _, _, data in client.profile.store.directory()}
+    revoked = [
+        documents[held.statement]
+        for signature in document.signatures
+        for held in client.directory.history(f"revoked/{signature.key_id.hex()}")
+    ]
+    return {
+        "verdict": {"size": checkpoint.size, **verdict_json(verdict)},
+        "revocations": [encode_base64url(data) for data in revoked],
+    }
+
+
 # --- the bundle ----------------------------------------------------------------------------------------
 
 
@@ -267,6 +297,7 @@ def make_bundle(client: Client, stored: StoredMessage) -> JsonObject:
         message["recipients"] = _recipient_rows(client, stored.payload)
     bundle |= _directory_proofs(client, manifest, stored.document, leaf, stored.index)
     bundle |= _witnessed(client, stored.index)
+    bundle |= _since(client, stored)
     return {**bundle, "expected": content}
 
 
@@ -292,8 +323,13 @@ def export(message_hash: str, out: Path, access: Access) -> Result:
         bundle: dict[str, Any] = make_bundle(client, stored)
     write_new(out, json.dumps(bundle, indent=1).encode() + b"\n")
     return Result(
-        [f"written: {out}", "it opens this message to whoever holds it: hand it on as its handling allows"],
+        [
+            f"written: {out}",
+            f"verdict      {bundle['verdict']['class']}: `countermark show {short(message)}` tells why",
+            "it opens this message to whoever holds it: hand it on as its handling allows",
+        ],
         file=str(out),
+        verdict=bundle["verdict"],
         message=message.hex(),
         index=stored.index,
     )

@@ -17,7 +17,7 @@ from countermark_client._models import (
     RecipientStatus,
     Successor,
 )
-from countermark_client._words import span
+from countermark_client._verdict_words import verdict_json, verdict_text
 from countermark_client.cli import _late
 from countermark_client.cli.common import Access, message_of, with_home
 from countermark_client.cli.output import Result, command, safe, short, table, utc
@@ -97,45 +97,12 @@ def _purged_lines(purged: Purged | None) -> list[str]:
 # --- what is to be thought of its signature --------------------------------------------------------------
 
 
-def verdict_json(verdict: SignatureVerdict) -> dict[str, Any]:
-    """The JSON form of a verdict."""
-    revoked = verdict.revoked
-    return {
-        "class": verdict.kind.value,
-        "key": verdict.key_id.hex(),
-        "holder": verdict.holder,
-        "fallen": verdict.fallen,
-        "revoked": None
-        if revoked is None
-        else {
-            "index": revoked.index,
-            "time": revoked.time,
-            "ground": revoked.ground.value,
-            "compromised_at": revoked.compromised_at,
-            "reaches_back": revoked.reaches_back,
-        },
-    }
-
-
 def verdict_lines(verdict: SignatureVerdict) -> list[str]:
-    """A verdict in words: its class, and what became of the key."""
+    """A verdict among the lines on a message."""
     holder = f", held by {verdict.holder}" if verdict.holder is not None else ""
-    lines = [f"signature    {verdict.kind.value}: key {short(verdict.key_id)}{holder}"]
-    if verdict.kind is VerdictClass.AFTER_COMPROMISE:
-        lines[0] = f"signature    {verdict.kind.value.upper()}: key {short(verdict.key_id)}{holder}"
-    revoked = verdict.revoked
-    if revoked is not None:
-        text = f"revoked {utc(revoked.time)} (entry {revoked.index}), {revoked.ground.value}"
-        if revoked.compromised_at is not None:
-            text += f"; compromised since {utc(revoked.compromised_at)}"
-        if revoked.reaches_back:
-            text += f", {span(revoked.reaches_back)} before it was revoked"
-        lines.append(f"             {text}")
-    if verdict.fallen is not None:
-        lines.append(
-            f"             '{verdict.fallen}' was signed by keys since declared compromised from before that"
-        )
-    return lines
+    first, *more = verdict_text(verdict)
+    key = f"key {short(verdict.key_id)}{holder}"
+    return [f"signature    {first}", *(f"             {line}" for line in (key, *more))]
 
 
 def _item_json(item: ConversationItem) -> dict[str, Any]:

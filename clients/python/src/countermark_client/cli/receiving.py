@@ -10,6 +10,7 @@ import click
 
 from countermark_client import _contents
 from countermark_client._models import ConversationItem, Rejected
+from countermark_client._verdict_words import verdict_json
 from countermark_client.cli import _late
 from countermark_client.cli.alarming import reset_json
 from countermark_client.cli.common import Access, message_of, pause, with_home
@@ -25,7 +26,7 @@ from countermark_client.cli.output import (
     table,
     utc,
 )
-from countermark_client.cli.reading import fate, ground_in_words, purged_json, successor_json, verdict_json
+from countermark_client.cli.reading import fate, ground_in_words, purged_json, successor_json
 from countermark_client.cli.sending import find_item
 from countermark_protocol.errors import TransportError
 from countermark_protocol.receipts import RejectionReason

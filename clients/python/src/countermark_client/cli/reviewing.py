@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from countermark_client._verdict_words import revoked_text
 from countermark_client.cli.common import Access, with_home
 from countermark_client.cli.mirrors import mirror_option, opened, path_of, traffic_option, with_period
 from countermark_client.cli.output import Result, command, short, table, utc
@@ -30,6 +31,7 @@ from countermark_protocol.identifiers import Role, parse_address, parse_authorit
 from countermark_protocol.manifest import Stage, Urgency
 from countermark_protocol.tracing.clock import Clock
 from countermark_protocol.types import TYPES
+from countermark_protocol.verdicts import VerdictClass
 
 _MOST_NAMED: Final = 3
 
@@ -186,6 +188,10 @@ def _facts(event: Event) -> str:
         out.append(f"reply by {utc(facts['reply_by'])}")
     to = facts["to"][:_MOST_NAMED]
     others = facts["recipients"] - len(to)
+    verdict = event.verdict
+    if verdict is not None and verdict.kind is not VerdictClass.VALID:
+        out.append(f"signature {verdict.kind.value.upper()}")
+        out += [f"key revoked {revoked_text(r)}" for r in (verdict.revoked,) if r is not None]
     return "; ".join(out) + f"; to {', '.join([*to, *([f'{others} more'] if others else [])])}"
 
 

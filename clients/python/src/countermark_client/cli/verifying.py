@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from countermark_client._models import LogReport
+from countermark_client._models import Judged, LogReport
 from countermark_client._profile import CONTRADICTION_FILE
+from countermark_client._verdict_words import verdict_json, verdict_text
+from countermark_client._words import moment
 from countermark_client.cli.common import Access, with_home
 from countermark_client.cli.documents import confirm
-from countermark_client.cli.output import MISBEHAVIOUR, Result, command, progress, say, utc
+from countermark_client.cli.output import MISBEHAVIOUR, Result, command, progress, say, short, utc
 from countermark_protocol.claims import KIND_NAMES, Kind
+from countermark_protocol.verdicts import VerdictClass
 
 if TYPE_CHECKING:
     from countermark_client import Client
@@ -43,6 +48,27 @@ def _report_json(report: LogReport) -> dict[str, object]:
     }
 
 
+def _verdict_counts(judged: Sequence[Judged]) -> dict[str, int]:
+    """How many own messages have each verdict, in the order of the classes."""
+    counts = Counter(one.verdict.kind for one in judged)
+    return {kind.value: counts[kind] for kind in VerdictClass if counts[kind]}
+
+
+def _verdict_lines(judged: Sequence[Judged]) -> list[str]:
+    """Lines on the signatures of own messages: how many of each class, and each that needs a word."""
+    if not judged:
+        return []
+    counts = ", ".join(f"{count} {name}" for name, count in _verdict_counts(judged).items())
+    lines = [f"signatures   of {len(judged)} messages sent or received: {counts}"]
+    for one in judged:
+        if one.verdict.kind is not VerdictClass.VALID:
+            lines.append(
+                f"  entry {one.index}  {short(one.message)} of {one.sender}, logged {moment(one.time)}"
+            )
+            lines += [f"    {line}" for line in verdict_text(one.verdict)]
+    return lines
+
+
 @click.command("verify")
 @with_home
 @command
@@ -52,7 +78,9 @@ def verify(access: Access) -> Result:
     Reads the directory, every leaf and all own boxes; checks that the checkpoint continues the last one
     seen, that leaves follow each other and give the signed root, that every directory head is that of the
     statements shown, that the boxes have no hole, and that `sent` holds what this profile sent and nothing
-    else. Ends with code 4 if two signed facts contradict each other; both are then kept as evidence.
+    else. Says of every own message what is to be thought of its signatures, as of its own entry and by
+    what became of the keys since. Ends with code 4 if two signed facts contradict each other; both are
+    then kept as evidence.
     """
     with access.client() as client:
         before = client.checkpoint
@@ -60,6 +88,7 @@ def verify(access: Access) -> Result:
         with progress("reading leaves") as advance:
             report = client.verify_log(advance)
         halted = client.halted
+        judged = client.verdicts()
     growth = (
         f"it continues the tree of {before.size} entries seen before"
         if before is not None
@@ -76,10 +105,27 @@ def verify(access: Access) -> Result:
     if boxes:
         lines.append("boxes        " + ", ".join(f"{name} {count}" for name, count in boxes.items()))
         lines.append(f"own entries  {report.own_entries}, each at its place")
+    lines += _verdict_lines(judged)
     if halted is not None:
         lines.append(f"HALTED       {halted}")
     return Result(
-        lines, MISBEHAVIOUR if halted is not None else 0, **_report_json(report), boxes=boxes, halted=halted
+        lines,
+        MISBEHAVIOUR if halted is not None else 0,
+        **_report_json(report),
+        boxes=boxes,
+        verdicts=_verdict_counts(judged),
+        messages=[
+            {
+                "message": one.message.hex(),
+                "from": one.sender,
+                "index": one.index,
+                "time": one.time,
+                "verdict": verdict_json(one.verdict),
+            }
+            for one in judged
+            if one.verdict.kind is not VerdictClass.VALID
+        ],
+        halted=halted,
     )
 
 

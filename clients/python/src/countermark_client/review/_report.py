@@ -19,7 +19,9 @@ from countermark_client.review._clocks import read_clocks
 from countermark_client.review._scope import Period, Traffic, newest_time, one_state, stands_at
 from countermark_client.review._statistics import Population, Share
 from countermark_client.review._suppression import LEAST, OTHER, THRESHOLD, Cross
-from countermark_client.review._tables import TOTAL, Table, of_cross, of_overdue, of_times
+from countermark_client.review._tables import TOTAL, Table, of_cross, of_overdue, of_revoked, of_times
+from countermark_client.review._verdicts import directory_before, signatures
+from countermark_protocol.directory import Directory
 from countermark_protocol.encoding import malformed
 from countermark_protocol.errors import MalformedError, NotFoundError
 from countermark_protocol.identifiers import parse_authority_code
@@ -86,7 +88,7 @@ def make_report(
                 "the mirror ends before the period does: nothing is known of what came later",
             )
         at = stands_at(database, period)
-        clocks = read_clocks(database, traffic, at)
+        clocks, directory = read_clocks(database, traffic, at), directory_before(database, at)
         parts: tuple[tuple[Share, int | None], ...] = ((Share.ALL, None),)
         if audience == PUBLIC:
             parts = ((Share.ALL, threshold),)
@@ -96,7 +98,7 @@ def make_report(
             table
             for share, small in parts
             for table in _part(
-                database, clocks, Population(traffic, period.begin, at, share, audience), small
+                database, clocks, directory, Population(traffic, period.begin, at, share, audience), small
             )
         ]
         head = _head(mirror, period, traffic, at, newest, covers=covers)
@@ -140,7 +142,11 @@ def _head(
 
 
 def _part(
-    database: Database, clocks: list[Clock], population: Population, threshold: int | None
+    database: Database,
+    clocks: list[Clock],
+    directory: Directory,
+    population: Population,
+    threshold: int | None,
 ) -> list[Table]:
     """The tables on one share of the messages."""
     suffix, more = "", ""
@@ -174,10 +180,13 @@ def _part(
             if not table.rows:
                 left_out |= frozenset(t.group for t in found) - {statistics.ALL}
         tables.append(of_times(name + suffix, title + more, found, without=left_out))
+    verdicts, revoked = signatures(database, population, directory)
+    tables.append(cross(verdicts))
     tables += [shown_traces, cross(acknowledgements), cross(statistics.outcomes(database, population))]
     if threshold is None:
         tables.append(cross(statistics.pairs(database, population)))
         tables.append(of_overdue(statistics.overdue(clocks, population), suffix, more))
+        tables.append(of_revoked(revoked, suffix, more))
     return tables
 
 

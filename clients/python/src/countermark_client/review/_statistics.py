@@ -90,7 +90,7 @@ _STANDS: Final = """CASE WHEN d.settled_at < ? THEN d.stage WHEN d.delivered_at 
   WHEN d.undelivered_at < ? THEN 'undelivered' ELSE 'open' END"""
 
 
-def _messages(population: Population) -> tuple[str, list[Any]]:
+def of_messages(population: Population) -> tuple[str, list[Any]]:
     """The condition on messages `m`."""
     part = {Share.ALL: "1", Share.OWN: _PARTY, Share.OTHERS: f"NOT {_PARTY}"}[population.share]
     condition = f"m.time >= ? AND m.time < ? AND {population.traffic.condition} AND {part}"
@@ -107,7 +107,7 @@ def _deliveries(population: Population) -> tuple[str, list[Any]]:
     return condition, values + [population.authority] * part.count("?")
 
 
-def _cross(
+def cross_of(
     name: str,
     title: str,
     row: str,
@@ -124,7 +124,7 @@ def _cross(
 
 def volume(database: Database, population: Population) -> list[Cross]:
     """Messages by type, by month and by country of the sender."""
-    where, values = _messages(population)
+    where, values = of_messages(population)
     out = []
     for name, row, column, title in (
         ("messages_by_month", "month", _MONTH, "Messages by month and type"),
@@ -134,7 +134,7 @@ def volume(database: Database, population: Population) -> list[Cross]:
             f"SELECT {column}, m.type, count(*) FROM messages m WHERE {where} GROUP BY 1, 2",  # noqa: S608  our own
             values,
         )
-        out.append(_cross(name, title, row, "messages", {(r, c): n for r, c, n in found}))
+        out.append(cross_of(name, title, row, "messages", {(r, c): n for r, c, n in found}))
     return out
 
 
@@ -156,10 +156,10 @@ def deliveries(database: Database, population: Population) -> list[Cross]:
         if state == "rejected":
             reasons[reason, "rejected"] += count
     return [
-        _cross(
+        cross_of(
             "deliveries", "Deliveries by country of the recipient", "country", "deliveries", status, _STATUS
         ),
-        _cross("rejections", "Rejections by reason", "reason", "rejections", reasons, ("rejected",)),
+        cross_of("rejections", "Rejections by reason", "reason", "rejections", reasons, ("rejected",)),
     ]
 
 
@@ -183,7 +183,7 @@ def pairs(database: Database, population: Population) -> Cross:
         values,
     )
     counts = {(sender, recipient): count for sender, recipient, count in found}
-    return _cross("pairs", "Deliveries from country to country", "sender", "deliveries", counts)
+    return cross_of("pairs", "Deliveries from country to country", "sender", "deliveries", counts)
 
 
 def traces(clocks: Iterable[Clock], population: Population) -> list[Cross]:
@@ -195,8 +195,8 @@ def traces(clocks: Iterable[Clock], population: Population) -> list[Cross]:
             states[authority_of(clock.requested), clock.state.value] += 1
             acknowledged[clock.urgency, clock.acknowledged.value] += 1
     return [
-        _cross("traces", "Traces by country asked", "country", "traces", states, (s.value for s in State)),
-        _cross(
+        cross_of("traces", "Traces by country asked", "country", "traces", states, (s.value for s in State)),
+        cross_of(
             "acknowledgements",
             "Acknowledgements of traces by urgency",
             "urgency",
@@ -231,7 +231,7 @@ def counted(clocks: Iterable[Clock], population: Population) -> list[Clock]:
 
 def outcomes(database: Database, population: Population) -> Cross:
     """Items of final answers by class, by country that answered."""
-    where, values = _messages(population)
+    where, values = of_messages(population)
     sums = ", ".join(f"sum(m.{name})" for name in _OUTCOMES)
     found = database.execute(
         f"SELECT m.authority, {sums} FROM messages m WHERE m.stage = 'final' AND {where} "  # noqa: S608  our own
@@ -243,7 +243,7 @@ def outcomes(database: Database, population: Population) -> Cross:
         for authority, *numbers in found
         for name, count in zip(_OUTCOMES, numbers, strict=True)
     }
-    return _cross("outcomes", "Outcomes by country that answered", "country", "items", counts, _OUTCOMES)
+    return cross_of("outcomes", "Outcomes by country that answered", "country", "items", counts, _OUTCOMES)
 
 
 def _times(durations: Iterable[tuple[Any, ...]]) -> list[Times]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from countermark_client.review._statistics import Times
 from countermark_client.review._suppression import Cross, protect, shown
+from countermark_client.review._verdicts import RevokedKey
 from countermark_protocol.tracing.calendars import DAY, HOUR, MINUTE
 from countermark_protocol.tracing.clock import Clock
 
@@ -135,6 +136,41 @@ def of_overdue(clocks: Sequence[Clock], suffix: str = "", more: str = "") -> Tab
         for c in clocks
     )
     return Table(f"overdue{suffix}", f"Overdue traces{more}", "minutes", 6, columns, rows)
+
+
+def of_revoked(keys: Sequence[RevokedKey], suffix: str = "", more: str = "") -> Table:
+    """The list of revoked keys: single cases, never for third parties.
+
+    A date of compromise before the revocation was logged is visible as such: both stand there, and the minutes between.
+    """
+    columns = (
+        "key",
+        "named_by",
+        "ground",
+        "logged",
+        "compromised",
+        "entry",
+        "minutes_back",
+        "signed",
+        "in_doubt",
+    )
+    rows = tuple(
+        (
+            k.key_id.hex(),
+            k.subject,
+            k.revoked.ground.value,
+            iso(k.revoked.time),
+            iso(k.revoked.compromised_at) if k.revoked.compromised_at is not None else "",
+            k.revoked.index,
+            k.revoked.reaches_back // MINUTE,
+            k.signed,
+            k.in_doubt,
+        )
+        for k in keys
+    )
+    return Table(
+        f"revoked_keys{suffix}", f"Revoked keys, and what they had signed{more}", "messages", 5, columns, rows
+    )
 
 
 def iso(moment: int) -> str:

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from countermark_client._database import Database
+from countermark_client._verdict_words import verdict_json
 from countermark_client.review._clocks import read_conversations
 from countermark_client.review._scope import newest_time
+from countermark_client.review._verdicts import directory_before, verdict_in
+from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document
 from countermark_protocol.tracing.clock import Clock, clocks_of
+from countermark_protocol.verdicts import SignatureVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Event:
         author: address.
         messages: of the conversation that it is, or is about: payload hashes.
         facts: what else is to be said, by names of the mirror's columns.
+        verdict: of a message: on its signatures, as the mirror stands; None where it does not hold them.
     """
 
     index: int
@@ -35,6 +40,7 @@ class Event:
     author: str
     messages: tuple[bytes, ...]
     facts: dict[str, Any]
+    verdict: SignatureVerdict | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -45,6 +51,7 @@ class Event:
             "author": self.author,
             "messages": [m.hex() for m in self.messages],
             **self.facts,
+            **({"verdict": verdict_json(self.verdict)} if self.verdict is not None else {}),
         }
 
 
@@ -78,9 +85,10 @@ class Timeline:
 
 
 _MESSAGES = """
-SELECT idx, time, sender, payload, type, version, stage, success, partial, none, refused, urgency, sent_at, expires_at,
-  reply_by, in_reply_to, supersedes, recipients, tlp, classification, exercise
-FROM messages WHERE conversation = ? ORDER BY idx"""
+SELECT m.idx, m.time, m.sender, m.payload, m.type, m.version, m.stage, m.success, m.partial, m.none, m.refused,
+  m.urgency, m.sent_at, m.expires_at, m.reply_by, m.in_reply_to, m.supersedes, m.recipients, m.tlp, m.classification,
+  m.exercise, e.document
+FROM messages m LEFT JOIN entries e USING (idx) WHERE m.conversation = ? ORDER BY m.idx"""
 _RECIPIENTS = """
 SELECT d.message, d.recipient FROM deliveries d JOIN messages m ON m.payload = d.message WHERE m.conversation = ?
 ORDER BY m.idx, d.recipient"""
@@ -110,7 +118,9 @@ def timeline(database: Database, conversation: bytes) -> Timeline:
     Raises:
         StorageError: ``storage_failed``.
     """
-    events, exercise = _messages(database, conversation)
+    newest = newest_time(database)
+    at = 0 if newest is None else newest + 1
+    events, exercise = _messages(database, conversation, directory_before(database, at))
     known = {message for event in events for message in event.messages}
     for index, time, author, document in database.execute(_RECEIPTS, (conversation,)):
         claims = parse_document(document).claims
@@ -127,8 +137,6 @@ def timeline(database: Database, conversation: bytes) -> Timeline:
         if kind == "disclosure":
             facts |= dict(zip(("to", "parts", "disclosed"), shown, strict=True))
         events.append(Event(index, time, kind, author, (message,), facts))
-    newest = newest_time(database)
-    at = 0 if newest is None else newest + 1
     clocks = [
         clock
         for sent in read_conversations(database, "m.conversation = ?", (conversation,))
@@ -137,7 +145,7 @@ def timeline(database: Database, conversation: bytes) -> Timeline:
     return Timeline(conversation, exercise, at, tuple(sorted(events, key=lambda e: e.index)), tuple(clocks))
 
 
-def _messages(database: Database, conversation: bytes) -> tuple[list[Event], bool]:
+def _messages(database: Database, conversation: bytes, directory: Directory) -> tuple[list[Event], bool]:
     to: dict[bytes, list[str]] = {}
     for message, recipient in database.execute(_RECIPIENTS, (conversation,)):
         to.setdefault(message, []).append(recipient)
@@ -147,8 +155,9 @@ def _messages(database: Database, conversation: bytes) -> tuple[list[Event], boo
         success, partial, none, refused, urgency, sent_at, expires_at, reply_by, reply, supersedes, *last = (
             rest
         )
-        recipients, tlp, classification, drill = last
+        recipients, tlp, classification, drill, document = last
         exercise = exercise or bool(drill)
+        verdict = verdict_in(directory, document, index, time)
         facts: dict[str, Any] = {
             "type": type_,
             "version": version,
@@ -167,5 +176,5 @@ def _messages(database: Database, conversation: bytes) -> tuple[list[Event], boo
             "tlp": tlp,
             "classification": classification,
         }
-        events.append(Event(index, time, "message", sender, (payload,), facts))
+        events.append(Event(index, time, "message", sender, (payload,), facts, verdict))
     return events, exercise
