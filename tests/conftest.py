@@ -6,4 +6,5 @@ pytest_plugins = [
     "support.tls",
     "support.broker_fixtures",
     "support.templates",
+    "support.softhsm",
 ]

@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {
     "schemas": "countermark_protocol",
+    "tokens": "countermark_tokens",
     "clients/python": "countermark_client",
     "clients/witness": "countermark_witness",
     "broker": "countermark_broker",

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "docs" / "errors.md"
 SOURCES = (
     ROOT / "schemas" / "src" / "countermark_protocol",
+    ROOT / "tokens" / "src" / "countermark_tokens",
     ROOT / "broker" / "src" / "countermark_broker",
     ROOT / "clients" / "python" / "src" / "countermark_client",
     ROOT / "clients" / "witness" / "src" / "countermark_witness",
