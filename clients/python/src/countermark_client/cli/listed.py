@@ -126,6 +126,11 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
                 "List all messages of the conversation that HASH belongs to, in log order.",
             ),
             Listed(
+                "bridge",
+                "bridging:bridge",
+                "Relay between this endpoint and another system of this agency.",
+            ),
+            Listed(
                 "webhook",
                 "webhooks:webhook",
                 "Be told by a signed HTTPS call that a box of this endpoint moved.",
