@@ -27,14 +27,16 @@ dev: $(STAMP)  ## set up .venv from the locked requirements
 demo: $(STAMP)  ## run the main job on real records, on SQLite
 	$(BIN)/python -m demo
 
-# A third process, since many tests wait for clocks and other processes.
+# A third process, since many tests wait for clocks and other processes. Each begins with neighbouring tests, so that
+# what a module shares is made by one of them; who is done takes over a part of what is left to another.
 test: $(STAMP)  ## run all tests (under ten minutes); as root it installs Debian packages that some need
 	tools/debian_packages.sh
-	$(BIN)/python -m pytest -n 3 -m "not long" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long" $(PYTEST_ARGS)
 
 test-long: $(STAMP)  ## what takes up to an hour: many fault rounds, large sizes
 	tools/debian_packages.sh
-	$(BIN)/python -m pytest -n 2 -m long $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 -m long $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not long" --hypothesis-profile=full tests/property tests/scenarios/test_client_outbox.py
 
 bench-quick: $(STAMP)  ## ratios to what the machine can do at most, in under two minutes
 	$(BIN)/python -m bench.quick

@@ -1,6 +1,7 @@
 """Fixtures that tests share; each concern's own file in tests/support holds them."""
 
 pytest_plugins = [
+    "support.collected",
     "support.memory",
     "support.derivation",
     "support.tls",

@@ -151,21 +151,25 @@ def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
 
 def _find_helpers(sources: Sources) -> None:
     """Functions whose own parameter becomes the code of an error, until no more are found."""
+    functions = [
+        (function, _parameters(function), [node for node in ast.walk(function) if isinstance(node, ast.Call)])
+        for tree in sources.trees.values()
+        for function in _functions(tree)
+        if function.name != "__init__"
+    ]
     while True:
         before = len(sources.helpers)
-        for tree in sources.trees.values():
-            for function in _functions(tree):
-                parameters = _parameters(function)
-                for call in (n for n in ast.walk(function) if isinstance(n, ast.Call)):
-                    built = _built(sources, call)
-                    if built is None or function.name == "__init__":
-                        continue
-                    error, code, message = built
-                    if isinstance(code, ast.Name) and code.id in parameters:
-                        at = parameters.index(code.id)
-                        says = message.id if isinstance(message, ast.Name) else ""
-                        where = parameters.index(says) if says in parameters else None
-                        sources.helpers[function.name] = (error, at, where)
+        for function, parameters, calls in functions:
+            for call in calls:
+                built = _built(sources, call)
+                if built is None:
+                    continue
+                error, code, message = built
+                if isinstance(code, ast.Name) and code.id in parameters:
+                    at = parameters.index(code.id)
+                    says = message.id if isinstance(message, ast.Name) else ""
+                    where = parameters.index(says) if says in parameters else None
+                    sources.helpers[function.name] = (error, at, where)
         if len(sources.helpers) == before:
             return
 
@@ -264,18 +268,18 @@ def _message(expression: ast.expr | None) -> str:
     return out if len(out) <= MAX_MESSAGE else f"{out[: MAX_MESSAGE - 1].rstrip()}…"
 
 
-def _scopes(tree: ast.Module) -> Iterator[tuple[str, ast.AST, ast.Call]]:
-    """Every call with the innermost function it stands in."""
-
-    def visit(node: ast.AST, name: str, scope: ast.AST) -> Iterator[tuple[str, ast.AST, ast.Call]]:
+def _scopes(tree: ast.Module) -> list[tuple[str, ast.AST, ast.Call]]:
+    """Every call with the innermost function it stands in, in the order of the source."""
+    found: list[tuple[str, ast.AST, ast.Call]] = []
+    todo: list[tuple[ast.AST, str, ast.AST]] = [(tree, "", tree)]
+    while todo:
+        node, name, scope = todo.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             name, scope = node.name, node
         if isinstance(node, ast.Call):
-            yield name, scope, node
-        for child in ast.iter_child_nodes(node):
-            yield from visit(child, name, scope)
-
-    yield from visit(tree, "", tree)
+            found.append((name, scope, node))
+        todo += [(child, name, scope) for child in reversed([*ast.iter_child_nodes(node)])]
+    return found
 
 
 def collect(sources: Sources) -> list[Raised]:
@@ -286,7 +290,8 @@ def collect(sources: Sources) -> list[Raised]:
     """
     found: list[Raised] = []
     for module, tree in sources.trees.items():
-        for name, scope, call in _scopes(tree):
+        scopes = _scopes(tree)
+        for name, scope, call in scopes:
             built = _built(sources, call)
             if built is None or (module.rpartition(".")[2], name) in PASSED_ON:
                 continue
@@ -301,7 +306,7 @@ def collect(sources: Sources) -> list[Raised]:
                 text = f"{place}: the code of this {error} cannot be read off the source: {unread}"
                 raise UnreadableCodeError(text) from None
             found += [Raised(error, each, module, _message(message)) for each in codes]
-        found += _problems(module, tree)
+        found += _problems(module, scopes)
     return found
 
 
@@ -323,11 +328,11 @@ def _keys(tree: ast.Module, table: str) -> list[ast.expr]:
     raise UnreadableCodeError(table)
 
 
-def _problems(module: str, tree: ast.Module) -> list[Raised]:
+def _problems(module: str, scopes: list[tuple[str, ast.AST, ast.Call]]) -> list[Raised]:
     """Problem documents that no error class stands behind."""
     return [
         Raised("", code, module, _message(call.args[2]) if len(call.args) > 2 else "")
-        for _, _, call in _scopes(tree)
+        for _, _, call in scopes
         if _name(call.func) == "Problem" and len(call.args) > 1 and (code := _text(call.args[1])) is not None
     ]
 

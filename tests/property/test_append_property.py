@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from countermark_protocol.appending import append_statement
@@ -15,6 +15,7 @@ from countermark_protocol.proof import OwnDelivery, verify_leaf, verify_own_deli
 from countermark_protocol.receipts import ReceiptItem, ReceiptStage, RejectionReason
 from countermark_protocol.records import State
 from countermark_protocol.statements import read_statement, verify_statement
+from support.examples import tried
 from support.protocol_world import fresh_state, make_world, snapshot
 from support.world import DAY, KAMPALA, LYON, MOMBASA, NAIROBI, seed
 
@@ -78,7 +79,7 @@ def run(history):
 
 
 @given(st.lists(steps, min_size=3, max_size=18))
-@settings(max_examples=40, deadline=None)
+@tried(40)
 def test_a_replay_gives_the_same_leaves(history):
     world, rows = run(history)
     state = fresh_state()
@@ -93,7 +94,7 @@ def test_a_replay_gives_the_same_leaves(history):
 
 
 @given(st.lists(steps, min_size=3, max_size=18))
-@settings(max_examples=40, deadline=None)
+@tried(40)
 def test_leaves_follow_and_box_heads_chain(history):
     world, _ = run(history)
     before, boxes, checkpoint = None, {}, world.checkpoint()
@@ -111,7 +112,7 @@ def test_leaves_follow_and_box_heads_chain(history):
 
 
 @given(st.lists(steps, min_size=6, max_size=18), st.integers(0, 100))
-@settings(max_examples=40, deadline=None)
+@tried(40)
 def test_a_hole_in_a_box_is_seen(history, which):
     world, _ = run([("notice", NAIROBI, {KAMPALA, LYON}), ("notice", NAIROBI, {KAMPALA}), *history])
     shown = [
@@ -135,7 +136,7 @@ def test_a_hole_in_a_box_is_seen(history, which):
 
 
 @given(st.lists(steps, min_size=3, max_size=10), st.integers(1, 100))
-@settings(max_examples=30, deadline=None)
+@tried(30)
 def test_no_two_leaves_can_change_places(history, which):
     world, _ = run([("notice", NAIROBI, {KAMPALA}), *history])
     at = which % (len(world.entries) - 1) + 1

@@ -16,6 +16,7 @@ from countermark_protocol.chunks import (
 )
 from countermark_protocol.errors import SealError
 from countermark_protocol.padding import check_padding, pad, padded_size
+from support.examples import tried
 
 keys = st.binary(min_size=32, max_size=32)
 salts = st.binary(min_size=24, max_size=24)
@@ -41,7 +42,7 @@ cuts = st.lists(st.integers(0, 2**17), max_size=12)
 
 
 @given(keys, salts, contexts, sizes, seeds, cuts, cuts)
-@settings(max_examples=120, deadline=None)
+@tried(120)
 def test_round_trip_however_it_is_cut(key, salt, context, size, seed, in_at, out_at):
     plaintext = message(size, seed)
     sealed = b"".join(seal_stream(key, salt, context, cut(plaintext, in_at)))
@@ -51,7 +52,7 @@ def test_round_trip_however_it_is_cut(key, salt, context, size, seed, in_at, out
 
 
 @given(keys, salts, contexts, sizes, seeds, st.integers(0, 2**20), st.integers(1, 255))
-@settings(max_examples=150, deadline=None)
+@tried(150)
 def test_any_altered_byte_is_refused(key, salt, context, size, seed, at, mask):
     sealed = bytearray(seal_chunks(key, message(size, seed), salt, context))
     at %= len(sealed)
@@ -62,7 +63,7 @@ def test_any_altered_byte_is_refused(key, salt, context, size, seed, at, mask):
 
 
 @given(keys, salts, sizes, seeds, st.integers(0, 2**20))
-@settings(max_examples=150, deadline=None)
+@tried(150)
 def test_any_proper_prefix_is_refused(key, salt, size, seed, at):
     sealed = seal_chunks(key, message(size, seed), salt, b"")
     with pytest.raises(SealError) as caught:
@@ -71,7 +72,7 @@ def test_any_proper_prefix_is_refused(key, salt, size, seed, at):
 
 
 @given(keys, salts, sizes, seeds, st.binary(min_size=1, max_size=40))
-@settings(max_examples=100, deadline=None)
+@tried(100)
 def test_anything_appended_is_refused(key, salt, size, seed, more):
     sealed = seal_chunks(key, message(size, seed), salt, b"")
     with pytest.raises(SealError):
@@ -79,7 +80,7 @@ def test_anything_appended_is_refused(key, salt, size, seed, more):
 
 
 @given(keys, contexts, st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_foreign_bytes_raise_nothing_but_seal_errors(key, context, data):
     with pytest.raises(SealError):
         open_chunks(key, data, context)

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from countermark_protocol.claims import Kind
@@ -15,6 +15,7 @@ from countermark_protocol.judging import judge_statement
 from countermark_protocol.records import Ground, GroupRecord, RevocationRecord, State
 from countermark_protocol.statements import verify_statement
 from countermark_protocol.trie import trie_of, verify_subject
+from support.examples import tried
 from support.protocol_world import make_world
 from support.world import KAMPALA, LYON, MOMBASA, NAIROBI
 
@@ -67,7 +68,7 @@ def grow(history):
 
 
 @given(st.lists(statements, max_size=14))
-@settings(max_examples=40, deadline=None)
+@tried(40)
 def test_every_fold_is_the_same(history):
     world, _, heads = grow(history)
     live = world.state.directory
@@ -95,7 +96,7 @@ def test_every_fold_is_the_same(history):
 
 
 @given(st.lists(statements, max_size=20), st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@tried(40)
 def test_proofs_hold_for_their_own_head_alone(history, rng):
     world, _, heads = grow(history)
     live = world.state.directory

@@ -2,13 +2,14 @@
 
 from functools import cache
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from countermark_protocol.errors import CountermarkError
 from countermark_protocol.evidence_checks import verify_evidence
 from countermark_protocol.parts import split_content
 from support.evidence import disclose, evidence_of
+from support.examples import tried
 from support.protocol_world import make_world
 from support.world import KAMPALA, LYON, NAIROBI
 
@@ -26,7 +27,7 @@ def original():
     return data, verify_evidence(data)
 
 
-@settings(max_examples=400, deadline=None)
+@tried(400)
 @given(st.data())
 def test_any_byte_changed_is_refused_or_changes_no_claim(data):
     whole, proven = original()
@@ -39,7 +40,7 @@ def test_any_byte_changed_is_refused_or_changes_no_claim(data):
     assert changed == proven
 
 
-@settings(max_examples=60, deadline=None)
+@tried(60)
 @given(st.data())
 def test_evidence_cut_anywhere_is_refused(data):
     whole, _ = original()

@@ -24,8 +24,8 @@ from message_examples import example, schema
 TYPES = [name for name, _ in known_types()]
 #: What a model refuses and its schema cannot: days of the calendar and safe patterns; and all `x-rules`.
 NOT_IN_SCHEMA = {"day", "instant", "partial_day", "unsafe_pattern"}
-RELAXED = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
-LONG = settings(RELAXED, max_examples=5000)
+RELAXED = settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck))
+LONG = settings(RELAXED, max_examples=1000)
 
 
 def all_rules():
@@ -245,7 +245,7 @@ def check_mutation(name, data):
 
 @pytest.mark.parametrize("name", TYPES)
 def test_a_mutated_example_is_valid_or_malformed(name):
-    @settings(RELAXED, max_examples=150)
+    @settings(RELAXED, max_examples=40)
     @given(st.data())
     def run(data):
         check_mutation(name, data)
@@ -256,7 +256,7 @@ def test_a_mutated_example_is_valid_or_malformed(name):
 @pytest.mark.long
 @pytest.mark.parametrize("name", TYPES)
 def test_a_mutated_example_is_valid_or_malformed_for_long(name):
-    @settings(LONG, max_examples=20_000)
+    @settings(LONG, max_examples=4000)
     @given(st.data())
     def run(data):
         check_mutation(name, data)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from countermark_protocol import identifiers
@@ -68,6 +68,7 @@ from countermark_protocol.recipients import recipient_path
 from countermark_protocol.records import parse_directory_statement, parse_key_set
 from countermark_protocol.statements import kind_of
 from countermark_protocol.submission import encode_submission, parse_submission
+from support.examples import tried
 from support.protocol_world import NOW, make_world
 from support.world import BROKER, KAMPALA, LYON, NAIROBI, ORIGIN, seed
 
@@ -294,9 +295,7 @@ def mutated_json(draw, valid):
     return value
 
 
-few = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow]
-)
+few = tried(60, suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("name", OF_BYTES)
@@ -380,7 +379,7 @@ KEY_FILE = {
 
 
 @given(mutated_json(KEY_FILE))
-@settings(max_examples=40, deadline=None)
+@tried(40)
 def test_any_key_file(value):
     only_ours(lambda: parse_key_file(encode_json_or_ascii(value), "passphrase"))
 

@@ -1,9 +1,10 @@
 """Reports on arbitrary small mirrors: what is counted adds up, and no audience sees a small number of others."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from countermark_client.review import Traffic, make_report, parse_period
+from support.examples import tried
 from support.mirrors import DAY, HOUR, HandMade, at
 
 BEGIN = at("2026-04-20")
@@ -51,7 +52,7 @@ def tables(made, audience):
     return {t.name: t for t in report.tables if not t.name.startswith(LISTS)}
 
 
-@settings(max_examples=60, deadline=None)
+@tried(60)
 @given(messages)
 def test_what_is_counted_adds_up_and_parts_are_the_whole(sent):
     made = mirror_of(sent)
@@ -77,7 +78,7 @@ def test_what_is_counted_adds_up_and_parts_are_the_whole(sent):
     made.mirror.close()
 
 
-@settings(max_examples=60, deadline=None)
+@tried(60)
 @given(messages)
 def test_third_parties_see_no_small_number_of_others(sent):
     made = mirror_of(sent)

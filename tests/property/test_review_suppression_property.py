@@ -3,10 +3,11 @@
 from fractions import Fraction
 from itertools import product
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from countermark_client.review._suppression import Cross, protect, shown, suppressed_cells
+from support.examples import tried
 
 THRESHOLD = 5
 
@@ -79,7 +80,7 @@ def possible(grid, hidden):
     return values
 
 
-@settings(max_examples=150, deadline=None)
+@tried(150)
 @given(tables())
 def test_cells_add_up_to_the_totals_before_and_after_columns_are_put_together(table):
     grid = table.with_totals()
@@ -93,7 +94,7 @@ def test_cells_add_up_to_the_totals_before_and_after_columns_are_put_together(ta
         assert all(total == 0 or total >= THRESHOLD for total in after[-1])
 
 
-@settings(max_examples=200, deadline=None)
+@tried(200)
 @given(tables())
 def test_no_small_number_is_shown_and_none_follows_from_sums(table):
     protected = protect(table, THRESHOLD)
@@ -109,7 +110,7 @@ def test_no_small_number_is_shown_and_none_follows_from_sums(table):
     assert computable(grid, hidden) == []
 
 
-@settings(max_examples=100, deadline=None)
+@tried(100)
 @given(tables(most_rows=3, most_columns=2, most=4))
 def test_nor_does_one_follow_from_counts_being_never_negative(table):
     protected = protect(table, 3)

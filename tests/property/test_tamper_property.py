@@ -4,7 +4,7 @@ import contextlib
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from countermark_protocol.boxes import Box, BoxState, box_head
@@ -18,6 +18,7 @@ from countermark_protocol.sealing import MessageBinding, ciphertext_digest, open
 from countermark_protocol.signers import Es256Signer
 from countermark_protocol.statements import read_statement
 from countermark_protocol.submission import parse_submission
+from support.examples import tried
 from support.protocol_world import make_world
 from support.world import KAMPALA, LYON, NAIROBI, ORIGIN, seed
 
@@ -35,7 +36,7 @@ STANZA = MESSAGE.stanzas[MESSAGE.rows.index(ROW)]
 OTHER_WORLD_KEYS = {k.key_id: k for k in [Es256Signer(seed("es")).public_key]}
 
 flips = st.tuples(st.integers(0, 2**20), st.integers(1, 255))
-some = settings(max_examples=150, deadline=None)
+some = tried(150)
 
 
 def flipped(data, flip):

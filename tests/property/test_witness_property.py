@@ -3,13 +3,14 @@
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from countermark_protocol.tlog_witness import encode_add_checkpoint, parse_answer, verify_answer
 from countermark_witness.judge import CLOCK_TOLERANCE_S, Finding
 from countermark_witness.service import Witness
 from countermark_witness.store import Store
+from support.examples import tried
 from support.witnesses import KINDS, ORIGIN, TIME, checkpoint, cosigner, note_key, proof, raw_checkpoint
 
 COSIGNERS = tuple(cosigner("witness.example/w1", kind) for kind in KINDS)
@@ -20,7 +21,7 @@ ASKED = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@tried(60)
 @given(st.lists(ASKED, min_size=1, max_size=30))
 def test_one_history_is_cosigned(asked):
     with tempfile.TemporaryDirectory() as folder:

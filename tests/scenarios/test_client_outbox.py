@@ -1,7 +1,7 @@
 """The outbox: crashes at every write, lost answers, giving up, renewing, pruning; exactly once in effect."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from countermark_client import Draft, OutboxState, Settings, testing
@@ -15,6 +15,7 @@ from countermark_protocol.errors import (
     UncheckableError,
 )
 from support.crashing import CrashingProfile, PowerCutError
+from support.examples import tried
 
 KENYA, BELGIUM, UGANDA = "ke.police.nairobi", "be.contact.federal", "ug.police.kampala"
 
@@ -131,7 +132,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@tried(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS, count=st.integers(1, 6))
 def test_any_interleaving_of_crashes_and_lost_answers_leaves_each_message_once(
     tmp_path_factory, steps, count
