@@ -5,9 +5,11 @@ from unittest import mock
 
 import pytest
 
-from countermark_client import make_key, testing
+from countermark_client import Client, Profile, make_key, testing
+from countermark_client._recovery import set_recovery_key
 from countermark_protocol.evidence_checks import verify_evidence
 from countermark_protocol.keys import Algorithm
+from countermark_protocol.sealing import SealingKey
 from support.demo import demo_world, governed, serving
 
 NOTICE = "lost-or-stolen-notice"
@@ -117,6 +119,28 @@ def test_an_instance_key_is_renewed_into_p256_and_signs(world):
     assert renewed.instance.algorithm is Algorithm.ES256
     sent = send(world, LARGE, [PLAIN], "by the new key")
     assert received(world, PLAIN, sent) == ["by the new key"]
+
+
+def test_a_lost_sealing_key_comes_back_by_its_recovery_copy(world):
+    lost, safe = world.clients[LARGE], SealingKey(make_key("sealing").private)
+    folder = lost.profile.folder
+    set_recovery_key(folder, safe.public_key, lost.profile.log, LARGE, lost.profile.keystore.stored)
+    lost.renew_keys(instance=False, sealing=True)
+    copies = [path.read_bytes() for path in (folder / "recovery").iterdir()]
+    world.clients[PLAIN].sync()
+    sent = send(world, PLAIN, [LARGE], "before the disk was lost")
+    administrator = [k for k in lost.profile.keystore.stored if k.use == "administrator"]
+    lost.close(), lost.profile.close()
+    fresh = Profile.create(
+        world.root / "fresh", address=LARGE, broker_url=world.url, trust=world.trust,
+        passphrase=world.passphrase, keys=[*administrator, make_key("instance"), make_key("sealing")],
+    )  # fmt: skip
+    world.clients[LARGE] = client = Client(fresh)
+    client.renew_keys(sealing=True)
+    recovered = client.recover_keys(copies, safe)
+    assert len(recovered) == 2
+    assert {use for use, _ in recovered} == {"sealing-old"}
+    assert received(world, LARGE, sent) == ["before the disk was lost"]
 
 
 def test_everything_holds_when_looked_at_from_outside(world):

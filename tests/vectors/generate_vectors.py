@@ -43,7 +43,13 @@ from countermark_protocol.documents import (
     sign_document,
     statement_hash,
 )
-from countermark_protocol.encoding import encode_base64url, encode_hex, encode_json, parse_base64url
+from countermark_protocol.encoding import (
+    encode_base64url,
+    encode_hex,
+    encode_json,
+    labelled_bytes,
+    parse_base64url,
+)
 from countermark_protocol.evidence_checks import verify_evidence
 from countermark_protocol.handling import Classification, Handling, HandlingCode, Tlp, UsePurpose
 from countermark_protocol.identifiers import Role, make_message_id
@@ -66,6 +72,7 @@ from countermark_protocol.recipients import (
     stanza_hash,
 )
 from countermark_protocol.records import Ground, RevocationRecord, State
+from countermark_protocol.recovery import RecoveryCopy, show_paper
 from countermark_protocol.sealing import (
     ContentSecrets,
     MessageBinding,
@@ -74,7 +81,7 @@ from countermark_protocol.sealing import (
     _content_key,
     ciphertext_digest,
     seal_content,
-    wrap_secrets,
+    seal_to,
 )
 from countermark_protocol.signers import Es256Signer
 from countermark_protocol.submission import encode_submission
@@ -113,10 +120,14 @@ class Stanzas:
 
     def wrap(self, name, key, info, secrets) -> bytes:
         """The kept stanza of this name, or a new one where there is none for this key, info and secrets."""
-        for_what = hashlib.sha256(key.raw + info + secrets.content_key + secrets.opener).hexdigest()
+        return self.seal(name, key, info, secrets.content_key + secrets.opener)
+
+    def seal(self, name, key, info, plaintext) -> bytes:
+        """The same for any plaintext."""
+        for_what = hashlib.sha256(key.raw + info + plaintext).hexdigest()
         kept = self.kept.get(name)
         if kept is None or kept["for"] != for_what:
-            kept = {"for": for_what, "stanza": B(wrap_secrets(key, info, secrets))}
+            kept = {"for": for_what, "stanza": B(seal_to(key, info, plaintext))}
         self.used[name] = kept
         return parse_base64url(kept["stanza"], "stanza")
 
@@ -740,6 +751,67 @@ def sealing_cases(world, stanzas, message, other):
     commitment = commitment_of([Part("/note", data)], secrets.opener)
     crafted("two_keys_one_ciphertext", ciphertext, "SealError", "wrong_key", commitment, second)
     out.cases[-1]["input"]["chunk_keys"] = [X(k) for k in both]
+    return out
+
+
+def recovery_cases(stanzas):
+    out = Cases(
+        "recovery copies, docs/spec/keys.md §9: open `copy` with the recovery key of `seed` for `address` in `log`, whose "
+        "directory has named the sealing keys `named`; and recovery keys as typed from paper"
+    )
+    keys = {a: SealingKey(fixed("recovered", 32), a) for a in (Algorithm.XWING, Algorithm.MLKEM1024_P384)}
+    safe, other = fixed("recovery key", 32), SealingKey(fixed("another key", 32)).public_key
+    recovery = SealingKey(safe).public_key
+    default = keys[Algorithm.XWING].public_key
+    named = [X(k.public_key.key_id) for k in keys.values()]
+
+    def copy_of(name, key=default, held=None, log=ORIGIN):
+        info = labelled_bytes("recovery-copy", log.encode(), NAIROBI.encode(), key.key_id, recovery.key_id)
+        wrapped = stanzas.seal(f"recovery {name}", recovery, info, held or fixed("recovered", 32))
+        return RecoveryCopy(log, NAIROBI, key, recovery.key_id, wrapped)
+
+    def given(copy, **changes):
+        return {
+            "copy": B(copy.encode()),
+            "seed": X(safe),
+            "log": ORIGIN,
+            "address": NAIROBI,
+            "named": named,
+        } | changes
+
+    recovered = {"private": X(fixed("recovered", 32))}
+    good = copy_of("default")
+    out.good("default", "recovery", given(good), recovered)
+    out.good(
+        "larger_key",
+        "recovery",
+        given(copy_of("larger", keys[Algorithm.MLKEM1024_P384].public_key)),
+        recovered,
+    )
+    for name, what, error, code in [
+        ("copy_of_another_log", given(good, log="log.example.net/1"), "VerificationError", "recovery_other_log"),
+        ("copy_of_another_address", given(good, address=KAMPALA), "VerificationError", "recovery_other_address"),
+        ("key_that_the_directory_never_named", given(good, named=named[1:]), "NotFoundError", "recovery_key_not_named"),
+        ("another_recovery_key", given(good, seed=X(fixed("another key", 32))), "SealError", "other_recovery_key"),
+        ("copy_of_another_seed", given(copy_of("seed", held=fixed("other", 32))), "SealError", "recovery_other_seed"),
+        ("copy_relabelled_to_this_log", given(replace(copy_of("log", log="log.example.net/1"), log=ORIGIN)), "SealError", "recovery_does_not_open"),
+        ("copy_relabelled_to_another_address", given(replace(good, address=KAMPALA), address=KAMPALA), "SealError", "recovery_does_not_open"),
+        ("copy_relabelled_to_another_key", given(replace(good, sealing=other), named=[X(other.key_id)]), "SealError", "recovery_does_not_open"),
+        ("tampered_byte_in_copy", given(replace(good, wrapped=good.wrapped[:-1] + bytes([good.wrapped[-1] ^ 1]))), "SealError", "recovery_does_not_open"),
+    ]:  # fmt: skip
+        out.bad(name, "recovery", what, error, code)
+    text = show_paper(safe)
+    for name, typed in [
+        ("paper", text),
+        ("paper_as_typed", text.lower().replace("-", " ").replace("0", "o")),
+    ]:
+        out.good(name, "paper", {"typed": typed}, {"private": X(safe)})
+    letter = "Z" if text[0] != "Z" else "Y"
+    for name, typed in [
+        ("paper_one_letter_mistyped", letter + text[1:]),
+        ("paper_one_letter_missing", text[:-1]),
+    ]:
+        out.bad(name, "paper", {"typed": typed}, "MalformedError", "recovery_paper")
     return out
 
 
@@ -1606,6 +1678,7 @@ def build(renew: bool = False) -> dict[str, str]:
         "documents.json": document_cases(world).to_json(),
         "submissions.json": submission_cases(world, stanzas, message, other).to_json(),
         "sealing.json": sealing_cases(world, stanzas, message, other).to_json(),
+        "recovery.json": recovery_cases(stanzas).to_json(),
         "disclosures.json": disclosure_cases(message, other).to_json(),
         "enrolment.json": enrolment_cases().to_json(),
         "decisions.json": decision_cases(world, stanzas, message).to_json(),

@@ -735,6 +735,27 @@ def run_open(v):
     join(open_content(secret, b64(v["ciphertext"]), v["content"]))
 
 
+def run_recovery(v):
+    copy = strict_json(b64(v["copy"]))
+    need(copy["format"] == "countermark-recovery-1", "a copy of another format")
+    need((copy["log"], copy["address"]) == (v["log"], v["address"]), "a copy of another log or address")
+    kid, (number, _) = read_key(copy["sealing"])
+    need(number in (16, 17) and kid.hex() in v["named"], "a key that the directory did not name")
+    private, suite, recovery = private_key(hex32(v["seed"]))
+    need(recovery == hex32(copy["recovery"]), "another recovery key")
+    info = frame("recovery-copy", [copy["log"].encode(), copy["address"].encode(), kid, recovery])
+    seed = suite.decrypt(b64(copy["wrapped"]), private, info)
+    need(len(seed) == 32 and private_key(seed, copy["sealing"]["alg"])[2] == kid, "another key than stated")
+
+
+def run_paper(v):
+    letters = v["typed"].upper().translate(str.maketrans("OIL", "011", "- "))
+    digits = ["0123456789ABCDEFGHJKMNPQRSTVWXYZ".index(c) for c in letters]
+    need(len(digits) == 56, "another number of letters")
+    data = sum(d << 5 * (55 - i) for i, d in enumerate(digits)).to_bytes(35, "big")
+    need(H("recovery-paper", data[:32])[:3] == data[32:], "letters that do not fit together")
+
+
 def run_shown(v):
     document, parts = read_disclosure(b64(v["disclosure"]))
     payload = strict_json(document[5 : 5 + int.from_bytes(document[1:5], "big")])
@@ -770,6 +791,8 @@ RUNS = {
     "base64url": lambda v: b64(v["text"]),
     "recipient": lambda v: check_recipient(v["row"], v["at"], v["count"], hex32(v["root"])),
     "open": run_open,
+    "recovery": run_recovery,
+    "paper": run_paper,
     "disclosure": lambda v: check_disclosure(v["parts"], hex32(v["commitment"])),
     "shown": run_shown,
     "disclosure_logged": run_disclosure_logged,

@@ -45,8 +45,8 @@ from countermark_protocol.records import (
     parse_directory_statement,
 )
 
-#: Crockford's base 32: no letter that is read or heard as another character.
-_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+#: Crockford's base 32: no letter that is read or heard as another character. Of codes, and of keys on paper.
+CODE_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _MISREAD: Final = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None})
 CODE_LENGTH: Final = 12
 CODE_BYTES: Final = 8
@@ -68,7 +68,12 @@ def make_code(random: bytes) -> str:
         msg = f"expected {CODE_BYTES} random bytes"
         raise ValueError(msg)
     number = int.from_bytes(random, "big")
-    return "".join(_ALPHABET[number >> 5 * i & 31] for i in range(CODE_LENGTH))
+    return "".join(CODE_ALPHABET[number >> 5 * i & 31] for i in range(CODE_LENGTH))
+
+
+def as_typed(text: str) -> str:
+    """Letters as typed, without what does not matter: case, hyphens and spaces, O for 0, I and L for 1."""
+    return text.upper().translate(_MISREAD)
 
 
 def parse_code(text: str) -> str:
@@ -77,8 +82,8 @@ def parse_code(text: str) -> str:
     Raises:
         MalformedError: ``not_a_code``.
     """
-    code = text.upper().translate(_MISREAD)
-    if len(code) != CODE_LENGTH or not set(code) <= set(_ALPHABET):
+    code = as_typed(text)
+    if len(code) != CODE_LENGTH or not set(code) <= set(CODE_ALPHABET):
         malformed(
             "not_a_code", f"expected a code of {CODE_LENGTH} letters and digits, such as K7QF-2MXA-9TBW"
         )

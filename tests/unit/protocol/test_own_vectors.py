@@ -39,6 +39,7 @@ from countermark_protocol.proof import (
     verify_leaf,
 )
 from countermark_protocol.recipients import verify_recipient
+from countermark_protocol.recovery import open_copy, parse_copy, parse_paper
 from countermark_protocol.sealing import MessageBinding, SealingKey, open_content, unwrap_secrets
 from countermark_protocol.statements import read_statement, verify_statement
 from countermark_protocol.submission import parse_submission
@@ -109,6 +110,21 @@ def run_open(value, _file):
     parts = open_content(b64(value["ciphertext"]), secrets, named)
     join_parts(parts)
     return {"parts": [[p.name, p.data.decode()] for p in parts]}
+
+
+def run_recovery(value, _file):
+    seed = open_copy(
+        parse_copy(b64(value["copy"])),
+        SealingKey(unhex(value["seed"])),
+        logs=[value["log"]],
+        address=value["address"],
+        named=lambda key_id: key_id.hex() in value["named"],
+    )
+    return {"private": seed.hex()}
+
+
+def run_paper(value, _file):
+    return {"private": parse_paper(value["typed"]).hex()}
 
 
 def run_disclosure(value, _file):

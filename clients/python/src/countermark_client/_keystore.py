@@ -26,6 +26,8 @@ AUTHORITY: Final = "authority"
 GOVERNOR: Final = "governor"
 SEALING: Final = "sealing"
 SEALING_OLD: Final = "sealing-old"
+#: A key to which sealing keys are copied (_recovery.py). It is no key of a profile.
+RECOVERY: Final = "recovery"
 SIGNING_USES: Final = (INSTANCE, ADMINISTRATOR, AUTHORITY, GOVERNOR)
 
 
@@ -91,7 +93,7 @@ class MemoryKeystore:
         self._signers = [(k.use, load_signer(k.algorithm, k.private)) for k in keys if _signs(k)]
         self._sealing = {
             use: [SealingKey(k.private, k.algorithm) for k in keys if k.use == use]
-            for use in (SEALING, SEALING_OLD)
+            for use in (SEALING, SEALING_OLD, RECOVERY)
         }
 
     def __repr__(self) -> str:

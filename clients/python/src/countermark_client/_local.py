@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 
 from countermark_client._bundle_post import Exported, Imported
@@ -18,6 +19,7 @@ from countermark_client._models import (
 )
 from countermark_client._own_keys import alarm_text
 from countermark_client._profile import Profile
+from countermark_client._recovery import recover_keys
 from countermark_client._renewal import KeyEnd
 from countermark_client._self_check import SelfCheck
 from countermark_client._session import Watch
@@ -27,7 +29,9 @@ from countermark_client._traces import TracedCase
 from countermark_client.statements import Drafts
 from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.directory import Directory
+from countermark_protocol.keys import PublicKey
 from countermark_protocol.resets import Reset, resets
+from countermark_protocol.sealing import SealingKey
 from countermark_protocol.tracing.calendars import NO_HOLIDAYS, Holidays
 
 
@@ -245,6 +249,30 @@ class LocalCalls:
     def key_ends(self) -> tuple[KeyEnd, ...]:
         """Keys of this endpoint that have an end, the first to end first."""
         return self._core.renewal.ends()
+
+    def recover_keys(
+        self, copies: Iterable[bytes], recovery: SealingKey, passphrase: str = ""
+    ) -> tuple[tuple[str, PublicKey], ...]:
+        """Take sealing keys back from their recovery copies, if the directory as read named them (`sync` first).
+
+        Args:
+            copies: files that the profile made, or any other of this endpoint (docs/spec/keys.md §9).
+            recovery: the recovery key.
+            passphrase: of the key file; that by which the profile was opened, if empty.
+
+        Returns:
+            (use, public key) of those that the profile did not hold.
+
+        Raises:
+            VerificationError: ``recovery_other_log``, ``recovery_other_address``.
+            NotFoundError: ``recovery_key_not_named``.
+            SealError: ``other_recovery_key``, ``recovery_does_not_open``, ``recovery_other_seed``.
+            MalformedError: no recovery copy.
+            UncheckableError: ``keys_elsewhere``: the keystore is no key file.
+        """
+        with self._undisturbed():
+            directory = self._core.revocations.directory
+            return recover_keys(self._core.profile, directory, copies, recovery, passphrase)
 
     @property
     def resets(self) -> tuple[Reset, ...]:

@@ -7,6 +7,8 @@
     keys.json             private keys, encrypted (docs/spec/keys.md §6)
     state.db              what was verified, sent and received; messages stay sealed (_store.py)
     evidence/             what contradicts itself: signed bytes of both sides
+    recovery.pub          public half of the recovery key, if the endpoint has one (_recovery.py)
+    recovery/             copies of its sealing keys for that one: to be kept elsewhere too
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from countermark_client._keystore import (
     save_key_file,
     write_private,
 )
+from countermark_client._recovery import keep_copies, set_recovery_key
 from countermark_client._store import Store
 from countermark_client._tables_log import LOG_NAME
 from countermark_client._trust import TrustFile, read_trust_file
@@ -41,6 +44,7 @@ from countermark_protocol.encoding import encode_json, malformed, parse_object
 from countermark_protocol.errors import ConflictError, CountermarkError, InconsistentLogError, NotFoundError
 from countermark_protocol.identifiers import Address, Origin, parse_address
 from countermark_protocol.keyfile import StoredKey
+from countermark_protocol.keys import PublicKey
 from countermark_protocol.succession import next_origin
 
 FORMAT: Final = "countermark-profile-1"
@@ -166,6 +170,7 @@ class Profile:
         passphrase: str,
         holder: str = "default",
         keys: Iterable[StoredKey] | None = None,
+        recovery: PublicKey | None = None,
     ) -> Profile:
         """Make a profile in a new or empty folder, with fresh keys unless given some.
 
@@ -178,6 +183,7 @@ class Profile:
             holder: pseudonym of who uses this instance.
             keys: to be kept; if None, a fresh ``instance`` and ``sealing`` key. An endpoint's first profile
                 also holds the ``administrator`` key; a further instance needs the endpoint's sealing key.
+            recovery: public half of the endpoint's recovery key, if it has one (_recovery.py).
 
         Raises:
             ConflictError: ``profile_exists``.
@@ -194,6 +200,8 @@ class Profile:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         place.chmod(0o700)
         keystore = MemoryKeystore(chosen)
+        if recovery is not None and parsed is not None:
+            set_recovery_key(place, recovery, trust_file.origin, parsed, chosen)
         save_key_file(place / KEY_FILE, keystore, passphrase)
         write_private(place / TRUST_FILE, trust)
         # Last, since it is what makes the folder a profile.
@@ -302,6 +310,7 @@ class Profile:
             keystore = load_key_file(self.folder / KEY_FILE, passphrase or self._passphrase)
         keystore = keystore.with_key(key)
         if self.folder is not None:
+            keep_copies(self.folder, self.log, self.address, [key])
             save_key_file(self.folder / KEY_FILE, keystore, passphrase or self._passphrase)
         self.keystore = keystore
 

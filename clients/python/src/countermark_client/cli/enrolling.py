@@ -23,7 +23,15 @@ from countermark_client._keystore import (
 )
 from countermark_client._profile import Profile
 from countermark_client.cli import _late
-from countermark_client.cli.common import NEW_FILE, Access, environment, now, with_home
+from countermark_client.cli.common import (
+    FILE,
+    NEW_FILE,
+    Access,
+    environment,
+    load_public_key,
+    now,
+    with_home,
+)
 from countermark_client.cli.documents import choose_signer, confirm, key_options
 from countermark_client.cli.enrolment import compare_lines
 from countermark_client.cli.output import Result, command, say, table, utc
@@ -35,7 +43,7 @@ from countermark_protocol.gathering import read_gathering
 from countermark_protocol.identifiers import authority_of
 from countermark_protocol.invitations import MAX_DAYS, parse_code, show_code
 from countermark_protocol.keyfile import StoredKey
-from countermark_protocol.keys import Signer, fingerprint
+from countermark_protocol.keys import PublicKey, Signer, fingerprint
 from countermark_protocol.records import EndpointRecord, KeysRecord, parse_directory_statement
 
 if TYPE_CHECKING:
@@ -128,6 +136,9 @@ def waiting_json(found: PendingEnrolment) -> dict[str, object]:
     "--fingerprint", "expected", help="Of the trust file, where you were told it; a link holds it already."
 )
 @click.option(
+    "--recovery-key", type=FILE, help="Public half of the recovery key that sealing keys are copied to."
+)
+@click.option(
     "--wait",
     "minutes",
     type=click.IntRange(0, 24 * 60),
@@ -143,6 +154,7 @@ def enrol(
     name: str | None,
     holder: str,
     expected: str | None,
+    recovery_key: Path | None,
     minutes: int,
     access: Access,
 ) -> Result:
@@ -166,7 +178,8 @@ def enrol(
         )
         if expected is not None:
             check_told(trust.fingerprint, expected, "the trust file that the broker gives")
-        _make(access, invited.address, broker or link.broker or "", trust.document.data, holder)
+        recovery = load_public_key(recovery_key) if recovery_key is not None else None
+        _make(access, invited.address, broker or link.broker or "", trust.document.data, holder, recovery)
         authority = invited.authority
     with access.client() as client:
         # Also of a profile made before, whose request was not handed in, or not answered: the same keys again.
@@ -199,7 +212,9 @@ def enrol(
     )
 
 
-def _make(access: Access, address: str, broker: str, trust: bytes, holder: str) -> None:
+def _make(
+    access: Access, address: str, broker: str, trust: bytes, holder: str, recovery: PublicKey | None
+) -> None:
     keys: list[StoredKey] = [make_key(use) for use in (ADMINISTRATOR, INSTANCE, SEALING)]
     Profile.create(
         access.home,
@@ -209,6 +224,7 @@ def _make(access: Access, address: str, broker: str, trust: bytes, holder: str) 
         passphrase=access.passphrase(new=True),
         holder=holder,
         keys=keys,
+        recovery=recovery,
     ).close()
 
 

@@ -22,6 +22,7 @@ from countermark_client.cli.common import (
     NEW_FILE,
     Access,
     load_private,
+    load_public_key,
     with_home,
 )
 from countermark_client.cli.keys import key_json
@@ -85,6 +86,9 @@ def compare_lines(trust: TrustFile, expected: str | None) -> list[str]:
     help="The endpoint is enrolled already: no administrator's key, no request. Needs --with-key sealing.key.",
 )
 @click.option(
+    "--recovery-key", type=FILE, help="Public half of the recovery key that sealing keys are copied to."
+)
+@click.option(
     "-o", "--out", type=NEW_FILE, help=f"Where to write the request. [default: HOME/{REQUEST_FILE}]"
 )
 @with_home
@@ -98,6 +102,7 @@ def init(
     holder: str,
     key_files: tuple[Path, ...],
     further_instance: bool,
+    recovery_key: Path | None,
     out: Path | None,
     access: Access,
 ) -> Result:
@@ -131,6 +136,7 @@ def init(
         passphrase=access.passphrase(new=True),
         holder=holder,
         keys=[*made, *given],
+        recovery=load_public_key(recovery_key) if recovery_key is not None else None,
     )
     profile.close()
     keystore = MemoryKeystore((*made, *given))

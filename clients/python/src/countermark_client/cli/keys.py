@@ -13,6 +13,7 @@ from countermark_client._keystore import (
     AUTHORITY,
     GOVERNOR,
     INSTANCE,
+    RECOVERY,
     SEALING,
     MemoryKeystore,
     make_key,
@@ -31,6 +32,7 @@ from countermark_client.cli.common import (
     write_public,
 )
 from countermark_client.cli.output import Result, command, utc
+from countermark_client.cli.recovering import recover, recovery_key
 from countermark_protocol.encoding import encode_json
 from countermark_protocol.errors import NotFoundError
 from countermark_protocol.keys import (
@@ -75,6 +77,10 @@ def key_lines(use: str, public: PublicKey) -> list[str]:
         f"  key id       {public.key_id.hex()}",
         f"  fingerprint  {fingerprint(public.key_id)}",
     ]
+
+
+key.add_command(recovery_key)
+key.add_command(recover)
 
 
 @key.command("new")
@@ -149,13 +155,15 @@ def add(file: Path, key_passphrase_file: Path | None, access: Access) -> Result:
       countermark document sign keys.draft --use administrator
       countermark document publish keys.draft
     """
+    keystore = load_private(file, key_passphrase_file or access.passphrase_file)
+    if any(stored.use == RECOVERY for stored in keystore.stored):
+        raise click.UsageError("a recovery key lies in a safe, never in a profile: `countermark key recover`")
     with access.profile() as profile:
         held = (
             {public.key_id for _, public in profile.keystore.public_keys()}
             if isinstance(profile.keystore, MemoryKeystore)
             else set()
         )
-        keystore = load_private(file, key_passphrase_file or access.passphrase_file)
         passphrase = access.passphrase()
         added: list[tuple[str, PublicKey]] = []
         for stored in keystore.stored:
