@@ -86,6 +86,7 @@ def test_pages_have_numbered_sections():
         "forms",
         "keys",
         "log",
+        "mapping",
         "messages",
         "policy",
         "reports",

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from countermark_client import _contents
-from countermark_client.cli.csv_rows import CsvRow, plain_text, read_csv
+from countermark_client.importing._paths import put, type_of, without_gaps
+from countermark_client.importing.csv_rows import CsvRow, plain_text, read_csv
 from countermark_protocol.claims import Claims
 from countermark_protocol.encoding import JsonObject, malformed, parse_json, parse_object
 from countermark_protocol.errors import CountermarkError
@@ -33,8 +34,6 @@ from countermark_protocol.types import known_types
 
 FORMATS: Final = ("json", "jsonl", "csv")
 _INTEGER: Final = re.compile(r"-?[0-9]{1,16}\Z")
-#: No content has longer lists; a larger number is a slip that would fill memory.
-_MOST_ITEMS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +174,7 @@ def _table_rows(data: bytes, message_type: str, version: int, mapping: Columns) 
     paths = _paths(header, mapping)
     schema = _contents.json_schema(_contents.find_model(message_type, version))
     for path in [*(p for p in paths if p is not None), *mapping.constants, *mapping.values]:
-        _type_of(schema, path)
+        type_of(schema, path)
     return [_table_row(i, row, paths, schema, mapping) for i, row in enumerate(rows, 1)]
 
 
@@ -211,22 +210,22 @@ def _table_row(
             raise row.error
         content: JsonObject = {}
         for constant, value in mapping.constants.items():
-            _put(content, constant, value)
+            put(content, constant, value)
         for path, cell in zip(paths, row.cells, strict=True):
             if path is None:
                 continue
             table = mapping.values.get(path)
             if table is not None and cell.strip() in table:
-                _put(content, path, table[cell.strip()])
+                put(content, path, table[cell.strip()])
             elif cell.strip():
-                _put(content, path, _cell(cell.strip(), path, schema))
+                put(content, path, _cell(cell.strip(), path, schema))
     except CountermarkError as error:
         return Row(number, row.line, None, error)
-    return Row(number, row.line, _without_gaps(content), None)
+    return Row(number, row.line, without_gaps(content), None)
 
 
 def _cell(cell: str, path: str, schema: JsonObject) -> Any:
-    kind = _type_of(schema, path)
+    kind = type_of(schema, path)
     if kind == "integer":
         if not _INTEGER.match(cell):
             malformed("bad_cell", f"column '{path}': expected a whole number, got {cell[:40]!r}")
@@ -236,57 +235,3 @@ def _cell(cell: str, path: str, schema: JsonObject) -> Any:
             malformed("bad_cell", f"column '{path}': expected true or false, got {cell[:40]!r}")
         return cell.lower() == "true"
     return cell
-
-
-def _type_of(schema: JsonObject, path: str) -> str:
-    """The JSON type that a schema has at a path.
-
-    Raises:
-        MalformedError: ``bad_path``: the content has no such member, or it is not a single value.
-    """
-    node = _resolved(schema, schema)
-    for step in path.split("."):
-        if step.isascii() and step.isdecimal():
-            found = node.get("items") if int(step) < _MOST_ITEMS else None
-        else:
-            found = node.get("properties", {}).get(step)
-        if not isinstance(found, dict):
-            malformed(
-                "bad_path",
-                f"the column or path '{path[:100]}' names no member at '{step[:40]}': see `countermark type NAME`",
-            )
-        node = _resolved(found, schema)
-    return str(node.get("type"))
-
-
-def _resolved(node: JsonObject, schema: JsonObject) -> JsonObject:
-    while "$ref" in node:
-        node = schema["$defs"][str(node["$ref"]).rpartition("/")[2]]
-    return node
-
-
-class _Gaps(dict[int, Any]):
-    """A list in the making: elements by number."""
-
-
-def _put(content: JsonObject, path: str, value: Any) -> None:
-    steps = path.split(".")
-    node: Any = content
-    for step, following in zip(steps, [*steps[1:], None], strict=True):
-        name: str | int = int(step) if step.isdecimal() else step
-        if following is None:
-            node[name] = value
-            return
-        fresh: Any = _Gaps() if following.isdecimal() else {}
-        node = node.setdefault(name, fresh)
-        if not isinstance(node, dict):
-            malformed("bad_path", f"'{path}' lies inside another value that is given whole")
-
-
-def _without_gaps(node: Any) -> Any:
-    """Lists in the order of their numbers: an element whose cells are all empty leaves no hole."""
-    if isinstance(node, _Gaps):
-        return [_without_gaps(node[i]) for i in sorted(node)]
-    if isinstance(node, dict):
-        return {name: _without_gaps(child) for name, child in node.items()}
-    return node

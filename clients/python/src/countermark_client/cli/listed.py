@@ -56,6 +56,11 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
                 "Answer the received message HASH with one of TYPE, to its sender.",
             ),
             Listed(
+                "import",
+                "importing:import_",
+                "Import the records of a table (.csv or .xlsx) as notices, each once, however often it is run.",
+            ),
+            Listed(
                 "status",
                 "reading:status",
                 "Show how far the sent message HASH is, recipient by recipient; reads new receipts first.",
@@ -236,6 +241,11 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
                 "export",
                 "exporting:export",
                 "Write the message HASH with its proof as a bundle: it can be verified and read by whoever holds it.",
+            ),
+            Listed(
+                "export-table",
+                "importing:export_table",
+                "Export notices that this profile holds as a table, by the mapping read the other way.",
             ),
             Listed(
                 "tlog-proof",

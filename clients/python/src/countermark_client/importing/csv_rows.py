@@ -9,11 +9,13 @@ Source: RFC 4180; docs/howto/send-and-receive.md.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from countermark_protocol.encoding import malformed
@@ -62,10 +64,29 @@ def read_csv(data: bytes) -> tuple[list[str], list[CsvRow]]:
     Raises:
         MalformedError: there is no header.
     """
-    rows = list(_rows(data.decode("utf-8", "surrogateescape")))
-    if not rows:
+    header, rows = _table(io.StringIO(data.decode("utf-8", "surrogateescape"), newline=""))
+    return header, list(rows)
+
+
+@contextlib.contextmanager
+def stream_csv(path: Path) -> Iterator[tuple[list[str], Iterator[CsvRow]]]:
+    """The same of a file, row by row: of any size.
+
+    Raises:
+        MalformedError: ``not_utf8``: it is UTF-16; or there is no header.
+    """
+    with path.open("rb") as file:
+        begin = file.read(64)
+        file.seek(len(begin) - len(plain_text(begin)))
+        with io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="") as lines:
+            yield _table(lines)
+
+
+def _table(lines: Iterable[str]) -> tuple[list[str], Iterator[CsvRow]]:
+    rows = _rows(lines)
+    first = next(rows, None)
+    if first is None:
         malformed("no_messages", "the table is empty: expected a line of column names first")
-    first, *others = rows
     if first.error is not None:
         raise first.error
     header = [name.strip() for name in first.cells]
@@ -75,11 +96,11 @@ def read_csv(data: bytes) -> tuple[list[str], list[CsvRow]]:
         for sign, name in _OTHER_DELIMITERS.items():
             if sign in header[0]:
                 malformed("not_csv", f"expected commas between the columns, got {name}: save it with commas")
-    return header, [_checked(row, len(header)) for row in others]
+    return header, (_checked(row, len(header)) for row in rows)
 
 
-def _rows(text: str) -> Iterator[CsvRow]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _rows(lines: Iterable[str]) -> Iterator[CsvRow]:
+    reader = csv.reader(lines, strict=True)
     while True:
         begins = reader.line_num + 1
         error: CountermarkError | None = None
