@@ -24,16 +24,31 @@ from countermark_protocol.messages.assistance_request import AssistanceRequest
 from countermark_protocol.messages.base import BROKEN_RULES, Block, Message
 from countermark_protocol.messages.clarification import TracingClarification
 from countermark_protocol.messages.confiscation import ConfiscationNotice
+from countermark_protocol.messages.contact_point import ContactPointNotice
 from countermark_protocol.messages.correction import MessageCorrection, MessageWithdrawal
 from countermark_protocol.messages.destruction import DestructionNotice
+from countermark_protocol.messages.found_or_surrendered import FoundOrSurrenderedNotice
 from countermark_protocol.messages.free_text import FreeText
+from countermark_protocol.messages.hits import HitConfirmation, HitNotice
+from countermark_protocol.messages.legal_assistance import (
+    MutualLegalAssistanceRequest,
+    MutualLegalAssistanceResponse,
+)
+from countermark_protocol.messages.licence import LicenceVerificationRequest, LicenceVerificationResponse
 from countermark_protocol.messages.lost_or_stolen import LostOrStolenNotice
 from countermark_protocol.messages.marking_system import MarkingSystemDescription
 from countermark_protocol.messages.national_report import NationalReport
 from countermark_protocol.messages.release_consent import ReleaseConsentDecision, ReleaseConsentRequest
+from countermark_protocol.messages.second_versions import (
+    ConfiscationNoticeV2,
+    DestructionNoticeV2,
+    LostOrStolenNoticeV2,
+    TracingRequestV2,
+)
 from countermark_protocol.messages.tracing_request import TracingAcknowledgement, TracingRequest
 from countermark_protocol.messages.tracing_response import TracingResponse
 from countermark_protocol.messages.trade_route import TradeRouteAlert
+from countermark_protocol.messages.transfer_refusal import TransferRefusalNotice
 from countermark_protocol.types import find_type
 
 M = TypeVar("M", bound=Message)
@@ -59,6 +74,19 @@ MODELS: Final[Mapping[tuple[str, int], type[Message]]] = MappingProxyType(
             AssistanceOffer,
             AssistanceMatch,
             NationalReport,
+            TracingRequestV2,
+            ConfiscationNoticeV2,
+            DestructionNoticeV2,
+            LostOrStolenNoticeV2,
+            FoundOrSurrenderedNotice,
+            HitNotice,
+            HitConfirmation,
+            ContactPointNotice,
+            LicenceVerificationRequest,
+            LicenceVerificationResponse,
+            TransferRefusalNotice,
+            MutualLegalAssistanceRequest,
+            MutualLegalAssistanceResponse,
             ReleaseConsentRequest,
             ReleaseConsentDecision,
             MessageCorrection,

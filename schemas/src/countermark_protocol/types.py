@@ -45,22 +45,32 @@ def _table(*infos: TypeInfo) -> Mapping[str, TypeInfo]:
 
 
 _ONE: Final = frozenset({1})
+_TWO: Final = frozenset({1, 2})
 
 #: Every message type, by name.
 TYPES: Final[Mapping[str, TypeInfo]] = _table(
-    TypeInfo("tracing-request", _ONE),
+    TypeInfo("tracing-request", _TWO),
     TypeInfo("tracing-acknowledgement", _ONE, is_answer=True),
     TypeInfo("tracing-response", _ONE, is_answer=True),
     TypeInfo("tracing-clarification", _ONE, in_conversation=True),
-    TypeInfo("confiscation-notice", _ONE),
-    TypeInfo("destruction-notice", _ONE),
-    TypeInfo("lost-or-stolen-notice", _ONE),
+    TypeInfo("confiscation-notice", _TWO),
+    TypeInfo("found-or-surrendered-notice", _ONE),
+    TypeInfo("destruction-notice", _TWO),
+    TypeInfo("lost-or-stolen-notice", _TWO),
+    TypeInfo("hit-notice", _ONE),
+    TypeInfo("hit-confirmation", _ONE, is_answer=True),
     TypeInfo("trade-route-alert", _ONE),
     TypeInfo("marking-system-description", _ONE, visible_recipients=True),
     TypeInfo("assistance-request", _ONE),
     TypeInfo("assistance-offer", _ONE),
     TypeInfo("assistance-match", _ONE, visible_recipients=True),
     TypeInfo("national-report", _ONE),
+    TypeInfo("contact-point-notice", _ONE, visible_recipients=True),
+    TypeInfo("licence-verification-request", _ONE),
+    TypeInfo("licence-verification-response", _ONE, is_answer=True),
+    TypeInfo("transfer-refusal-notice", _ONE),
+    TypeInfo("mutual-legal-assistance-request", _ONE),
+    TypeInfo("mutual-legal-assistance-response", _ONE, is_answer=True),
     TypeInfo("release-consent-request", _ONE, in_conversation=True),
     TypeInfo("release-consent-decision", _ONE, is_answer=True),
     TypeInfo("correction", _ONE, amends=True),

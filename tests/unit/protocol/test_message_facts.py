@@ -118,9 +118,9 @@ def found(message, **circumstances):
     }
 
 
-@pytest.mark.parametrize("name", [name for name, _ in known_types()])
-def test_examples_raise_nothing_that_stops_them(name):
-    message = read(name)
+@pytest.mark.parametrize(("name", "version"), known_types())
+def test_examples_raise_nothing_that_stops_them(name, version):
+    message = validate_content(name, version, example(name, version))
     when = dt.date(2024, 7, 1)
     findings = review(
         message, Circumstances(today=when, tlp=Tlp.AMBER, classification=Classification.RESTRICTED)

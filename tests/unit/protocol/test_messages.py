@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import jsonschema
+import jsonschema_rs
 import pytest
 from pydantic import ValidationError
 
@@ -24,11 +25,11 @@ from countermark_protocol.registry import MODELS, content_document, validate_con
 from countermark_protocol.types import known_types
 from message_examples import EXAMPLES, ROOT, SCHEMAS, example, invalid_variants, patched, schema
 
-TYPES = [name for name, _ in known_types()]
+KINDS = known_types()
 VARIANTS = [
-    pytest.param(name, variant, id=f"{name}-{i}-{variant['rule']}")
-    for name in TYPES
-    for i, variant in enumerate(invalid_variants(name))
+    pytest.param(name, version, variant, id=f"{name}-v{version}-{i}-{variant['rule']}")
+    for name, version in KINDS
+    for i, variant in enumerate(invalid_variants(name, version))
 ]
 
 
@@ -48,48 +49,53 @@ def all_rules():
 # --- examples ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", TYPES)
-def test_example_is_valid_and_comes_back_equal(name):
-    document = parse_object((EXAMPLES / f"{name}-v1.json").read_bytes())
-    message = validate_content(name, 1, document)
-    assert type(message) is MODELS[name, 1]
+@pytest.mark.parametrize(("name", "version"), KINDS)
+def test_example_is_valid_and_comes_back_equal(name, version):
+    document = parse_object((EXAMPLES / f"{name}-v{version}.json").read_bytes())
+    message = validate_content(name, version, document)
+    assert type(message) is MODELS[name, version]
     assert content_document(message) == document
-    assert validate_content(name, 1, parse_object(encode_json(content_document(message)))) == message
+    assert validate_content(name, version, parse_object(encode_json(content_document(message)))) == message
 
 
-@pytest.mark.parametrize("name", TYPES)
-def test_example_is_valid_by_the_committed_schema(name):
-    committed = schema(name)
+@pytest.mark.parametrize(("name", "version"), KINDS)
+def test_example_is_valid_by_the_committed_schema_and_two_other_validators(name, version):
+    committed = schema(name, version)
     jsonschema.Draft202012Validator.check_schema(committed)
-    jsonschema.Draft202012Validator(committed).validate(example(name))
+    jsonschema.Draft202012Validator(committed).validate(example(name, version))
+    jsonschema_rs.meta.validate(committed)
+    jsonschema_rs.validator_for(committed).validate(example(name, version))
 
 
-@pytest.mark.parametrize(("name", "variant"), VARIANTS)
-def test_variant_is_refused_by_its_rule(name, variant):
-    document = patched(example(name), variant["patch"])
+@pytest.mark.parametrize(("name", "version", "variant"), VARIANTS)
+def test_variant_is_refused_by_its_rule(name, version, variant):
+    document = patched(example(name, version), variant["patch"])
     with pytest.raises(MalformedError) as caught:
-        validate_content(name, 1, document)
+        validate_content(name, version, document)
     assert caught.value.code == "invalid_content"
     told = [(each["field"], each["rule"]) for each in caught.value.facts["violations"]]
     assert told == [(variant["field"], variant["rule"])]
 
 
-@pytest.mark.parametrize(("name", "variant"), VARIANTS)
-def test_variant_says_truly_what_a_schema_validator_sees(name, variant):
-    document = patched(example(name), variant["patch"])
-    accepted = jsonschema.Draft202012Validator(schema(name)).is_valid(document)
-    assert ("accepts" if accepted else "refuses") == variant["jsonSchema"]
+@pytest.mark.parametrize(("name", "version", "variant"), VARIANTS)
+def test_variant_says_truly_what_schema_validators_see(name, version, variant):
+    document = patched(example(name, version), variant["patch"])
+    for accepted in (
+        jsonschema.Draft202012Validator(schema(name, version)).is_valid(document),
+        jsonschema_rs.validator_for(schema(name, version)).is_valid(document),
+    ):
+        assert ("accepts" if accepted else "refuses") == variant["jsonSchema"]
 
 
 def test_every_rule_has_a_variant_that_breaks_it():
-    broken = {variant["rule"] for name in TYPES for variant in invalid_variants(name)}
+    broken = {variant["rule"] for kind in KINDS for variant in invalid_variants(*kind)}
     assert all_rules() - broken == set()
     assert len(all_rules()) > 50
 
 
 def test_no_example_without_a_type():
-    names = {path.name.split("-v1.")[0] for path in EXAMPLES.glob("*.json")}
-    assert names == set(TYPES)
+    names = {path.name.split(".")[0] for path in EXAMPLES.glob("*.json")}
+    assert names == {f"{name}-v{version}" for name, version in KINDS}
 
 
 # --- schemas -----------------------------------------------------------------------------------------
@@ -122,16 +128,16 @@ def test_check_finds_a_changed_a_missing_and_a_stray_schema(generator, tmp_path,
     assert generator.differences(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", TYPES)
-def test_schema_names_every_rule_of_its_blocks_and_admits_no_null(name):
-    committed = schema(name)
+@pytest.mark.parametrize(("name", "version"), KINDS)
+def test_schema_names_every_rule_of_its_blocks_and_admits_no_null(name, version):
+    committed = schema(name, version)
     text = json.dumps(committed)
     assert '"null"' not in text
     assert '"default"' not in text
     for definition in [committed, *committed["$defs"].values()]:
         if definition.get("type") == "object":
             assert definition["additionalProperties"] is False
-    assert committed.get("x-rules", {}) == dict(MODELS[name, 1].RULES)
+    assert committed.get("x-rules", {}) == dict(MODELS[name, version].RULES)
 
 
 # --- fields ------------------------------------------------------------------------------------------

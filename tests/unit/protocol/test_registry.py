@@ -70,6 +70,9 @@ def test_only_answers_bear_a_stage():
         "tracing-acknowledgement",
         "tracing-response",
         "release-consent-decision",
+        "hit-confirmation",
+        "licence-verification-response",
+        "mutual-legal-assistance-response",
     }
 
 
@@ -94,10 +97,11 @@ def test_tables_cannot_be_changed():
     [
         ("gossip", 1, []),
         ("", 1, []),
-        ("tracing-request", 2, [1]),
-        ("tracing-request", 0, [1]),
-        ("tracing-request", True, [1]),
-        ("tracing-request", "1", [1]),
+        ("tracing-request", 3, [1, 2]),
+        ("tracing-request", 0, [1, 2]),
+        ("tracing-request", True, [1, 2]),
+        ("tracing-request", "1", [1, 2]),
+        ("tracing-response", 2, [1]),
         ("Tracing-Request", 1, []),
         (["tracing-request"], 1, []),
         (None, None, []),

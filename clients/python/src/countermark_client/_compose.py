@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -29,7 +30,7 @@ from countermark_protocol.decision import check_policy
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document, verify_document
 from countermark_protocol.encoding import JsonObject, malformed
-from countermark_protocol.errors import NotFoundError, PolicyError, UncheckableError
+from countermark_protocol.errors import MalformedError, NotFoundError, PolicyError, UncheckableError
 from countermark_protocol.handling import Classification, Handling, Tlp, UsePurpose
 from countermark_protocol.identifiers import (
     Address,
@@ -240,7 +241,10 @@ class Composer:
     def _content(
         self, draft: Draft, recipients: tuple[Address, ...]
     ) -> tuple[_contents.Message, list[JsonObject]]:
-        """Choose the version that all recipients read, and validate the content as it."""
+        """Validate the content as the lowest version that holds it and that all recipients read.
+
+        The lowest: who reads an older version only, or passes it on to one who does, is not left out for nothing.
+        """
         known = sorted(v for name, v in known_types() if name == draft.type)
         if not known:
             find_type(draft.type, 1)  # raises, naming the one that may be meant
@@ -250,7 +254,7 @@ class Composer:
                 malformed("wrong_type", f"expected content of a {draft.type}, got a {draft.content.TYPE}")
             wanted = {draft.content.VERSION}
         problems: list[JsonObject] = []
-        common = wanted
+        common, read_by = wanted, dict[Address, set[int]]()
         for recipient in recipients:
             keys = self._directory.keys(recipient)
             if keys is None or keys.sealing is None:
@@ -266,18 +270,24 @@ class Composer:
                 continue
             if not self._sealer.key_of(recipient):
                 problems.append(_no_key(recipient, keys, self._session.clock()))
-            common = common & reads
-        if not problems and not common:
-            problems = [
-                _problem(r, "version_not_read", f"no version of {draft.type} is read by all recipients")
-                for r in recipients
-            ]
+            common, read_by[recipient] = common & reads, reads
         document = (
             _contents.content_document(draft.content)
             if isinstance(draft.content, _contents.Message)
             else draft.content
         )
-        return _contents.validate_content(draft.type, max(common or wanted), document), problems
+        message = _lowest(draft.type, wanted, document)
+        if not problems and message.VERSION not in common:
+            higher = [v for v in sorted(common) if v > message.VERSION]
+            if higher:
+                return _contents.validate_content(draft.type, higher[0], document), problems
+            text = f"does not read version {message.VERSION} of {draft.type}, which this content needs"
+            problems = [
+                _problem(recipient, "version_not_read", text)
+                for recipient, reads in read_by.items()
+                if message.VERSION not in reads
+            ]
+        return message, problems
 
     def _policy_problems(
         self,
@@ -410,6 +420,15 @@ class Composer:
                 if isinstance(content, _contents.TracingRequest):
                     return content
         return None
+
+
+def _lowest(type_: str, versions: Iterable[int], document: JsonObject) -> _contents.Message:
+    """A content as the lowest of some versions that holds it; what the newest says of it if none does."""
+    *older, newest = sorted(versions)
+    for version in older:
+        with contextlib.suppress(MalformedError):
+            return _contents.validate_content(type_, version, document)
+    return _contents.validate_content(type_, newest, document)
 
 
 def _unbound_by_type(draft: Draft, target: Target | None) -> list[tuple[str, str]]:

@@ -222,3 +222,29 @@ class PublicLevel(StrEnum):
     CLEAR = "CLEAR"
     GREEN = "GREEN"
     AMBER = "AMBER"
+
+
+class HandlingEvent(StrEnum):
+    """What was done with a weapon since it came to hand (ITI 9; Firearms Protocol 6; INTERPOL FIELDS)."""
+
+    TAKEN = "TAKEN"
+    EXAMINED = "EXAMINED"
+    PHOTOGRAPHED = "PHOTOGRAPHED"
+    RESTORATION_TRIED = "RESTORATION_TRIED"
+    TEST_FIRED = "TEST_FIRED"
+    MARKED = "MARKED"
+    STORED = "STORED"
+    HANDED_OVER = "HANDED_OVER"
+    RETURNED = "RETURNED"
+    TAKEN_INTO_STOCK = "TAKEN_INTO_STOCK"
+    DEACTIVATED = "DEACTIVATED"
+    DESTROYED = "DESTROYED"
+    OTHER = "OTHER"
+
+
+class ImageType(StrEnum):
+    """Media types of photographs (RFC 6838)."""
+
+    JPEG = "image/jpeg"
+    PNG = "image/png"
+    WEBP = "image/webp"

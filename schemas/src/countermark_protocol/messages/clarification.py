@@ -22,7 +22,7 @@ from countermark_protocol.messages.scalars import (
     RequestPointer,
 )
 from countermark_protocol.messages.tracing_request import MAX_TRACED_ITEMS
-from countermark_protocol.messages.weapon import FirearmItem
+from countermark_protocol.messages.weapon_v2 import FirearmItemV2
 
 
 class Question(Block):
@@ -98,7 +98,7 @@ class TracingClarification(Message):
         term("What the request lacked", source="ITI 21", at_least=1, at_most=50),
     ] = ()
     items: Annotated[
-        tuple[FirearmItem, ...],
+        tuple[FirearmItemV2, ...],
         term(
             "Weapons of the request as they are described now, each whole",
             source="ITI 17(b) and 21",

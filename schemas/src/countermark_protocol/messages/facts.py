@@ -6,17 +6,22 @@ who can read, checks that both are true.
 Source: docs/spec/messages.md §7.10; domain page 6.3 and 6.5.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from countermark_protocol.codes.exchange import ConsentDecision
 from countermark_protocol.codes.tracing import AcknowledgementStatus, TraceOutcome
+from countermark_protocol.codes.transfers import Authenticity, HitResult, LegalAssistanceStatus
 from countermark_protocol.errors import MalformedError
 from countermark_protocol.manifest import Outcome, Stage
 from countermark_protocol.messages.base import Block, Message
 from countermark_protocol.messages.blocks import Party
 from countermark_protocol.messages.correction import MessageCorrection, MessageWithdrawal
+from countermark_protocol.messages.hits import HitConfirmation
+from countermark_protocol.messages.legal_assistance import MutualLegalAssistanceResponse
+from countermark_protocol.messages.licence import LicenceVerificationResponse
 from countermark_protocol.messages.release_consent import ReleaseConsentDecision
 from countermark_protocol.messages.tracing_request import TracingAcknowledgement
 from countermark_protocol.messages.tracing_response import TracingResponse
@@ -54,6 +59,25 @@ CONSENT_CLASSES: Final[Mapping[ConsentDecision, Outcome]] = {
     ConsentDecision.REFUSED: Outcome(refused=1),
 }
 
+#: Where a request for mutual legal assistance stands by each status, and what that counts as.
+LEGAL_ASSISTANCE_FACTS: Final[Mapping[LegalAssistanceStatus, tuple[Stage, Outcome]]] = {
+    LegalAssistanceStatus.RECEIVED: (Stage.ACKNOWLEDGED, Outcome()),
+    LegalAssistanceStatus.MORE_INFORMATION_NEEDED: (Stage.PAUSED, Outcome()),
+    LegalAssistanceStatus.CONSULTATION: (Stage.INTERIM, Outcome()),
+    LegalAssistanceStatus.POSTPONED: (Stage.INTERIM, Outcome(none=1)),
+    LegalAssistanceStatus.PARTLY_EXECUTED: (Stage.INTERIM, Outcome(partial=1)),
+    LegalAssistanceStatus.EXECUTED: (Stage.FINAL, Outcome(success=1)),
+    LegalAssistanceStatus.REFUSED: (Stage.FINAL, Outcome(refused=1)),
+}
+
+#: Class of each result of a hit. That the two weapons differ is an answer, and no success.
+HIT_CLASSES: Final[Mapping[HitResult, str]] = {
+    HitResult.CONFIRMED: "success",
+    HitResult.NOT_THE_SAME: "none",
+    HitResult.RECORD_ENDED: "none",
+    HitResult.PENDING: "partial",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ManifestFacts:
@@ -73,13 +97,30 @@ def manifest_facts(message: Message) -> ManifestFacts | None:
     if isinstance(message, TracingAcknowledgement):
         return ManifestFacts(ACKNOWLEDGEMENT_STAGES[message.status], Outcome())
     if isinstance(message, TracingResponse):
-        counts = {"success": 0, "partial": 0, "none": 0, "refused": 0}
-        for result in message.item_results:
-            counts[OUTCOME_CLASSES[result.outcome]] += 1
-        return ManifestFacts(Stage.FINAL if message.final else Stage.INTERIM, Outcome(**counts))
+        found = _counted(OUTCOME_CLASSES[each.outcome] for each in message.item_results)
+        return ManifestFacts(Stage.FINAL if message.final else Stage.INTERIM, found)
     if isinstance(message, ReleaseConsentDecision):
         return ManifestFacts(Stage.FINAL, CONSENT_CLASSES[message.decision])
+    if isinstance(message, LicenceVerificationResponse):
+        return ManifestFacts(Stage.FINAL, _verified(message))
+    if isinstance(message, MutualLegalAssistanceResponse):
+        return ManifestFacts(*LEGAL_ASSISTANCE_FACTS[message.status])
+    if isinstance(message, HitConfirmation):
+        pending = any(each.result is HitResult.PENDING for each in message.item_results)
+        found = _counted(HIT_CLASSES[each.result] for each in message.item_results)
+        return ManifestFacts(Stage.INTERIM if pending else Stage.FINAL, found)
     return None
+
+
+def _counted(classes: Iterable[str]) -> Outcome:
+    return Outcome(**Counter(classes))
+
+
+def _verified(message: LicenceVerificationResponse) -> Outcome:
+    """Whatever a document turns out to be, that is an answer; not to know it, or not to say it, is none."""
+    if message.authenticity is not Authenticity.CANNOT_VERIFY:
+        return Outcome(success=1)
+    return Outcome(refused=1) if message.refusal_reasons else Outcome(none=1)
 
 
 def amended_by(message: Message) -> bytes | None:

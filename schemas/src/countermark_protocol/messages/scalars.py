@@ -338,6 +338,10 @@ Decimal = TypeAliasType(
 Count = TypeAliasType(
     "Count", Annotated[int, Field(ge=1, le=10_000_000, description="How many, at least one.")]
 )
+Criterion = TypeAliasType(
+    "Criterion",
+    Annotated[int, Field(ge=1, le=8, description="A criterion of Common Position 2008/944/CFSP, 1 to 8.")],
+)
 QuantityRange = TypeAliasType(
     "QuantityRange",
     Annotated[
@@ -360,6 +364,40 @@ MessageHash = TypeAliasType(
         str,
         StringConstraints(pattern=r"^[0-9a-f]{64}$"),
         Field(description="The hash that names a message in the log: of its payload, 64 hexadecimal digits."),
+    ],
+)
+Sha256 = TypeAliasType(
+    "Sha256",
+    Annotated[
+        str,
+        StringConstraints(pattern=r"^[0-9a-f]{64}$"),
+        Field(description="SHA-256 of a file, 64 hexadecimal digits."),
+    ],
+)
+TimeZone = TypeAliasType(
+    "TimeZone",
+    Annotated[
+        str,
+        StringConstraints(max_length=60, pattern=r"^[A-Z][A-Za-z_]*(/[A-Z][A-Za-z_+-]*[0-9]{0,2})*$"),
+        Field(
+            description="A time zone by its name in the IANA database, e.g. Africa/Nairobi; checked by form only."
+        ),
+    ],
+)
+TimeOfDay = TypeAliasType(
+    "TimeOfDay",
+    Annotated[
+        str,
+        StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$"),
+        Field(description="A time of the day, hh:mm."),
+    ],
+)
+WebAddress = TypeAliasType(
+    "WebAddress",
+    Annotated[
+        str,
+        StringConstraints(max_length=200, pattern=r"^https://[A-Za-z0-9.-]{1,100}(:[0-9]{1,5})?(/[!-~]*)?$"),
+        Field(description="A web page, https."),
     ],
 )
 EndpointRef = TypeAliasType(
