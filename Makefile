@@ -67,6 +67,7 @@ generate: $(STAMP)  ## write all generated files anew
 
 drift: $(STAMP)  ## are generated files and migrations up to date?
 	$(BIN)/python tools/generate_schemas.py --check
+	$(BIN)/python tools/check_schemas.py
 	$(BIN)/python tools/generate_openapi.py --check
 	$(BIN)/python tools/generate_errors.py --check
 	$(BIN)/python tools/check_migrations.py
