@@ -19,6 +19,7 @@ from countermark_client._drafting import refuses_on_national_security
 from countermark_client._log import LogView
 from countermark_client._models import Draft, MessageRef, message_hash
 from countermark_client._open import UnacceptableError, open_received
+from countermark_client._releases import Releases
 from countermark_client._revocations import Revocations
 from countermark_client._seal import Composed, Sealer, Target
 from countermark_client._session import Session
@@ -100,6 +101,7 @@ class Composer:
         self._revocations = revocations
         self._sealer = Sealer(session, log, revocations)
         self._traces = Traces(session)
+        self._releases = Releases(session)
 
     @property
     def _directory(self) -> Directory:
@@ -116,7 +118,8 @@ class Composer:
             MalformedError: content that is not valid, an address that is none.
             UncheckableError: a message type or version that is not known here.
             NotFoundError: an unknown group, or a reply to a message this profile does not hold.
-            PolicyError: ``recipients_refused``, with every problem by recipient in ``facts['problems']``;
+            PolicyError: ``no_consent``, ``handling_loosened``, ``forward_loop``, ``forward_too_far``: it would pass on
+                what it may not; ``recipients_refused``, with every problem by recipient in ``facts['problems']``;
                 ``review_refused``: a rule for senders forbids this content; ``trace_refused``: the trace does not
                 stand where this is possible.
         """
@@ -130,7 +133,8 @@ class Composer:
             )
         message, recipients = chosen.message, tuple(chosen.recipients)
         terms, now = chosen.terms, chosen.now
-        self._review(draft, message, recipients, terms, now)
+        forwarded = self._releases.check(message, recipients, terms.handling)
+        self._review(draft, message, recipients, terms, now, forwarded=forwarded)
         self._check_trace(draft, message, recipients, terms)
         draft = self._with_deadline(draft, message, recipients, now)
         return self._sealer.seal(
@@ -356,12 +360,14 @@ class Composer:
         recipients: tuple[Address, ...],
         terms: _Terms,
         now: int,
+        *,
+        forwarded: bool,
     ) -> None:
         handling, exercise, target = terms.handling, terms.exercise, terms.target
         circumstances = _contents.Circumstances(
             today=dt.datetime.fromtimestamp(now / 1000, dt.UTC).date(),
-            # Drills may play through another State's records.
-            sender_country=None if exercise else _country(self._session.profile.endpoint),
+            # Drills may play through another State's records; what is passed on was found by who asked first.
+            sender_country=None if exercise or forwarded else _country(self._session.profile.endpoint),
             addressee_country=_country(recipients[0]) if len(recipients) == 1 else None,
             urgency=Urgency(draft.urgency),
             tlp=handling.tlp,

@@ -15,11 +15,24 @@ if TYPE_CHECKING:
     from countermark_protocol.messages.facts import check_manifest_facts, manifest_facts
     from countermark_protocol.messages.json_schema import json_schema
     from countermark_protocol.messages.lost_or_stolen import LostOrStolenNotice
+    from countermark_protocol.messages.release_consent import ReleaseConsentDecision
     from countermark_protocol.messages.review import Circumstances, Severity, review, review_answer
     from countermark_protocol.messages.tracing_request import TracingRequest
     from countermark_protocol.messages.tracing_response import TracingResponse
+    from countermark_protocol.messages.weapon import FirearmItem
     from countermark_protocol.registry import content_document, find_model, validate_content
+    from countermark_protocol.tracing.consent import Decided, check_consent, loosened, why_consent
     from countermark_protocol.tracing.contents import told_by
+    from countermark_protocol.tracing.custody import Custody, ToldChain, merge_chains
+    from countermark_protocol.tracing.forwarding import check_path, forwarded_request
+    from countermark_protocol.tracing.weapons import (
+        Pair,
+        Sighting,
+        duplicates,
+        resurrections,
+        sightings_of,
+        weapon_keys,
+    )
 else:
     __getattr__ = importer(
         __name__,
@@ -33,23 +46,46 @@ else:
             "countermark_protocol.messages.tracing_response": "TracingResponse",
             "countermark_protocol.registry": "content_document find_model validate_content",
             "countermark_protocol.tracing.contents": "told_by",
+            "countermark_protocol.messages.release_consent": "ReleaseConsentDecision",
+            "countermark_protocol.messages.weapon": "FirearmItem",
+            "countermark_protocol.tracing.consent": "Decided check_consent loosened why_consent",
+            "countermark_protocol.tracing.custody": "Custody ToldChain merge_chains",
+            "countermark_protocol.tracing.forwarding": "check_path forwarded_request",
+            "countermark_protocol.tracing.weapons": "Pair Sighting duplicates resurrections sightings_of weapon_keys",
         },
     )
 
 __all__ = [
     "Circumstances",
+    "Custody",
+    "Decided",
+    "FirearmItem",
     "LostOrStolenNotice",
     "Message",
+    "Pair",
+    "ReleaseConsentDecision",
     "Severity",
+    "Sighting",
+    "ToldChain",
     "TracingRequest",
     "TracingResponse",
+    "check_consent",
     "check_manifest_facts",
+    "check_path",
     "content_document",
+    "duplicates",
     "find_model",
+    "forwarded_request",
     "json_schema",
+    "loosened",
     "manifest_facts",
+    "merge_chains",
+    "resurrections",
     "review",
     "review_answer",
+    "sightings_of",
     "told_by",
     "validate_content",
+    "weapon_keys",
+    "why_consent",
 ]

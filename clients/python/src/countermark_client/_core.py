@@ -13,6 +13,7 @@ from countermark_client._bundle_carrier import Carrier
 from countermark_client._bundle_post import Imported, OfflinePost
 from countermark_client._carried import Carried
 from countermark_client._continuity import show_sizes
+from countermark_client._custody import Chains
 from countermark_client._disclosing import Disclosing
 from countermark_client._evidence import Gatherer
 from countermark_client._flows_inbox import Inbox
@@ -20,6 +21,7 @@ from countermark_client._flows_log import Progress, verify_log
 from countermark_client._flows_receipts import Receipts
 from countermark_client._flows_send import Sender
 from countermark_client._flows_webhooks import Webhooks
+from countermark_client._forwarding import Forwarding
 from countermark_client._invitations import Invitations
 from countermark_client._io import Flow
 from countermark_client._key_proofs import prove_keys
@@ -37,6 +39,7 @@ from countermark_client._session import Clock, Session, system_clock
 from countermark_client._settings import Settings
 from countermark_client._store import OutboxState
 from countermark_client._traces import Traces
+from countermark_client._weapons import Weapons
 from countermark_client._witnessing import Witnessed
 from countermark_client._workers import Workers
 from countermark_client.statements import Drafts
@@ -86,6 +89,9 @@ class Core:
             (self.log.keep_up, self.self_check.run_if_due),
         )
         self.traces = Traces(self.session)
+        self.forwarding = Forwarding(self.session)
+        self.chains = Chains(self.session)
+        self.weapons = Weapons(self.session)
         self.overview = Overview(self.session, self.revocations, self.boxes)
         self.disclosing = Disclosing(self.session, self.sender, self.acts)
         self.gatherer = Gatherer(self.session, self.log, accounts, self.boxes, self.overview)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from countermark_client._bundle_post import Exported, Imported
 from countermark_client._core import Core
@@ -33,6 +34,9 @@ from countermark_protocol.keys import PublicKey
 from countermark_protocol.resets import Reset, resets
 from countermark_protocol.sealing import SealingKey
 from countermark_protocol.tracing.calendars import NO_HOLIDAYS, Holidays
+
+if TYPE_CHECKING:
+    from countermark_client._contents import Custody, Pair
 
 
 class LocalCalls:
@@ -125,6 +129,37 @@ class LocalCalls:
         """
         with self._undisturbed():
             return self._core.traces.case(message, holidays)
+
+    def custody(self, message: MessageRef) -> dict[str, Custody]:
+        """The chain of custody of every weapon of a trace, by its reference in the request.
+
+        Merged from the newest answer of every source, in the message's conversation and in all that were forwarded from
+        or to it; with its gaps and contradictions.
+
+        Raises:
+            NotFoundError: ``unknown_message``, ``not_a_trace``.
+        """
+        with self._undisturbed():
+            return self._core.chains.custody(message)
+
+    def duplicate_traces(self) -> tuple[Pair, ...]:
+        """Tracing requests that may be one case made twice: one weapon, found in one State within seven days."""
+        with self._undisturbed():
+            return self._core.weapons.duplicates()
+
+    def resurrections(self) -> tuple[Pair, ...]:
+        """Weapons told to be destroyed that appear again, and nobody here has looked into; they are `alarms` too."""
+        with self._undisturbed():
+            return self._core.weapons.resurrections()
+
+    def acknowledge_resurrection(self, message: MessageRef) -> None:
+        """Take note that people have looked into the appearance that a message tells of.
+
+        Raises:
+            NotFoundError: ``no_such_alarm``.
+        """
+        with self._undisturbed():
+            self._core.weapons.acknowledge(message_hash(message))
 
     def close_trace(
         self,
@@ -224,7 +259,12 @@ class LocalCalls:
         wrong, `Profile.evidence` has what convinces.
         """
         log = self._core.log
-        return (*self._core.revocations.alarms, *map(alarm_text, self.strangers), *log.early.alarms)
+        return (
+            *self._core.revocations.alarms,
+            *map(alarm_text, self.strangers),
+            *log.early.alarms,
+            *self._core.weapons.alarms,
+        )
 
     @property
     def strangers(self) -> tuple[OwnKey, ...]:

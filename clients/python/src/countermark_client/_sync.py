@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -347,6 +347,40 @@ class Client(LocalCalls):
             reply_by=reply_by,
             expires_in=expires_in,
         )
+
+    def forward_trace(
+        self,
+        message: MessageRef,
+        next_state: str,
+        *,
+        contact: Mapping[str, Any] | None = None,
+        own_ref: str | None = None,
+        to: Sequence[str] = (),
+        items: Sequence[str] = (),
+        reference: str | None = None,
+    ) -> Sent:
+        """Pass a trace on to the next State: a request that was received, or one's own along an answer's pointer.
+
+        An answer of the conversation must name the State for the weapons. What was received goes on with its
+        originator's signed consent alone, under its handling, without persons, and as a conversation of its own.
+
+        Args:
+            message: any of the conversation.
+            next_state: ISO 3166-1 alpha-2 in capitals.
+            contact: who passes it on; by default who asked, or who answered.
+            own_ref: one's own case; by default that of the answer.
+            to: addresses; by default the State's points of contact.
+            items: references of the weapons; by default those that the answer sends there.
+            reference: as in `Draft`.
+
+        Raises:
+            NotFoundError: ``not_a_trace``, ``no_pointer``, ``no_contact``, ``unknown_item``.
+            PolicyError: ``no_consent``, ``handling_loosened``, ``forward_loop``, ``forward_too_far``; and as `send`.
+        """
+        draft = self._core.forwarding.draft(
+            message, next_state, contact=contact, own_ref=own_ref, to=to, items=items
+        )
+        return self._run(self._core.sender.send(replace(draft, reference=reference)))
 
     # --- messages that more than one key signs ---
 

@@ -90,6 +90,15 @@ class MessageTables(Tables):
         )
         return [_message(row) for row in rows]
 
+    def messages_with(self, member: bytes) -> list[StoredMessage]:
+        """Messages whose manifest holds some bytes, e.g. ``"type":"tracing-request"``, in log order."""
+        rows = self._db.execute(
+            f"SELECT {_COLUMNS} FROM messages WHERE instr(document, ?) > 0 "  # noqa: S608
+            "ORDER BY idx IS NULL, idx, direction DESC",
+            (member,),
+        )
+        return [_message(row) for row in rows]
+
     def message_places(self, direction: Direction, first: int) -> list[tuple[bytes, int]]:
         """(payload hash, index) of messages that are an entry of the log from an index on, in log order."""
         return self._db.execute(

@@ -14,6 +14,9 @@ CREATE TABLE IF NOT EXISTS own_receipts (
 CREATE TABLE IF NOT EXISTS closings (
   request BLOB NOT NULL, requested TEXT NOT NULL, at INTEGER NOT NULL, diversion INTEGER NOT NULL,
   note TEXT NOT NULL, PRIMARY KEY (request, requested)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS looked_into (
+  destroyed BLOB NOT NULL, appeared BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (destroyed, appeared))
+  WITHOUT ROWID;
 """
 
 
@@ -45,6 +48,14 @@ class TraceTables(Tables):
         return [
             Closing(request, requested, at, bool(div), note) for request, requested, at, div, note in rows
         ]
+
+    def set_looked_into(self, destroyed: bytes, appeared: bytes, at: int) -> None:
+        """Keep that people have looked into a weapon's appearance after its destruction."""
+        self._db.execute("INSERT OR IGNORE INTO looked_into VALUES (?, ?, ?)", (destroyed, appeared, at))
+
+    def looked_into(self) -> set[tuple[bytes, bytes]]:
+        """(notice of destruction, message of the appearance) that people have looked into."""
+        return set(self._db.execute("SELECT destroyed, appeared FROM looked_into").fetchall())
 
     def traced_conversations(self) -> list[bytes]:
         """Conversations that hold a tracing request, the newest first; by their manifests' text."""

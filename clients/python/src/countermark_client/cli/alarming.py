@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from countermark_client.cli.common import Access, key_id_of, with_home
+from countermark_client.cli.common import Access, key_id_of, message_of, with_home
 from countermark_client.cli.directory_reading import read_directory
 from countermark_client.cli.output import MISBEHAVIOUR, Result, command, utc
 
@@ -53,16 +53,28 @@ def alarm_lines(client: Client) -> list[str]:
     metavar="KEY",
     help="Key id or .pub file; may be repeated.",
 )
+@click.option(
+    "--looked-into",
+    "looked_into",
+    multiple=True,
+    metavar="HASH",
+    help="Message that tells of a weapon destroyed before; may be repeated.",
+)
 @click.option("--offline", is_flag=True, help="As read before; do not ask the broker.")
 @with_home
 @command
-def alarms(acknowledged: tuple[str, ...], offline: bool, access: Access) -> Result:
+def alarms(
+    acknowledged: tuple[str, ...], looked_into: tuple[str, ...], offline: bool, access: Access
+) -> Result:
     """List what somebody has to look into: keys nobody here made, revocations not logged, keys that end.
 
     Ends with code 4 while there is an alarm. Resets of others and keys that end soon are told and are none.
 
     A key under this endpoint's name that this profile did not make may be a colleague's: ask who added it, then
     --acknowledge it. If nobody did, your administrator's or your authority's key is in other hands.
+
+    A weapon that was told to be destroyed and appears again is a lead: stocks to be destroyed may be diverted. Ask who
+    destroyed it, then say --looked-into.
 
     Examples:
       countermark alarms
@@ -72,6 +84,8 @@ def alarms(acknowledged: tuple[str, ...], offline: bool, access: Access) -> Resu
         read_directory(client, offline=offline)
         for key in acknowledged:
             client.acknowledge_key(key_id_of(key))
+        for message in looked_into:
+            client.acknowledge_resurrection(message_of(client, message))
         found, warned, resets = client.alarms, client.warnings, client.resets
         strangers, ends = client.strangers, client.key_ends
         age = client.checkpoint_age

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,12 @@ import click
 
 from countermark_client._traces import TracedCase
 from countermark_client._words import span
-from countermark_client.cli.common import Access, message_of, now, with_home
+from countermark_client.cli.common import Access, message_of, now, with_home, write_new
 from countermark_client.cli.output import Result, command, say, short, table, utc
 from countermark_protocol.encoding import malformed
-from countermark_protocol.errors import TransportError
+from countermark_protocol.errors import ConflictError, NotFoundError, TransportError
 from countermark_protocol.tracing.calendars import NO_HOLIDAYS, Holidays, parse_holidays
-from countermark_protocol.tracing.due import TASKS, Due
+from countermark_protocol.tracing.due import TASKS, Due, Task
 from countermark_protocol.tracing.lifecycle import REASONS
 from countermark_protocol.tracing.trace import Step, Trace
 
@@ -151,12 +152,13 @@ def trace_lines(case: TracedCase, one: Trace) -> list[str]:
     return lines + [_step_line(step) for step in one.steps]
 
 
-def case_lines(case: TracedCase) -> list[str]:
-    """A conversation for people."""
+def case_lines(case: TracedCase, linked: Sequence[bytes] = ()) -> list[str]:
+    """A conversation for people; `linked` are requests that may be of the same case."""
     title = f"conversation {case.conversation.hex()}"
     if case.case_ref is not None:
         title += f", case {case.case_ref}, items {', '.join(case.items)}"
     lines = [title + (", EXERCISE" if case.exercise else "")]
+    lines += [f"may be one case with {short(other)}: link them, and answer one" for other in linked]
     for one in case.traced.traces:
         lines += trace_lines(case, one)
     lines += [_step_line(step) for step in case.traced.ignored]
@@ -180,7 +182,163 @@ def show_trace(hash_: str, holidays_file: Path | None, offline: bool, access: Ac
     with access.client() as client:
         bring_up_to_date(client, offline=offline)
         case = client.trace(message_of(client, hash_), holidays)
-    return Result([*case_lines(case)], **case.to_json())
+        requests = {t.clock.request for t in case.traced.traces}
+        pairs = [{p.earlier.message, p.later.message} for p in client.duplicate_traces()]
+        linked = sorted({m for pair in pairs if pair & requests for m in pair - requests})
+    return Result([*case_lines(case, linked)], **case.to_json(), duplicates=[m.hex() for m in linked])
+
+
+@trace.command("chain")
+@click.argument("hash_", metavar="HASH")
+@click.option("--item", "item_ref", metavar="REF", help="One weapon alone, by its reference in the request.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "svg", "mermaid"]),
+    default="text",
+    help="For people, as a drawing, or as a diagram for documents.",
+)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write it to this new file.")
+@with_home
+@command
+def chain(hash_: str, item_ref: str | None, form: str, out: Path | None, access: Access) -> Result:
+    """Draw the chain of custody of the weapons of the trace that HASH belongs to, from manufacture to diversion.
+
+    It is merged from the newest answer of every State, in this conversation and in those forwarded from or to it.
+    Gaps and contradictions are shown, none is mended. A drawing is of one weapon: name it with --item.
+
+    Examples:
+      countermark trace chain 4be1c0ff
+      countermark trace chain 4be1c0ff --item 1 --format svg --out chain.svg
+    """
+    from countermark_protocol.tracing.custody_drawing import (  # noqa: PLC0415  few draw
+        custody_mermaid,
+        custody_svg,
+        custody_text,
+    )
+
+    with access.client() as client:
+        found = client.custody(message_of(client, hash_))
+    if item_ref is not None:
+        if item_ref not in found:
+            raise NotFoundError(
+                "unknown_item", f"the request has no item {item_ref!r}; it has {', '.join(found)}"
+            )
+        found = {item_ref: found[item_ref]}
+    if form != "text" and len(found) != 1:
+        raise ConflictError("item_not_named", f"a drawing is of one weapon: name one of {', '.join(found)}")
+    if form == "text":
+        lines = [line for ref, one in found.items() for line in (f"item {ref}", *custody_text(one))]
+        drawn = "\n".join(lines) + "\n"
+    else:
+        [one] = found.values()
+        drawn = custody_svg(one) if form == "svg" else custody_mermaid(one)
+        lines = drawn.splitlines()
+    if out is not None:
+        write_new(out, drawn.encode())
+        lines = [f"written to {out}"]
+    return Result([*lines], chains={ref: one.to_json() for ref, one in found.items()})
+
+
+@trace.command("forward")
+@click.argument("hash_", metavar="HASH")
+@click.option("--state", required=True, metavar="CC", help="The next State, ISO 3166-1 alpha-2, as BE.")
+@click.option("--to", multiple=True, metavar="ADDRESS", help="Whom there; its points of contact if not said.")
+@click.option(
+    "--item", "items", multiple=True, metavar="REF", help="Weapons; those that the answer sends there."
+)
+@click.option("--ref", "own_ref", metavar="TEXT", help="Your own case.")
+@click.option("--agency", metavar="TEXT", help="Who passes it on; by default as in the answer.")
+@click.option("--email", metavar="ADDRESS", help="Where that agency can be reached.")
+@with_home
+@command
+def forward(
+    hash_: str,
+    state: str,
+    to: tuple[str, ...],
+    items: tuple[str, ...],
+    own_ref: str | None,
+    agency: str | None,
+    email: str | None,
+    access: Access,
+) -> Result:
+    """Pass the trace that HASH belongs to on to the next State, which an answer of it has named.
+
+    A request of another State goes on only with its signed consent: ask for it with a release-consent-request about its
+    message. Its handling stays, and persons are left out.
+
+    Examples:
+      countermark trace forward 4be1c0ff --state BE
+      countermark trace forward 4be1c0ff --state BE --ref AT-2026-17 --agency "Federal Criminal Police"
+    """
+    contact = {"agency": agency, **({"email": email} if email else {})} if agency else None
+    with access.client() as client:
+        bring_up_to_date(client, offline=False)
+        sent = client.forward_trace(
+            message_of(client, hash_), state.upper(), contact=contact, own_ref=own_ref, to=to, items=items
+        )
+    who = ", ".join(sent.recipients)
+    return Result(
+        [f"forwarded to {who}: {sent.hash}, entry {sent.index}"],
+        message=sent.hash,
+        recipients=list(sent.recipients),
+        index=sent.index,
+    )
+
+
+_REMINDED = frozenset({Task.REMIND, Task.ESCALATE})
+
+
+@trace.command("remind")
+@click.option("--language", default="en", help="Language of the text, BCP 47.")
+@click.option("--dry-run", is_flag=True, help="Tell who would be reminded; send nothing.")
+@holidays_option
+@with_home
+@command
+def remind(language: str, dry_run: bool, holidays_file: Path | None, access: Access) -> Result:
+    """Remind those whose answers are due: one text in the conversation of each trace, at the reminder and when overdue.
+
+    Each is sent once, however often this runs: it is made for cron and systemd timers, and prints nothing while there
+    is nothing to send. Bring what is overdue before the State's point of contact yourself, if that is another.
+
+    Examples:
+      countermark trace remind --dry-run
+      countermark trace remind
+    """
+    holidays = read_holidays(holidays_file)
+    lines, reminded = [], []
+    with access.client() as client:
+        bring_up_to_date(client, offline=False)
+        own = str(client.profile.endpoint)
+        for case in client.traces(holidays):
+            for one in case.due:
+                if one.who != own or one.task not in _REMINDED:
+                    continue
+                clock = one.trace.clock
+                reference = f"remind {clock.request.hex()} {clock.requested} {one.task}"
+                lines.append(f"{short(clock.conversation)}  {clock.requested}: {TASKS[one.task]}")
+                reminded.append(one.to_json())
+                if not dry_run:
+                    client.send(
+                        "free-text",
+                        _reminder(one, language),
+                        [clock.requested],
+                        in_reply_to=clock.request,
+                        reference=reference,
+                    )
+    return Result(lines, reminded=reminded, sent=0 if dry_run else len(reminded))
+
+
+def _reminder(due: Due, language: str) -> dict[str, object]:
+    clock = due.trace.clock
+    by = utc(clock.due_at) if clock.due_at is not None else "-"
+    late = due.task is Task.ESCALATE
+    return {
+        "subject": "Tracing request overdue" if late else "Reminder of a tracing request",
+        "paragraphs": [f"The answer to this tracing request {'was' if late else 'is'} due by {by}."],
+        "about": [clock.request.hex()],
+        "language": language,
+    }
 
 
 @trace.command("due")
