@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from countermark_client.cli.common import FILE
 from countermark_client.cli.output import Result, command, table
+from countermark_client.importing.mapping import parse_mapping_file
+from countermark_client.importing.measuring import CODED, count_cells, measure
+from countermark_client.importing.tables import open_table
 from countermark_client.places import EDITION, load_places
 from countermark_protocol.codes.labels import (
     LANGUAGES,
@@ -120,6 +126,70 @@ def find(text: str, name: str | None, country: str | None, language: str) -> Res
     if len(rows) > _MOST_FOUND:
         shown.append(f"(and {len(rows) - _MOST_FOUND} more: say more of it, or --list)")
     return Result(shown, found=entries)
+
+
+@codes.command("measure")
+@click.argument("file", type=FILE)
+@click.option("--mapping", "mapping_file", type=FILE, required=True, help="See docs/spec/mapping.md.")
+@click.option("--sheet", help="Of a workbook; its first if not said.")
+@click.option("--unknown", "show_unknown", is_flag=True, help="List every text without a code, and why.")
+@command
+def measure_(file: Path, mapping_file: Path, sheet: str | None, show_unknown: bool) -> Result:
+    """Measure how many cells of a table have codes, and why the others have none.
+
+    Example:
+      countermark codes measure register.csv --mapping register.toml --unknown
+    """
+    mapping = parse_mapping_file(mapping_file.read_bytes())
+    with open_table(file, sheet) as (_, rows):
+        cells = list(measure(mapping, rows))
+    counted = count_cells(cells)
+    lines: list[Any] = [
+        table(
+            ("COLUMN", "READ AS", "CODED", "RATE", "STRICT", "WITHOUT A CODE"),
+            [
+                (
+                    column,
+                    reading.value,
+                    found.counts[CODED],
+                    _percent(found.rate),
+                    _percent(found.strict_rate),
+                    ", ".join(f"{n} {r}" for r, n in found.counts.most_common() if r != CODED),
+                )
+                for (column, reading), found in counted.items()
+            ],
+        ),
+        "RATE leaves out cells for which no code is meant; STRICT counts ambiguous ones against it",
+    ]
+    unknown = Counter((c.column, c.cell, c.category, str(c.reason)) for c in cells if c.reason is not None)
+    if show_unknown:
+        lines.append(
+            table(
+                ("CELLS", "COLUMN", "TEXT", "CATEGORY", "REASON"),
+                [(n, *each) for each, n in unknown.most_common()],
+            )
+        )
+    return Result(
+        lines,
+        columns=[
+            {
+                "column": column,
+                "as": reading.value,
+                "counts": dict(found.counts),
+                "rate": found.rate,
+                "strict_rate": found.strict_rate,
+            }
+            for (column, reading), found in counted.items()
+        ],
+        unknown=[
+            {"cells": n, "column": column, "text": cell, "category": category, "reason": reason}
+            for (column, cell, category, reason), n in unknown.most_common()
+        ],
+    )
+
+
+def _percent(rate: float | None) -> str:
+    return "-" if rate is None else f"{100 * rate:.1f} %"
 
 
 def _places(text: str, country: str | None) -> list[tuple[str, str]]:
