@@ -62,12 +62,14 @@ types: $(STAMP)
 
 generate: $(STAMP)  ## write all generated files anew
 	$(BIN)/python tools/generate_schemas.py
+	$(BIN)/python tools/generate_messages.py
 	$(BIN)/python tools/generate_openapi.py
 	$(BIN)/python tools/generate_errors.py
 
 drift: $(STAMP)  ## are generated files and migrations up to date?
 	$(BIN)/python tools/generate_schemas.py --check
 	$(BIN)/python tools/check_schemas.py
+	$(BIN)/python tools/generate_messages.py --check
 	$(BIN)/python tools/generate_openapi.py --check
 	$(BIN)/python tools/generate_errors.py --check
 	$(BIN)/python tools/check_migrations.py
