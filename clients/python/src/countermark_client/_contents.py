@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from countermark_protocol.messages.facts import check_manifest_facts, manifest_facts
     from countermark_protocol.messages.json_schema import json_schema
     from countermark_protocol.messages.lost_or_stolen import LostOrStolenNotice
+    from countermark_protocol.messages.marking_system import MarkingSystemDescription
     from countermark_protocol.messages.release_consent import ReleaseConsentDecision
     from countermark_protocol.messages.review import Circumstances, Severity, review, review_answer
     from countermark_protocol.messages.tracing_request import TracingRequest
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from countermark_protocol.messages.weapon import FirearmItem
     from countermark_protocol.registry import content_document, find_model, validate_content
     from countermark_protocol.tracing.consent import Decided, check_consent, loosened, why_consent
-    from countermark_protocol.tracing.contents import told_by
+    from countermark_protocol.tracing.contents import told_by, validate_item
     from countermark_protocol.tracing.custody import Custody, ToldChain, merge_chains
     from countermark_protocol.tracing.forwarding import check_path, forwarded_request
     from countermark_protocol.tracing.weapons import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         sightings_of,
         weapon_keys,
     )
+    from countermark_protocol.tracing.whom import Candidate, Described, current, whom_to_ask
 else:
     __getattr__ = importer(
         __name__,
@@ -45,7 +47,9 @@ else:
             "countermark_protocol.messages.tracing_request": "TracingRequest",
             "countermark_protocol.messages.tracing_response": "TracingResponse",
             "countermark_protocol.registry": "content_document find_model validate_content",
-            "countermark_protocol.tracing.contents": "told_by",
+            "countermark_protocol.tracing.contents": "told_by validate_item",
+            "countermark_protocol.messages.marking_system": "MarkingSystemDescription",
+            "countermark_protocol.tracing.whom": "Candidate Described current whom_to_ask",
             "countermark_protocol.messages.release_consent": "ReleaseConsentDecision",
             "countermark_protocol.messages.weapon": "FirearmItem",
             "countermark_protocol.tracing.consent": "Decided check_consent loosened why_consent",
@@ -56,11 +60,14 @@ else:
     )
 
 __all__ = [
+    "Candidate",
     "Circumstances",
     "Custody",
     "Decided",
+    "Described",
     "FirearmItem",
     "LostOrStolenNotice",
+    "MarkingSystemDescription",
     "Message",
     "Pair",
     "ReleaseConsentDecision",
@@ -73,6 +80,7 @@ __all__ = [
     "check_manifest_facts",
     "check_path",
     "content_document",
+    "current",
     "duplicates",
     "find_model",
     "forwarded_request",
@@ -86,6 +94,8 @@ __all__ = [
     "sightings_of",
     "told_by",
     "validate_content",
+    "validate_item",
     "weapon_keys",
+    "whom_to_ask",
     "why_consent",
 ]

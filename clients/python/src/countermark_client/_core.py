@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from countermark_client._accounts import Accounts
 from countermark_client._acting import Acts
+from countermark_client._asking import Asking
 from countermark_client._boxes import Boxes
 from countermark_client._bundle_carrier import Carrier
 from countermark_client._bundle_post import Imported, OfflinePost
@@ -92,6 +93,7 @@ class Core:
         self.forwarding = Forwarding(self.session)
         self.chains = Chains(self.session)
         self.weapons = Weapons(self.session)
+        self.asking = Asking(self.session, self.log)
         self.overview = Overview(self.session, self.revocations, self.boxes)
         self.disclosing = Disclosing(self.session, self.sender, self.acts)
         self.gatherer = Gatherer(self.session, self.log, accounts, self.boxes, self.overview)

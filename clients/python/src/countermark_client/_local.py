@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from countermark_client._asking import ToAsk
 from countermark_client._bundle_post import Exported, Imported
 from countermark_client._core import Core
 from countermark_client._models import (
@@ -36,7 +37,7 @@ from countermark_protocol.sealing import SealingKey
 from countermark_protocol.tracing.calendars import NO_HOLIDAYS, Holidays
 
 if TYPE_CHECKING:
-    from countermark_client._contents import Custody, Pair
+    from countermark_client._contents import Custody, FirearmItem, Pair
 
 
 class LocalCalls:
@@ -141,6 +142,15 @@ class LocalCalls:
         """
         with self._undisturbed():
             return self._core.chains.custody(message)
+
+    def whom_to_ask(self, item: FirearmItem) -> tuple[ToAsk, ...]:
+        """States that may hold records of a weapon, with the reasons and their points of contact, the likeliest first.
+
+        From its marks, from what was recorded of it, and from the descriptions of marks that this profile has read
+        (`sync` first, for the contacts). Suggestions: a make alone never gives a State with certainty.
+        """
+        with self._undisturbed():
+            return self._core.asking.whom(item)
 
     def duplicate_traces(self) -> tuple[Pair, ...]:
         """Tracing requests that may be one case made twice: one weapon, found in one State within seven days."""

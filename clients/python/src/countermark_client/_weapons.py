@@ -22,6 +22,7 @@ _TYPES: Final = (
     "tracing-request",
     "tracing-response",
     "confiscation-notice",
+    "found-or-surrendered-notice",
     "destruction-notice",
     "lost-or-stolen-notice",
 )

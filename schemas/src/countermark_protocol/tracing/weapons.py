@@ -21,6 +21,7 @@ from countermark_protocol.codes.weapons import MarkKind, WeaponCategory
 from countermark_protocol.messages.base import Message
 from countermark_protocol.messages.confiscation import ConfiscationNotice
 from countermark_protocol.messages.destruction import DestructionNotice
+from countermark_protocol.messages.found_or_surrendered import FoundOrSurrenderedNotice
 from countermark_protocol.messages.lost_or_stolen import LostOrStolenNotice
 from countermark_protocol.messages.scalars import earliest
 from countermark_protocol.messages.tracing_request import TracingRequest
@@ -135,6 +136,8 @@ def sightings_of(
         items, day, country = content.items, content.recovery.date, content.recovery.place.country
     elif isinstance(content, ConfiscationNotice):
         items, day, country = content.items, content.event.date, content.event.place.country
+    elif isinstance(content, FoundOrSurrenderedNotice):
+        items, day = content.items, content.event.date
     elif isinstance(content, DestructionNotice):
         items, day, country = content.items, content.destroyed_on, content.place.country
     elif isinstance(content, LostOrStolenNotice):

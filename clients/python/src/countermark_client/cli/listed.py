@@ -160,6 +160,12 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
         ),
         "Trace": (
             Listed(
+                "whom-to-ask",
+                "asking:whom_to_ask",
+                "Suggest whom to ask about a weapon: the countries of manufacture and of last import, why, and their "
+                "contacts.",
+            ),
+            Listed(
                 "trace",
                 "tracing:trace",
                 "Follow traces: where each stands, what is due, whom to ask next, and the chain that answers give.",
