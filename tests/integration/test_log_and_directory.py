@@ -8,10 +8,11 @@ from countermark_broker.api import open_log
 from countermark_protocol.answers import parse_accepted
 from countermark_protocol.documents import encode_document, parse_document
 from countermark_protocol.encoding import parse_digest, parse_object
+from countermark_protocol.key_proof import verify_key_proof
 from countermark_protocol.leaf import LEAF_BYTES, parse_leaf, verify_succession
 from countermark_protocol.merkle import leaf_hash, root_of, verify_consistency, verify_inclusion
 from countermark_protocol.proof import parse_inclusion, verify_no_deliveries
-from countermark_protocol.records import State
+from countermark_protocol.records import Ground, RevocationRecord, State
 from support.broker_fixtures import AUTHORITY
 from support.raw_http import Connection, request
 from support.world import KAMPALA, NAIROBI
@@ -103,6 +104,31 @@ def test_directory_statements_are_judged_and_proven(world, api):
     assert parse_accepted(again.content).inclusion.leaf == accepted.inclusion.leaf
     api.refresh()
     assert api.directory.endpoint("ke.border.busia") is not None
+
+
+def test_one_endpoints_keys_are_proven_by_a_path(world, api):
+    target = f"/v1/directory/{KAMPALA}/proof"
+    fingerprint = parse_document(world.founding()).payload_hash.hex()
+
+    def proven(target):
+        answer = api.request("GET", target, by=NAIROBI)
+        assert answer.status_code == 200, answer.text
+        return verify_key_proof(answer.content, fingerprint)
+
+    found = proven(target)
+    assert found.keys.sealing == world.agencies[KAMPALA].sealing.public_key
+    assert (found.address, found.revoked) == (KAMPALA, frozenset())
+    # What comes later shows at once; that somebody has no keys is proven too; and who may ask is as for the directory.
+    key = world.agencies[KAMPALA].instance
+    record = RevocationRecord(key.public_key.key_id, Ground.LOSS, None)
+    assert api.post_statement(world.revocation(key, record, [world.authority("ug")])).status_code == 201
+    later = proven(target)
+    assert later.revoked == {key.public_key.key_id}
+    assert later.checkpoint.size == found.checkpoint.size + 1
+    assert proven("/v1/directory/zz.police.nowhere/proof").keys is None
+    assert api.request("GET", target).status_code == 400
+    assert api.request("GET", target, by=key).status_code == 401
+    assert api.request("GET", "/v1/directory/nobody/proof", by=NAIROBI).status_code == 400
 
 
 def test_refused_directory_statements_are_plain_problems(world, api):

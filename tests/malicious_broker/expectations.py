@@ -119,4 +119,10 @@ ACTS: Final[dict[str, Expected]] = {
     "serving a stale checkpoint, where witnesses are named": Expected(_P, ("stale_checkpoint",)),
     "back-dating, where witnesses are named": Expected(_C, ("back_dated_leaf",)),
     "running a node's clock ahead, where witnesses are named": Expected(_V, ("leaf_from_the_future",)),
+    # one endpoint's keys by a path
+    "proving the keys of another address": Expected(_P, ("other_address", "evidence_incomplete")),
+    "proving that an endpoint has no keys, which has": Expected(_P, ("bad_trie_path", "evidence_incomplete")),
+    "proving a key without its revocation": Expected(_P, ("bad_trie_path", "evidence_incomplete")),
+    "proving keys under a stale head": Expected(_A, ("stale_checkpoint",)),
+    "proving keys under a stale head, where witnesses are named": Expected(_P, ("stale_checkpoint",)),
 }

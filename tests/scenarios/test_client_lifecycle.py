@@ -103,3 +103,31 @@ def test_a_proof_of_which_a_byte_was_changed_proves_nothing(world):
     changed["facts"] = changed["facts"][1:]
     with pytest.raises(CountermarkError):
         verify_key_proof(json.dumps(changed).encode())
+
+
+def test_keys_are_accepted_by_a_path_without_reading_the_directory(world, tmp_path):
+    client = world.client(BELGIUM)
+    proven = client.accept_keys(KENYA)
+    assert (
+        proven.directory.sealing_key(KENYA, world.clock()) == world.broker.state.directory.keys(KENYA).sealing
+    )
+    assert client.accept_keys(UGANDA).keys is None
+    assert client.directory.count == 0
+    assert "/v1/directory" not in {request.path for request in world.broker.requests}
+    # What was accepted before is of the same history as what is read later.
+    client.sync()
+    world.add_instance(KENYA)
+    assert len(client.accept_keys(KENYA).keys.signing) == 2
+    assert (client.halted, client.profile.evidence) == (None, ())
+
+
+def test_keys_are_fetched_on_the_command_line(world, tmp_path):
+    cli = cli_for(world, tmp_path)
+    world.profile(BELGIUM, folder=tmp_path / "home").close()
+    file = tmp_path / "kenya.key-proof"
+    told = cli.json("key-proof", "fetch", KENYA, "-o", file)
+    assert told["fingerprint_compared"]
+    assert cli.json("key-proof", "verify", file)["seal_to"] == told["seal_to"]
+    assert "none that stand" in cli.run("key-proof", "fetch", UGANDA).stdout
+    world.broker.offline = True
+    cli.run("key-proof", "fetch", KENYA, code=3)

@@ -40,9 +40,8 @@ from countermark_protocol.proof import (
     row_to_json,
 )
 from countermark_protocol.recipients import MAX_RECIPIENTS, RecipientRow
+from countermark_protocol.shown_facts import Fact, parse_fact, parse_shown_document
 from countermark_protocol.stamp_history import parse_stamp_response
-from countermark_protocol.submission import MAX_DOCUMENT_BYTES
-from countermark_protocol.trie import TrieProof, TrieRecord
 
 FORMAT: Final = "countermark-evidence-1"
 _FAMILY: Final = "countermark-evidence-"
@@ -96,30 +95,6 @@ class Stamped:
 
     at: Earlier
     response: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """What the directory held for one subject after one leaf.
-
-    Attributes:
-        at: index of the leaf, whose directory head the path leads from.
-        subject: of the directory.
-        proof: the path, and the record at its end.
-    """
-
-    at: int
-    subject: str
-    proof: TrieProof
-
-    def to_json(self) -> JsonObject:
-        """Its JSON form."""
-        return {
-            "at": self.at,
-            "subject": self.subject,
-            "siblings": [encode_hex(s) for s in self.proof.siblings],
-            "record": _record_json(self.proof.record),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,17 +154,6 @@ class Evidence:
 # --- writing -----------------------------------------------------------------------------------------
 
 
-def _record_json(record: TrieRecord | None) -> JsonObject | None:
-    if record is None:
-        return None
-    return {
-        "subject": record.subject,
-        "index": record.index,
-        "time": record.time,
-        "statement": encode_hex(record.statement),
-    }
-
-
 def _earlier_json(older: Earlier) -> JsonObject:
     return {
         "checkpoint": older.checkpoint.decode("utf-8"),
@@ -240,11 +204,6 @@ def encode_evidence(evidence: Evidence) -> bytes:
 
 
 # --- reading -----------------------------------------------------------------------------------------
-
-
-def parse_shown_document(value: Any, what: str) -> bytes:
-    """Parse a signed document in unpadded base64url; nothing in it is checked."""
-    return parse_base64url(value, what, limit=MAX_DOCUMENT_BYTES * 4 // 3 + 4)
 
 
 def _logged(value: Any, what: str) -> LoggedDocument:
@@ -301,31 +260,6 @@ def _disclosure(value: Any, what: str) -> LoggedDisclosure:
     limit = MAX_DISCLOSURE_BYTES * 4 // 3 + 4
     out = LoggedDisclosure(
         parse_base64url(claims.raw("disclosure"), what, limit=limit), claims.parsed("act", _logged)
-    )
-    claims.done()
-    return out
-
-
-def _record(value: Any, what: str) -> TrieRecord:
-    claims = Claims(value, what)
-    out = TrieRecord(
-        claims.text("subject", 160), claims.integer("index"), claims.time("time"), claims.digest("statement")
-    )
-    claims.done()
-    return out
-
-
-def parse_fact(value: Any, what: str) -> Fact:
-    """Parse a fact; nothing in it is checked."""
-    claims = Claims(value, what)
-    record = claims.raw("record")
-    out = Fact(
-        claims.integer("at"),
-        claims.text("subject", 160),
-        TrieProof(
-            tuple(parse_digest(s, what) for s in claims.items("siblings", 0, 256)),
-            None if record is None else _record(record, f"'record' of {what}"),
-        ),
     )
     claims.done()
     return out

@@ -25,7 +25,6 @@ from countermark_protocol.evidence_directory import (
     check_founding,
     check_written,
     name_at,
-    name_for,
 )
 from countermark_protocol.evidence_entries import (
     DisclosureShown,
@@ -121,7 +120,7 @@ def verify_evidence(data: bytes, expected: str | None = None, tsa_roots: TsaRoot
     )
     check_records(directory, evidence.log, evidence.founding)
     log_key = directory.log_key_for(checkpoint_bytes.size)
-    name = name_for(directory, evidence, checkpoint_bytes.size)
+    name = name_at(directory, evidence.log, evidence.founding, max(checkpoint_bytes.size - 1, 0))
     if name != evidence.log:
         raise VerificationError(
             "wrong_log", f"the evidence is of log '{evidence.log}', which is named '{name}'"
@@ -238,7 +237,7 @@ def _earlier(evidence: Evidence, directory: Directory, newest: Checkpoint) -> in
         raise ProofError(
             "beyond_checkpoint", "the earlier checkpoint is not between the message and the newest"
         )
-    name = name_for(directory, evidence, unverified.size)
+    name = name_at(directory, evidence.log, evidence.founding, max(unverified.size - 1, 0))
     earlier = verify_checkpoint(unverified, name, directory.log_key_for(unverified.size).raw)
     verify_consistency(
         earlier.size, earlier.root, newest.size, newest.root, list(evidence.earlier.consistency)

@@ -18,7 +18,6 @@ from countermark_protocol.claims import Kind
 from countermark_protocol.directory import Directory, Held
 from countermark_protocol.documents import Document, Purpose, parse_document, verify_document
 from countermark_protocol.errors import PolicyError, ProofError, SignatureError
-from countermark_protocol.evidence import Evidence, Fact
 from countermark_protocol.identifiers import Address, AuthorityCode, KeyId, Origin, authority_of, role_of
 from countermark_protocol.judging import check_signers, judge_statement
 from countermark_protocol.keys import PublicKey
@@ -33,6 +32,7 @@ from countermark_protocol.records import (
     keys_in,
     parse_directory_statement,
 )
+from countermark_protocol.shown_facts import Fact
 from countermark_protocol.trie import verify_subject
 
 
@@ -152,11 +152,6 @@ def name_at(directory: Directory, log: Origin, founding: bytes, index: int) -> O
     if parse_document(founding).claims.get("log") == log:
         return log
     return directory.origin(index)
-
-
-def name_for(directory: Directory, evidence: Evidence, size: int) -> Origin:
-    """Name under which a checkpoint of this size is signed; see `name_at`."""
-    return name_at(directory, evidence.log, evidence.founding, max(size - 1, 0))
 
 
 # --- who wrote it --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from countermark_protocol.checkpoint import Checkpoint, parse_checkpoint, verify
 from countermark_protocol.directory import Directory
 from countermark_protocol.errors import ProofError, SignatureError
 from countermark_protocol.evidence import Earlier, Evidence
-from countermark_protocol.evidence_directory import name_for
+from countermark_protocol.evidence_directory import name_at
 from countermark_protocol.leaf import Leaf
 from countermark_protocol.merkle import verify_consistency
 from countermark_protocol.records import LogRecord
@@ -108,7 +108,7 @@ def verify_witnessed(
         raise ProofError(
             "beyond_checkpoint", "the witnessed checkpoint is not between the message and the newest"
         )
-    name = name_for(directory, evidence, unverified.size)
+    name = name_at(directory, evidence.log, evidence.founding, max(unverified.size - 1, 0))
     checkpoint = verify_checkpoint(unverified, name, directory.log_key_for(unverified.size).raw)
     verify_consistency(checkpoint.size, checkpoint.root, newest.size, newest.root, list(older.consistency))
     record = directory.log(checkpoint.size - 1)

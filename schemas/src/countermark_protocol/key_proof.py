@@ -8,7 +8,6 @@ Source: docs/spec/directory.md §12.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,25 +17,21 @@ from countermark_protocol.claims import Claims, Kind
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document
 from countermark_protocol.encoding import (
-    JsonObject,
-    encode_base64url,
-    encode_json,
     malformed,
     parse_object,
 )
 from countermark_protocol.errors import ProofError, UncheckableError
-from countermark_protocol.evidence import Fact, parse_fact, parse_shown_document
 from countermark_protocol.evidence_checks import check_records, proven_leaf
 from countermark_protocol.evidence_directory import ShownDirectory
-from countermark_protocol.evidence_making import LoggedStatement, Plan, plan_shown, shown_by
 from countermark_protocol.evidence_witnesses import Witnessing, judge_newest
 from countermark_protocol.identifiers import Address, Origin, parse_address, parse_origin
+from countermark_protocol.key_proof_making import FORMAT, ask_about
 from countermark_protocol.keys import check_fingerprint, fingerprint
 from countermark_protocol.proof import Inclusion, parse_inclusion
 from countermark_protocol.records import KeysRecord, keys_in
+from countermark_protocol.shown_facts import Fact, parse_fact, parse_shown_document
 from countermark_protocol.statements import kind_of
 
-FORMAT: Final = "countermark-key-proof-1"
 _FAMILY: Final = "countermark-key-proof-"
 MAX_KEY_PROOF_BYTES: Final = 4 * 1024 * 1024
 _MAX_ITEMS: Final = 2000
@@ -104,70 +99,6 @@ class VerifiedKeys:
                 f"expected a checkpoint at most {most // 60_000} minutes old, got one that may be "
                 f"{self.age(now) // 60_000} minutes old: ask for a newer proof",
             )
-
-
-def _ask(directory: Directory, address: Address, size: int) -> KeysRecord | None:
-    """Everything that a verifier asks of a directory about one endpoint's keys."""
-    directory.log_key_for(size)
-    record = directory.keys(address)
-    for key in keys_in(record) if record is not None else ():
-        directory.revocation(key.key_id)
-    return record
-
-
-def plan_key_proof(whole: Directory, documents: Mapping[bytes, bytes], address: Address, size: int) -> Plan:
-    """Find what must be shown of an endpoint's keys.
-
-    Args:
-        whole: the whole directory, folded up to `size`.
-        documents: every directory statement by its hash.
-        address: of the endpoint.
-        size: of the checkpoint.
-    """
-    newest = size - 1
-
-    def ask(directory: Directory) -> None:
-        directory.log()
-        _ask(directory, address, size)
-
-    return plan_shown(whole, documents, newest, frozenset({newest}), ask)
-
-
-def encode_key_proof(
-    log: Origin,
-    founding: bytes,
-    address: Address,
-    checkpoint: bytes,
-    plan: Plan,
-    history: Sequence[LoggedStatement],
-    leaves: Mapping[int, Inclusion],
-) -> bytes:
-    """The file's bytes.
-
-    Args:
-        log: origin.
-        founding: the trust file, byte for byte.
-        address: of the endpoint.
-        checkpoint: the signed note, with its cosignatures.
-        plan: from `plan_key_proof`.
-        history: every directory statement, in log order.
-        leaves: those of the plan, with their paths under the checkpoint.
-
-    Raises:
-        ProofError: ``evidence_incomplete``: a leaf of the plan is not given.
-    """
-    shown = shown_by(plan, history, leaves)
-    out: JsonObject = {
-        "format": FORMAT,
-        "log": log,
-        "founding": encode_base64url(founding),
-        "address": address,
-        "checkpoint": checkpoint.decode("utf-8"),
-        "leaves": [leaf.to_json() for leaf in shown.leaves],
-        "statements": [encode_base64url(document) for document in shown.statements],
-        "facts": [fact.to_json() for fact in shown.facts],
-    }
-    return encode_json(out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +175,7 @@ def verify_key_proof(data: bytes, expected: str | None = None) -> VerifiedKeys:
     check_records(directory, proof.log, proof.founding)
     key = directory.log_key_for(unverified.size)
     checkpoint = verify_checkpoint(unverified, proof.log, key.raw)
-    record = _ask(directory, proof.address, unverified.size)
+    record = ask_about(directory, proof.address, unverified.size)
     held = directory.held(f"keys/{proof.address}") if record is not None else None
     revoked = frozenset(
         k.key_id for k in (keys_in(record) if record is not None else ()) if directory.revocation(k.key_id)

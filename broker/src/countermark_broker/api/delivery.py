@@ -28,6 +28,7 @@ from countermark_broker.api.auth import (
 from countermark_broker.api.limits import slot_of
 from countermark_broker.api.models import AcceptedModel, BoxPageModel, DirectoryPageModel, ReleasesModel
 from countermark_broker.services.deliver import read_page
+from countermark_broker.services.key_proofs import prove_keys
 from countermark_broker.services.listeners import Listeners
 from countermark_broker.services.node import Node
 from countermark_broker.services.release import read_ciphertext, read_purge, read_stanza
@@ -99,6 +100,20 @@ def delivery_router(node: Node, listeners: Listeners) -> APIRouter:
         """Directory statements by number. Signed by any key that stands in the directory."""
         await authenticate_reader(node, request)
         return json_response(await read_directory_page(node, first, limit))
+
+    @router.get(
+        "/directory/{address}/proof",
+        responses={
+            **responses(None, 400, 401),
+            200: {"content": {"application/json": {}}, "description": "a key proof"},
+        },
+        response_class=Response,
+    )
+    async def get_key_proof(request: Request, address: str) -> Response:
+        """One endpoint's keys, or that it has none, by paths in the trie. Signed as `GET /directory`."""
+        await authenticate_reader(node, request)
+        proof = await prove_keys(node, parse_address(address))
+        return Response(proof, media_type="application/json")
 
     return router
 

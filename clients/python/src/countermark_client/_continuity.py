@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from countermark_client._convicting import fetch_proof
 from countermark_client._io import Flow
 from countermark_client._session import ProblemAnswer, Session, problem_error
-from countermark_protocol.checkpoint import Checkpoint
+from countermark_protocol.checkpoint import Checkpoint, UnverifiedCheckpoint
 from countermark_protocol.claims import Claims, Seen
 from countermark_protocol.encoding import parse_digest, parse_object
 from countermark_protocol.errors import ProofError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from countermark_client._log import LogView
 
 
-def continues(session: Session, seen: Seen, checkpoint: Checkpoint) -> Flow[bool]:
+def continues(session: Session, seen: Seen, checkpoint: Checkpoint | UnverifiedCheckpoint) -> Flow[bool]:
     """Whether the log can show that a checkpoint continues a smaller tree, which is not empty."""
     for _ in range(2):
         path = yield from consistency_path(session, seen.size, checkpoint.size)

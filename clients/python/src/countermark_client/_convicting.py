@@ -13,7 +13,7 @@ import contextlib
 
 from countermark_client._io import Flow
 from countermark_client._session import ProblemAnswer, Session
-from countermark_protocol.checkpoint import Checkpoint
+from countermark_protocol.checkpoint import Checkpoint, UnverifiedCheckpoint
 from countermark_protocol.claims import Claims
 from countermark_protocol.encoding import parse_object
 from countermark_protocol.errors import CountermarkError
@@ -22,7 +22,9 @@ from countermark_protocol.proof import parse_inclusion
 from countermark_protocol.proof_pieces import encode_proof
 
 
-def fetch_proof(session: Session, index: int, checkpoint: Checkpoint) -> Flow[tuple[bytes, ...]]:
+def fetch_proof(
+    session: Session, index: int, checkpoint: Checkpoint | UnverifiedCheckpoint
+) -> Flow[tuple[bytes, ...]]:
     """Ask the log for the leaf at an index and its path under a checkpoint.
 
     Returns:

@@ -25,7 +25,7 @@ from countermark_client._flows_webhooks import Webhooks
 from countermark_client._forwarding import Forwarding
 from countermark_client._invitations import Invitations
 from countermark_client._io import Flow
-from countermark_client._key_proofs import prove_keys
+from countermark_client._key_proofs import accept_keys, prove_keys
 from countermark_client._log import LogView
 from countermark_client._models import Draft, LogReport, MessageRef, Recalled, Rejected, message_hash
 from countermark_client._overview import Overview
@@ -50,6 +50,7 @@ from countermark_protocol.errors import (
     InconsistentLogError,
     UncheckableError,
 )
+from countermark_protocol.key_proof import VerifiedKeys
 from countermark_protocol.receipts import Receipt
 
 if TYPE_CHECKING:
@@ -198,6 +199,16 @@ class Core:
     def prove_keys(self, address: str) -> Flow[bytes]:
         """Prove an endpoint's keys; see `Client.prove_keys`."""
         return (yield from prove_keys(self.session, self.log, address))
+
+    def accept_keys(self, address: str) -> Flow[VerifiedKeys]:
+        """Accept an endpoint's keys by a path; see `Client.accept_keys`."""
+        proven, _ = yield from accept_keys(self.session, self.log, address)
+        return proven
+
+    def fetch_key_proof(self, address: str) -> Flow[bytes]:
+        """The same, as the file that the broker served."""
+        _, data = yield from accept_keys(self.session, self.log, address)
+        return data
 
     @property
     def drafts(self) -> Drafts:

@@ -26,7 +26,12 @@ from countermark_client._successor import succeed
 from countermark_client._tables_log import LOG_NAME
 from countermark_client._witnessing import WitnessedView
 from countermark_protocol.answers import DirectoryPage, LoggedStatement, parse_directory_page
-from countermark_protocol.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
+from countermark_protocol.checkpoint import (
+    Checkpoint,
+    UnverifiedCheckpoint,
+    parse_checkpoint,
+    verify_checkpoint,
+)
 from countermark_protocol.claims import DIRECTORY_KINDS, Seen
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document, statement_hash
@@ -51,6 +56,8 @@ from countermark_protocol.merkle import EMPTY_ROOT, leaf_hash, verify_inclusion
 from countermark_protocol.proof import Inclusion
 from countermark_protocol.statements import verify_statement
 
+#: A checkpoint that the log's key signed; one parsed again was verified when it was kept.
+Signed = Checkpoint | UnverifiedCheckpoint
 _CHECKPOINT: Final = "checkpoint"
 #: When the broker last stood to the checkpoint: a directory read, or an account that names it.
 _CHECKED_AT: Final = "checked_at"
@@ -283,21 +290,33 @@ class LogView(Halting):
                 ) from None
 
     def _directory_page(self, start: int) -> Flow[DirectoryPage]:
+        return parse_directory_page(
+            (yield from self.read_directory("/v1/directory", f"from={start}&limit=500"))
+        )
+
+    def read_directory(self, path: str, query: str = "") -> Flow[bytes]:
+        """Ask for something of the directory, signed by whichever key of this profile stands in it.
+
+        Args:
+            path: of the call.
+            query: without ``?``.
+
+        Raises:
+            CountermarkError: the broker refuses all of them; ``no_such_key``: there is none.
+        """
         signers = self._session.directory_signers()
         standing = [s for s in signers if self.directory.key_stands(s.public_key.key_id)]
         candidates: list[Signer] = [*standing, *(s for s in signers if s not in standing)]
         refused: CountermarkError | None = None
         for signer in candidates:
             try:
-                response, _ = yield from self._session.call(
-                    "GET", "/v1/directory", f"from={start}&limit=500", signer=signer
-                )
+                response, _ = yield from self._session.call("GET", path, query, signer=signer)
             except ProblemAnswer as answer:
                 refused = problem_error(answer.problem)
                 if answer.problem.status in {401, 403}:
                     continue
                 raise refused from None
-            return parse_directory_page(response.body)
+            return response.body
         if refused is not None:
             raise refused
         raise NotFoundError("no_such_key", "this profile has no signing key to read the directory with")
@@ -367,7 +386,7 @@ class LogView(Halting):
             return
         if checkpoint.size == known.size:
             if checkpoint.root != known.root:
-                yield from self._fork(known, checkpoint)
+                yield from self.fork(known, checkpoint)
             return
         old, new = sorted((known, checkpoint), key=lambda c: c.size)
         if newest is not None and shows_growth(newest, old, new):
@@ -379,9 +398,14 @@ class LogView(Halting):
                 raise
             shown = False  # it does not know the larger tree any more that it signed before
         if not shown:
-            yield from self._fork(known, checkpoint)
+            yield from self.fork(known, checkpoint)
 
-    def _fork(self, known: Checkpoint, other: Checkpoint) -> Flow[NoReturn]:
+    def fork(self, known: Signed, other: Signed) -> Flow[NoReturn]:
+        """Keep that the log signed two trees of which neither continues the other.
+
+        Raises:
+            InconsistentLogError: ``checkpoint_fork``.
+        """
         old, new = sorted((known, other), key=lambda c: c.size)
         # Two notes of different sizes convince nobody. The last leaf below the smaller size, in the larger tree,
         # does: its path gives the root that the larger tree had at that size.

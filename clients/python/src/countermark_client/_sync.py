@@ -55,6 +55,7 @@ from countermark_protocol.encoding import JsonObject
 from countermark_protocol.errors import CountermarkError, TransportError
 from countermark_protocol.handling import Handling
 from countermark_protocol.invitations import Pending
+from countermark_protocol.key_proof import VerifiedKeys
 from countermark_protocol.keys import Algorithm, Signer
 from countermark_protocol.manifest import Urgency
 from countermark_protocol.proof import Inclusion
@@ -671,6 +672,27 @@ class Client(LocalCalls):
             TransportError: the broker is away.
         """
         return self._run(self._core.prove_keys(address))
+
+    def accept_keys(self, address: str) -> VerifiedKeys:
+        """The keys of an endpoint by a path in the trie that the broker serves: no more of the directory is read.
+
+        They are accepted under a fresh checkpoint alone: of a quorum of witnesses where the log names any, at most as
+        old as the settings say; else one that does not fall behind what was seen before, by the broker's word.
+
+        Args:
+            address: of the endpoint. That it has no keys that stand is proven too.
+
+        Raises:
+            VerificationError: the proof is not authentic, not of this log, or of another address.
+            UncheckableError: ``stale_checkpoint``.
+            InconsistentLogError: ``checkpoint_fork``: kept as evidence, and nothing is sent any more.
+            TransportError: the broker is away.
+        """
+        return self._run(self._core.accept_keys(address))
+
+    def fetch_key_proof(self, address: str) -> bytes:
+        """As `accept_keys`; the file that proves it, for `countermark_protocol.key_proof.verify_key_proof`."""
+        return self._run(self._core.fetch_key_proof(address))
 
     # --- checking ---
 

@@ -10,7 +10,7 @@ from countermark_client._words import span
 from countermark_client.cli.common import FILE, NEW_FILE, Access, now, with_home, write_new
 from countermark_client.cli.output import Result, command, utc
 from countermark_protocol.identifiers import parse_address
-from countermark_protocol.key_proof import MAX_KEY_PROOF_BYTES, verify_key_proof
+from countermark_protocol.key_proof import MAX_KEY_PROOF_BYTES, VerifiedKeys, verify_key_proof
 
 
 @click.group("key-proof")
@@ -36,6 +36,31 @@ def make(address: str, out: Path, access: Access) -> Result:
     return Result([f"written: {out} ({len(data)} bytes)"], file=str(out), address=parsed, bytes=len(data))
 
 
+@key_proof.command("fetch")
+@click.argument("address")
+@click.option("-o", "--out", type=NEW_FILE, help="File to write it to, such as nairobi.key-proof.")
+@with_home
+@command
+def fetch(address: str, out: Path | None, access: Access) -> Result:
+    """Ask the broker for the keys of the endpoint ADDRESS, and accept them by a path in the trie.
+
+    Nothing else of the directory is read. The checkpoint must be fresh, and continue the newest that this profile has
+    seen; that the endpoint has no keys is proven too.
+
+    Example:
+      countermark key-proof fetch ke.police.nairobi
+    """
+    parsed = parse_address(address)
+    with access.client() as client:
+        trust = client.profile.trust.document.payload_hash.hex()
+        data = client.fetch_key_proof(parsed)
+    told = _told(verify_key_proof(data, trust), now())
+    if out is not None:
+        write_new(out, data)
+        told.shown = [f"written: {out} ({len(data)} bytes)", *told.shown]
+    return told
+
+
 @key_proof.command("verify")
 @click.argument("file", type=FILE)
 @click.option("--fingerprint", "expected", help="Of the log's trust file, as told by voice.")
@@ -57,6 +82,11 @@ def verify(file: Path, expected: str | None, max_age: int) -> Result:
         proven = verify_key_proof(opened.read(MAX_KEY_PROOF_BYTES + 1), expected)
     at = now()
     proven.check_age(at, max_age * 60_000)
+    return _told(proven, at)
+
+
+def _told(proven: VerifiedKeys, at: int) -> Result:
+    """What a key proof proves, for people and programs."""
     record = proven.keys
     lines = [
         f"log          {proven.log}, {proven.checkpoint.size} entries, at most {span(proven.age(at))} old",

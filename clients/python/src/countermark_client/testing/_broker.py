@@ -42,6 +42,7 @@ from countermark_protocol.errors import (
     SignatureError,
 )
 from countermark_protocol.identifiers import Address, KeyId, parse_address
+from countermark_protocol.key_proof_making import make_key_proof
 from countermark_protocol.keys import Signer
 from countermark_protocol.leases import Granted, Lease, leased_box, parse_lease_request
 from countermark_protocol.receipts import parse_receipt
@@ -158,6 +159,8 @@ class TestBroker(Inspection):
                 return self._delete_invitation(exchange, code)
             case "GET", ["v1", "directory"]:
                 return self._get_directory(exchange)
+            case "GET", ["v1", "directory", address, "proof"]:
+                return self._get_key_proof(exchange, parse_address(address))
             case "GET", ["v1", "log", *what]:
                 return self._get_log(exchange, "/".join(what))
             case "GET", ["v1", "audit", look_up, "entries"]:
@@ -362,6 +365,16 @@ class TestBroker(Inspection):
         return 200, _JSON, encode_json({"leases": found})
 
     # --- directory and log ---
+
+    def _get_key_proof(self, exchange: Exchange, address: Address) -> Answer:
+        if not self.state.directory.key_stands(self._verified(exchange).key_id):
+            raise SignatureError("wrong_signer", "the directory is read with a key that stands in it")
+        note = self.cosigned if self.state.directory.log().witnesses and self.cosigned else self.checkpoint
+        history = [
+            (i, self.entries[i].leaf.encode(), self.entries[i].document.data) for i in self._directory_entries
+        ]
+        data = make_key_proof(self.state.directory, history, address, note, self._inclusion)
+        return 200, _JSON, data
 
     def _get_directory(self, exchange: Exchange) -> Answer:
         if not self.state.directory.key_stands(self._verified(exchange).key_id):

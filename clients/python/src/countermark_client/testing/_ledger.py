@@ -190,8 +190,8 @@ class Ledger:
             s for r, s in zip(submission.rows, submission.stanzas, strict=True) if r.endpoint == recipient
         )
 
-    def _inclusion(self, index: int) -> Inclusion:
-        path = self._tree.inclusion(index, self.state.size)
+    def _inclusion(self, index: int, size: int | None = None) -> Inclusion:
+        path = self._tree.inclusion(index, size or self.state.size)
         return Inclusion(index, self.entries[index].leaf.encode(), path)
 
     def _entry(self, index: int, address: Address, box: Box) -> BoxEntry:
