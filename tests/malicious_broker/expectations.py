@@ -56,6 +56,7 @@ ACTS: Final[dict[str, Expected]] = {
     ),
     # content, keys, receipts
     "altering a manifest": Expected(_P, ("bad_signature", "leaf_mismatch")),
+    "stripping or swapping half of a pair": Expected(_P, ("leaf_mismatch", "half_a_pair", "second_unasked")),
     "altering content": Expected(_P, ("content_swapped",)),
     "substituting a recipient's key": Expected(_C, ("decision_against_rules",)),
     "swapping the keys of who enrols": Expected(_P, ("other_fingerprint",)),

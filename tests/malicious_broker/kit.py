@@ -128,7 +128,7 @@ class MaliciousBroker(TestBroker):
             data,
             unverified.payload,
             unverified.claims,
-            tuple((s.purpose, s.key_id) for s in unverified.signatures),
+            tuple((s.purpose, s.key_id) for s in unverified.counted),
             unverified.payload_hash,
             statement_hash(data),
         )

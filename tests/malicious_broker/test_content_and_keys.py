@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from countermark_client import testing
+from countermark_client import MemoryKeystore, make_key, testing
 from countermark_client._open import open_received
 from countermark_client._session import ProblemAnswer
 from countermark_client._store import Direction
+from countermark_client.statements import sign_gathering
 from countermark_protocol.answers import BoxEntry, OwnRecipient, parse_problem
 from countermark_protocol.boxes import Box, RowPath, row_path
 from countermark_protocol.claims import Header, Kind
-from countermark_protocol.documents import parse_document, sign_document
+from countermark_protocol.documents import encode_document, make_signature, parse_document, sign_document
 from countermark_protocol.encoding import encode_base64url, encode_json, parse_base64url
 from countermark_protocol.gathering import read_gathering
 from countermark_protocol.proof import OwnDelivery
@@ -82,6 +83,103 @@ def test_altering_a_manifest_and_logging_it_so(scene):
     act.raises(lambda: _received(belgium), "bad_signature")
     assert belgium.messages("in") == []
     act.convinces_nobody(belgium)
+
+
+def _cut(document, *, without, beside=()):
+    """A document without some of its signatures, and with others."""
+    parsed = parse_document(document)
+    return encode_document(
+        parsed.payload, [*(s for s in parsed.signatures if s not in without(parsed)), *beside]
+    )
+
+
+def _stripped(document):
+    return _cut(document, without=lambda d: set(d.signatures) - set(d.counted))
+
+
+def _swapped(document):
+    """The second half's signature by a key that the broker has made itself."""
+    own = MemoryKeystore((make_key("instance", second=True),)).signer("instance")
+    forged = make_signature(parse_document(document).payload, own.second)
+    return _cut(document, without=lambda d: set(d.signatures) - set(d.counted), beside=[forged])
+
+
+def _logged_altered(broker, kenya, change):
+    """Log a message of a paired key whose document was changed."""
+    kenya.renew_keys(second=True)
+    parsed = parse_submission(unposted(broker, kenya))
+    assert len(parsed.document.signatures) == 2
+    altered = change(parsed.document.data)
+    submission = encode_submission(altered, parsed.rows, parsed.stanzas, parsed.content)
+    broker.append_without_deciding(altered, submission=submission)
+
+
+def test_stripping_half_of_a_pair(scene):
+    world, broker, kenya, belgium = scene
+    act = Act("stripping or swapping half of a pair", world)
+    _logged_altered(broker, kenya, _stripped)
+    act.raises(lambda: _received(belgium), "half_a_pair")
+    assert belgium.messages("in") == []
+    act.convinces_nobody(belgium)
+
+
+def test_swapping_half_of_a_pair(scene):
+    world, broker, kenya, belgium = scene
+    act = Act("stripping or swapping half of a pair", world)
+    _logged_altered(broker, kenya, _swapped)
+    act.raises(lambda: _received(belgium), "second_unasked")
+    assert belgium.messages("in") == []
+    act.convinces_nobody(belgium)
+
+
+def test_stripping_half_of_a_pair_on_its_way(scene):
+    world, broker, kenya, belgium = scene
+    kenya.renew_keys(second=True)
+    act = Act("stripping or swapping half of a pair", world)
+    send(kenya)
+
+    def strip(value):
+        for entry in value["entries"]:
+            data = parse_base64url(entry["document"], "d", limit=10**6)
+            entry["document"] = encode_base64url(_stripped(data))
+        return bool(value["entries"])
+
+    broker.tamper("/routine", strip)
+    act.raises(lambda: _received(belgium), "leaf_mismatch")
+    act.convinces_nobody(belgium)
+
+
+def test_a_pair_whose_halves_are_both_there_is_read(scene):
+    """The honest twin."""
+    _, _, kenya, belgium = scene
+    kenya.renew_keys(second=True)
+    sent = send(kenya)
+    assert _received(belgium) == [sent.message]
+    silent(kenya, belgium)
+
+
+def test_half_of_an_administrators_pair_certifies_nothing(scene):
+    world, broker, kenya, _ = scene
+    pair = MemoryKeystore((make_key("administrator", second=True),)).signer("administrator")
+    draft = world.drafts.endpoint(BELGIUM, name="Contact", administrator=[pair.public_key])
+    broker.post_statement(sign_gathering(draft, [world.authority("be")], [pair]))
+    kenya.sync()
+    before = kenya.directory.keys(BELGIUM).sealing
+    act = Act("substituting a recipient's key", world)
+    thief = testing.world(BELGIUM).keystore(BELGIUM)
+    draft = world.drafts.keys(
+        BELGIUM,
+        signing=[(thief.signer("instance").public_key, "one")],
+        sealing=thief.sealing_key().public_key,
+        sealing_from=world.clock() + 10 * 86_400_000,
+    )
+    # By the first half alone, as who could break Ed25519 would sign it.
+    forged = sign_document(read_gathering(draft).document.payload, [pair.first], [thief.signer("instance")])
+    broker.append_without_deciding(forged)
+    error = act.raises(kenya.sync, "decision_against_rules")
+    assert error.facts["rule"] == "half_a_pair"
+    assert kenya.directory.keys(BELGIUM).sealing == before
+    act.kept_convinces(kenya)
 
 
 def test_altering_content(scene):

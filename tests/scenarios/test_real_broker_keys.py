@@ -7,23 +7,29 @@ import pytest
 
 from countermark_client import Client, Profile, make_key, testing
 from countermark_client._recovery import set_recovery_key
+from countermark_client.drafts import change_keys
+from countermark_client.statements import sign_gathering
+from countermark_protocol.errors import SignatureError
 from countermark_protocol.evidence_checks import verify_evidence
 from countermark_protocol.keys import Algorithm
 from countermark_protocol.sealing import SealingKey
+from countermark_protocol.signers import MlDsa65Signer, PairSigner
 from support.demo import demo_world, governed, serving
 
 NOTICE = "lost-or-stolen-notice"
 PLAIN, TOKEN, LARGE = "ke.contact.national", "br.contact.national", "ke.ncb.nairobi"
+PAIRED = "br.ncb.brasilia"
 GROUP = "br/firearms-desks"
 CAST = {
     "ke": ("Kenya", {PLAIN: "Focal point", LARGE: "Central bureau"}),
-    "br": ("Brazil", {TOKEN: "Contact point"}),
+    "br": ("Brazil", {TOKEN: "Contact point", PAIRED: "Central bureau"}),
 }
-#: What each endpoint is enrolled with: the algorithm of its signing keys, and of its sealing key.
+#: What each endpoint is enrolled with: the algorithm of its signing keys, whether they are pairs, and of its sealing key.
 KEYS = {
-    PLAIN: (Algorithm.ED25519, Algorithm.XWING),
-    LARGE: (Algorithm.ED25519, Algorithm.MLKEM1024_P384),
-    TOKEN: (Algorithm.ES256, Algorithm.MLKEM1024_P384),
+    PLAIN: (Algorithm.ED25519, False, Algorithm.XWING),
+    LARGE: (Algorithm.ED25519, False, Algorithm.MLKEM1024_P384),
+    TOKEN: (Algorithm.ES256, False, Algorithm.MLKEM1024_P384),
+    PAIRED: (Algorithm.ED25519, True, Algorithm.XWING),
 }
 
 
@@ -37,8 +43,8 @@ def world(tmp_path_factory):
         if use == "administrator":
             current[:] = next(endpoints)
         if use in {"administrator", "instance"}:
-            return make_key(use, current[0])
-        return make_key(use, current[1] if use == "sealing" else None)
+            return make_key(use, current[0], second=current[1])
+        return make_key(use, current[2] if use == "sealing" else None)
 
     root = tmp_path_factory.mktemp("real") / "world"
     with (
@@ -47,6 +53,10 @@ def world(tmp_path_factory):
         serving(world),
     ):
         yield world
+
+
+def make_second():
+    return MlDsa65Signer(make_key("instance").private)
 
 
 def send(world, sender, recipients, case):
@@ -61,11 +71,11 @@ def received(world, address, sent):
 
 
 def test_endpoints_are_enrolled_with_the_keys_they_chose(world):
-    for address, (signing, sealing) in KEYS.items():
+    for address, (signing, paired, sealing) in KEYS.items():
         directory = world.clients[PLAIN].directory
         record = directory.keys(address)
-        assert [one.key.algorithm for one in record.signing] == [signing]
-        assert [k.algorithm for k in directory.endpoint(address).administrator.keys] == [signing]
+        for key in (record.signing[0].key, directory.endpoint(address).administrator.keys[0]):
+            assert (key.algorithm, key.second is not None) == (signing, paired)
         assert record.sealing.algorithm is sealing
 
 
@@ -73,23 +83,24 @@ def test_each_sends_to_all_others_whatever_their_keys(world):
     for sender in KEYS:
         others = [address for address in KEYS if address != sender]
         sent = send(world, sender, others, f"from {sender}")
-        assert [received(world, address, sent) for address in others] == [[f"from {sender}"]] * 2
+        assert [received(world, address, sent) for address in others] == [[f"from {sender}"]] * 3
         world.clients[sender].notices()
         assert {r.stage for r in world.clients[sender].status(sent).recipients} == {"accepted"}
 
 
 def test_a_group_of_mixed_keys_takes_one_message(world):
     sent = send(world, PLAIN, [f"group:{GROUP}"], "to the group")
-    assert set(sent.recipients) == {LARGE, TOKEN}
-    assert [received(world, address, sent) for address in sent.recipients] == [["to the group"]] * 2
+    assert set(sent.recipients) == {LARGE, TOKEN, PAIRED}
+    assert [received(world, address, sent) for address in sent.recipients] == [["to the group"]] * 3
 
 
-def test_what_a_p256_key_signed_convinces_a_court(world):
-    sent = send(world, TOKEN, [PLAIN], "court")
+@pytest.mark.parametrize("sender", [TOKEN, PAIRED])
+def test_what_a_p256_key_or_a_pair_signed_convinces_a_court(world, sender):
+    sent = send(world, sender, [PLAIN], "court")
     received(world, PLAIN, sent)
-    fingerprint = world.clients[TOKEN].profile.trust.fingerprint
-    [instance] = world.clients[TOKEN].directory.keys(TOKEN).signing
-    for party in (TOKEN, PLAIN):
+    fingerprint = world.clients[sender].profile.trust.fingerprint
+    [instance] = world.clients[sender].directory.keys(sender).signing
+    for party in (sender, PLAIN):
         world.clients[party].notices()
         proven = verify_evidence(world.clients[party].evidence(sent.message).data, fingerprint)
         assert proven.message.signed.key_id == instance.key.key_id
@@ -111,6 +122,24 @@ def test_a_sealing_key_is_renewed_into_the_other_algorithm_and_back_and_nothing_
     # As now, unless told otherwise.
     client.renew_keys(instance=False, sealing=True)
     assert client.directory.keys(PLAIN).sealing.algorithm is Algorithm.XWING
+
+
+def test_the_broker_takes_no_half_of_a_pair(world):
+    client = world.clients[PAIRED]
+    pair = client.profile.keystore.signer("administrator")
+    draft = change_keys(client.drafts, client.directory, PAIRED, now=0, reads={"confiscation-notice": (1,)})
+    for halves in ([pair.first], [pair.second], [PairSigner(pair.first, make_second())]):
+        with pytest.raises(SignatureError) as refused:
+            client.publish_statement(sign_gathering(draft, halves))
+        assert refused.value.code in {"half_a_pair", "second_unasked"}
+
+
+def test_a_pair_is_renewed_as_a_pair_and_another_key_into_one(world):
+    client = world.clients[PAIRED]
+    assert client.renew_keys().instance.second is not None
+    assert received(world, PLAIN, send(world, PAIRED, [PLAIN], "renewed")) == ["renewed"]
+    assert world.clients[TOKEN].renew_keys(second=True).instance.second is not None
+    assert received(world, PAIRED, send(world, TOKEN, [PAIRED], "paired")) == ["paired"]
 
 
 def test_an_instance_key_is_renewed_into_p256_and_signs(world):

@@ -38,6 +38,7 @@ from countermark_protocol.documents import (
     Signature,
     encode_document,
     make_signature,
+    make_signatures,
     parse_document,
     parse_gathering,
     sign_document,
@@ -83,7 +84,7 @@ from countermark_protocol.sealing import (
     seal_content,
     seal_to,
 )
-from countermark_protocol.signers import Es256Signer
+from countermark_protocol.signers import Es256Signer, MlDsa65Signer, PairSigner
 from countermark_protocol.submission import encode_submission
 from countermark_protocol.tlog_witness import add_cosignatures
 from support.evidence import consistency, disclose, evidence_of, logged
@@ -228,6 +229,20 @@ class Cosignatures:
         return NoteSignature(cosigner.key.name, cosigner.key.key_id, parse_base64url(made, "cosignature"))
 
 
+class KeptMlDsa(MlDsa65Signer):
+    """Signs with ML-DSA-65, which the library randomises: made once and kept."""
+
+    def __init__(self, seed: bytes, kept: dict[str, str], used: dict[str, str]) -> None:
+        super().__init__(seed)
+        self.kept, self.used = kept, used
+
+    def sign(self, message: bytes) -> bytes:
+        for_what = hashlib.sha256(self.public_key.raw + message).hexdigest()
+        if for_what not in self.used:
+            self.used[for_what] = self.kept.get(for_what) or B(super().sign(message))
+        return parse_base64url(self.used[for_what], "signature")
+
+
 class Cases:
     """The cases of one file."""
 
@@ -242,6 +257,75 @@ class Cases:
 
     def to_json(self):
         return {"format": "countermark-vectors-1", "about": self.about, **self.more, "cases": self.cases}
+
+
+# --- pairs ---
+
+
+def pair_cases(renew):
+    out = Cases(
+        "keys that are paired with an ML-DSA-65 key, docs/spec/keys.md §1 and documents.md §4: read `key` as a record's "
+        "signing key; parse `document`, verify every signature under `keys`, whose pairs must sign whole"
+    )
+    path = HERE / "pairs.json"
+    kept = {} if renew or not path.exists() else json.loads(path.read_text())["signatures"]
+    used = {}
+    second, other = (KeptMlDsa(fixed(name, 32), kept, used) for name in ("second half", "another half"))
+    ed, es = signer("vector ed25519"), FixedEs256(seed("vector es256"))
+    pair, token, plain = PairSigner(ed, second), PairSigner(es, other), signer("vector plain")
+    keys = [s.public_key.to_json() for s in (pair, token, plain)]
+    payload, elsewhere = (encode_json({"kind": "message", "text": text}) for text in ("paired", "another"))
+
+    def doc(*signatures):
+        return {"document": B(encode_document(payload, signatures)), "keys": keys}
+
+    def good(name, given):
+        data = parse_base64url(given["document"], "document")
+        hashes_of = {
+            "payload_hash": X(parse_document(data).payload_hash),
+            "statement_hash": X(statement_hash(data)),
+        }
+        out.good(name, "document", given, hashes_of)
+
+    ours, theirs = make_signatures(payload, pair), make_signatures(payload, token)
+    possession = make_signatures(payload, pair, Purpose.POSSESSION)
+    single = make_signature(payload, plain)
+    good("pair", doc(*ours))
+    good("pair_with_a_p256_key", doc(*theirs))
+    good("pair_beside_a_single_key", doc(*ours, single))
+    good("two_pairs", doc(*ours, *theirs))
+    good("pair_in_possession", doc(*possession, *theirs))
+    lifted = make_signatures(elsewhere, pair)[1]
+    half = ours[1].raw
+    for name, signatures, code in [
+        ("second_signature_stripped", ours[:1], "half_a_pair"),
+        ("first_signature_stripped", ours[1:], "second_unasked"),
+        ("one_half_of_two_pairs_stripped", [*ours, theirs[0]], "half_a_pair"),
+        ("halves_of_two_pairs_swapped", [ours[0], theirs[1]], "second_unasked"),
+        ("second_of_another_purpose", [ours[0], possession[1]], "second_unasked"),
+        ("second_beside_a_single_key", [single, ours[1]], "second_unasked"),
+        ("second_of_another_document", [ours[0], lifted], "bad_signature"),
+        ("tampered_byte_in_second", [ours[0], replace(ours[1], raw=half[:-1] + bytes([half[-1] ^ 1]))], "bad_signature"),
+        ("second_too_short", [ours[0], replace(ours[1], raw=half[:-1])], "signature_size"),
+        ("first_labelled_as_a_second", [replace(ours[0], algorithm=Algorithm.ML_DSA_65), ours[1]], "second_unasked"),
+        ("second_labelled_as_a_first", [ours[0], replace(ours[1], algorithm=Algorithm.ED25519)], "unknown_key"),
+    ]:  # fmt: skip
+        out.bad(name, "document", doc(*signatures), "SignatureError", code)
+
+    first, half = ed.public_key.to_json(), second.public_key.to_json()
+    for name, key in [("single_key", first), ("paired_key", pair.public_key.to_json())]:
+        out.good(name, "key", {"key": key}, {"key_id": X(ed.public_key.key_id)})
+    for name, key, code in [
+        ("second_half_alone", half, "wrong_algorithm"),
+        ("pair_of_one_kind", first | {"second": plain.public_key.to_json()}, "wrong_algorithm"),
+        ("pair_of_two_second_halves", half | {"second": other.public_key.to_json()}, "wrong_algorithm"),
+        ("pair_of_three", pair.public_key.to_json() | {"second": half | {"second": half}}, "key_shape"),
+        ("second_half_of_another_size", first | {"second": half | {"pub": half["pub"][:-4]}}, "key_size"),
+        ("second_half_that_is_null", first | {"second": None}, "key_shape"),
+    ]:
+        out.bad(name, "key", {"key": key}, "MalformedError", code)
+    out.more["signatures"] = dict(sorted(used.items()))
+    return out
 
 
 # --- documents ---
@@ -296,7 +380,7 @@ def document_cases(world):
     out.bad(
         "unknown_algorithm_reserved",
         "document",
-        doc(good[: at + 1] + b"\x00\x03" + good[at + 3 :]),
+        doc(good[: at + 1] + b"\x00\x20" + good[at + 3 :]),
         "UncheckableError",
         "algorithm_reserved",
     )
@@ -1676,6 +1760,7 @@ def build(renew: bool = False) -> dict[str, str]:
     with_both.put(other)
     out = {
         "documents.json": document_cases(world).to_json(),
+        "pairs.json": pair_cases(renew).to_json(),
         "submissions.json": submission_cases(world, stanzas, message, other).to_json(),
         "sealing.json": sealing_cases(world, stanzas, message, other).to_json(),
         "recovery.json": recovery_cases(stanzas).to_json(),

@@ -47,6 +47,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 ALGORITHMS = {
     1: ("Ed25519", 32),
     2: ("ES256", 65),
+    3: ("ML-DSA-65", 1952),
     16: ("ML-KEM-768+X25519", 1216),
     17: ("ML-KEM-1024+P-384", 1665),
 }
@@ -125,14 +126,29 @@ def strict_json(data):
 
 
 def read_key(value):
+    """Id of a key, and (algorithm, raw, (id, raw) of the ML-DSA-65 key that it is paired with, if any)."""
+    need(set(value) <= {"alg", "pub", "second"}, "a key with other members")
     number = next((n for n, (name, _) in ALGORITHMS.items() if name == value["alg"]), None)
     raw = b64(value["pub"])
     need(number is not None and len(raw) == ALGORITHMS[number][1], "a key of no algorithm of the list")
-    return H("key", u(number, 2), raw), (number, raw)
+    second = None
+    if "second" in value:
+        second, (half, half_raw, beyond) = read_key(value["second"])
+        need(number in {1, 2} and half == 3 and beyond is None, "a pair of other algorithms")
+        second = second, half_raw
+    return H("key", u(number, 2), raw), (number, raw, second)
+
+
+def bare(value):
+    """A key without what a record says of it besides."""
+    return {name: value[name] for name in ("alg", "pub", "second") if name in value}
 
 
 def check_signature(key, message, signature):
     number, raw = key
+    if number == 3:
+        mldsa.MLDSA65PublicKey.from_public_bytes(raw).verify(signature, message)
+        return
     need(len(signature) == 64, "a signature that is not 64 bytes")
     if number == 1:
         ed25519.Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)
@@ -150,30 +166,34 @@ def take(data, at, size):
 
 
 def read_document(data, keys):
-    """Payload bytes, claims, {(purpose, key id)}; every signature verified under `keys` (id → key)."""
+    """Payload bytes, claims, {(purpose, key id)}; every signature verified under `keys` (id → key), pairs once."""
     head, at = take(data, 0, 5)
     need(head[0] == 1, "a document of another version")
     need(int.from_bytes(head[1:], "big") <= 256 * 1024, "an oversized payload")
     payload, at = take(data, at, int.from_bytes(head[1:], "big"))
     count, at = take(data, at, 1)
     need(1 <= count[0] <= 64, "a document with no or too many signatures")
-    signers, last = set(), b""
+    signers, seconds, last = set(), {}, b""
+    halves = {key[2][0]: (3, key[2][1]) for key in keys.values() if key[2]}
     for _ in range(count[0]):
         fields, at = take(data, at, 37)
         number, kid, purpose = int.from_bytes(fields[:2], "big"), fields[2:34], PURPOSES.get(fields[34])
-        need(purpose and number in {1, 2}, "an unknown algorithm or purpose")
+        need(purpose and number in {1, 2, 3}, "an unknown algorithm or purpose")
         need(kid > last, "signatures out of order")
         raw, at = take(data, at, int.from_bytes(fields[35:], "big"))
-        need(kid in keys, "a signature by a key that is not known here")
-        need(
-            keys[kid][0] == number and H("key", u(number, 2), keys[kid][1]) == kid,
-            "another key than its id names",
-        )
+        key = halves.get(kid) if number == 3 else keys.get(kid, (None,))[:2]
+        need(key and key[0] is not None, "a signature by a key that is not known here")
+        need(key[0] == number and H("key", u(number, 2), key[1]) == kid, "another key than its id names")
         header = f'{{"alg":"{ALGORITHMS[number][0]}","kid":"{kid.hex()}","typ":"countermark/1/{purpose}"}}'
         signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (header.encode(), payload))
-        check_signature(keys[kid], signed, raw)
-        signers.add((purpose, kid))
+        check_signature(key, signed, raw)
+        if number == 3:
+            seconds[kid] = purpose
+        else:
+            signers.add((purpose, kid))
         last = kid
+    owed = {keys[kid][2][0]: purpose for purpose, kid in signers if keys[kid][2]}
+    need(seconds == owed, "half a pair, or a second half that nobody asked for")
     need(at == len(data), "bytes after the end of the document")
     claims = strict_json(payload)
     need(isinstance(claims, dict), "a payload that is no object")
@@ -536,7 +556,7 @@ def check_directory(bundle, leaf):
             ),
         }[kind]()
         draft = strict_json(data[5 : 5 + int.from_bytes(data[1:5], "big")])["record"]
-        own = draft.get("principal") or draft.get("administrator") or {"keys": [{"alg": k["alg"], "pub": k["pub"]} for k in draft["signing"]]}  # fmt: skip
+        own = draft.get("principal") or draft.get("administrator") or {"keys": list(map(bare, draft["signing"]))}  # fmt: skip
         entitled = dict(map(read_key, principal["keys"]))
         _, claims[subject], signers = read_document(data, dict(map(read_key, own["keys"])) | entitled)
         signing = {k for p, k in signers if p == "sign"}
@@ -596,9 +616,7 @@ def instance_keys(bundle, claims, address, leaf):
         r = proof["record"]
         r = r and r | {"statement": hex32(r["statement"])}
         absent[proof["subject"]] = not check_trie(leaf["head"], proof["subject"], [hex32(h) for h in proof["siblings"]], r)  # fmt: skip
-    keys = dict(
-        read_key({"alg": k["alg"], "pub": k["pub"]}) for k in claims["keys/" + address]["record"]["signing"]
-    )
+    keys = dict(read_key(bare(k)) for k in claims["keys/" + address]["record"]["signing"])
     return {kid: key for kid, key in keys.items() if absent.get("revoked/" + kid.hex())}
 
 
@@ -613,8 +631,7 @@ def check_message_signers(directory, sender, signers, own, lent):
     need(demanded <= set(by) <= demanded | {"release"}, "a message with other signatures than it must bear")
     if "release" in by:
         holders = {
-            read_key({"alg": k["alg"], "pub": k["pub"]})[0]: k["holder"]
-            for k in directory["keys/" + sender]["record"]["signing"]
+            read_key(bare(k))[0]: k["holder"] for k in directory["keys/" + sender]["record"]["signing"]
         }
         need(holders[by["sign"]] != holders[by["release"]], "a release by who signed")
 
@@ -735,11 +752,16 @@ def run_open(v):
     join(open_content(secret, b64(v["ciphertext"]), v["content"]))
 
 
+def run_key(v):
+    number = read_key(v["key"])[1][0]
+    need(number in {1, 2}, "a key that signs nothing by itself")
+
+
 def run_recovery(v):
     copy = strict_json(b64(v["copy"]))
     need(copy["format"] == "countermark-recovery-1", "a copy of another format")
     need((copy["log"], copy["address"]) == (v["log"], v["address"]), "a copy of another log or address")
-    kid, (number, _) = read_key(copy["sealing"])
+    kid, (number, *_) = read_key(copy["sealing"])
     need(number in (16, 17) and kid.hex() in v["named"], "a key that the directory did not name")
     private, suite, recovery = private_key(hex32(v["seed"]))
     need(recovery == hex32(copy["recovery"]), "another recovery key")
@@ -792,6 +814,7 @@ RUNS = {
     "recipient": lambda v: check_recipient(v["row"], v["at"], v["count"], hex32(v["root"])),
     "open": run_open,
     "recovery": run_recovery,
+    "key": run_key,
     "paper": run_paper,
     "disclosure": lambda v: check_disclosure(v["parts"], hex32(v["commitment"])),
     "shown": run_shown,

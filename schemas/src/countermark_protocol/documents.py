@@ -32,12 +32,13 @@ from countermark_protocol.errors import SignatureError, UncheckableError
 from countermark_protocol.identifiers import KeyId
 from countermark_protocol.keys import (
     ALGORITHM_NAMES,
-    SIGNATURE_ALGORITHMS,
+    SEALING_ALGORITHMS,
     Algorithm,
     PublicKey,
     Signer,
     parse_algorithm,
 )
+from countermark_protocol.signers import PairSigner
 
 DOCUMENT_VERSION: Final = 1
 #: A manifest needs about 2 kB, a directory record of a large agency 64 kB; leaves room, bounds work.
@@ -99,6 +100,11 @@ class UnverifiedDocument:
     signatures: tuple[Signature, ...]
 
     @property
+    def counted(self) -> tuple[Signature, ...]:
+        """Its signatures without those of second halves: a pair counts as one."""
+        return tuple(s for s in self.signatures if s.algorithm is not Algorithm.ML_DSA_65)
+
+    @property
     def payload_hash(self) -> bytes:
         """What other documents refer to: 32 bytes."""
         return payload_hash(self.payload)
@@ -112,7 +118,7 @@ class Document:
         data: the whole document in its exact bytes.
         payload: the exact payload bytes.
         claims: the parsed payload.
-        signers: (purpose, key id) of every signature.
+        signers: (purpose, key id) of every key that signed; a pair, both of whose halves did, is there once.
         payload_hash: 32 bytes; what payloads of other documents refer to.
         statement_hash: 32 bytes, hash of the whole document; what leaves, boxes and the directory hold.
     """
@@ -173,10 +179,17 @@ def make_signature(payload: bytes, signer: Signer, purpose: Purpose = Purpose.SI
     return Signature(key.key_id, key.algorithm, purpose, raw)
 
 
+def make_signatures(payload: bytes, signer: Signer, purpose: Purpose = Purpose.SIGN) -> tuple[Signature, ...]:
+    """Sign `payload` with one key, or with both halves of a pair."""
+    if isinstance(signer, PairSigner):
+        return make_signature(payload, signer.first, purpose), make_signature(payload, signer.second, purpose)
+    return (make_signature(payload, signer, purpose),)
+
+
 def sign_document(payload: bytes, signers: Iterable[Signer], possession: Iterable[Signer] = ()) -> bytes:
     """Sign `payload` with `signers`, and with `possession` to prove holding new keys; the whole document."""
-    signatures = [make_signature(payload, s) for s in signers]
-    signatures += [make_signature(payload, s, Purpose.POSSESSION) for s in possession]
+    signatures = [made for s in signers for made in make_signatures(payload, s)]
+    signatures += [made for s in possession for made in make_signatures(payload, s, Purpose.POSSESSION)]
     return encode_document(payload, signatures)
 
 
@@ -213,7 +226,7 @@ def parse_gathering(data: bytes) -> UnverifiedDocument:
     signatures: list[Signature] = []
     for _ in range(count):
         algorithm = parse_algorithm(reader.uint(2, "algorithm"))
-        if algorithm not in SIGNATURE_ALGORITHMS:
+        if algorithm in SEALING_ALGORITHMS:
             malformed("unknown_algorithm", f"algorithm {int(algorithm)} makes no signatures")
         key_id = KeyId(reader.fixed(32, "key id"))
         number = reader.uint(1, "purpose")
@@ -226,6 +239,53 @@ def parse_gathering(data: bytes) -> UnverifiedDocument:
         signatures.append(Signature(key_id, algorithm, purpose, raw))
     reader.end()
     return UnverifiedDocument(data, payload, parse_object(payload), tuple(signatures))
+
+
+def keys_of_signatures(
+    unverified: UnverifiedDocument,
+    resolve: Callable[[KeyId], PublicKey | None],
+    beside: frozenset[Purpose] = frozenset(),
+) -> list[tuple[Signature, PublicKey]]:
+    """Each signature with its key; of pairs both halves must be there, for the same purpose.
+
+    Args:
+        unverified: from `parse_document`.
+        resolve: as for `verify_document`; a paired key comes with its second half.
+        beside: as for `verify_document`.
+
+    Raises:
+        SignatureError: ``unknown_key``; ``half_a_pair``; ``second_unasked``: a second half without its first.
+
+    Does not prove: that any of them verifies.
+    """
+    found: list[tuple[Signature, PublicKey]] = []
+    owed: dict[tuple[Purpose, KeyId], PublicKey] = {}
+    for s in unverified.counted:
+        key = resolve(s.key_id)
+        if key is None and s.purpose in beside:
+            continue
+        if key is None:
+            raise SignatureError("unknown_key", f"signed by key {s.key_id.hex()}, which is not known here")
+        found.append((s, key))
+        if key.second is not None:
+            owed[s.purpose, key.second.key_id] = key.second
+    for s in unverified.signatures:
+        if s.algorithm is not Algorithm.ML_DSA_65:
+            continue
+        second = owed.pop((s.purpose, s.key_id), None)
+        if second is not None:
+            found.append((s, second))
+        elif s.purpose not in beside:
+            raise SignatureError(
+                "second_unasked",
+                f"signed by key {s.key_id.hex()}, which is no second half of a key that signed",
+            )
+    if owed:
+        raise SignatureError(
+            "half_a_pair",
+            f"expected the signature of key {min(owed)[1].hex()} too: it is paired with a key that signed",
+        )
+    return found
 
 
 def verify_document(
@@ -241,19 +301,16 @@ def verify_document(
         beside: purposes that nothing here rests on: by an unknown key such a signature is left out, as if absent.
 
     Raises:
-        SignatureError: a key is unknown, is not the one its id names, or a signature does not verify.
+        SignatureError: a key is unknown, is not the one its id names, half of a pair is missing, or a signature does
+            not verify.
 
     Does not prove: that the keys were entitled to sign this (see directory.py and decision.py).
     """
     verified: list[tuple[Purpose, KeyId]] = []
-    for s in unverified.signatures:
-        key = resolve(s.key_id)
-        if key is None and s.purpose in beside:
-            continue
-        if key is None:
-            raise SignatureError("unknown_key", f"signed by key {s.key_id.hex()}, which is not known here")
+    for s, key in keys_of_signatures(unverified, resolve, beside):
         s.verify(unverified.payload, key)
-        verified.append((s.purpose, s.key_id))
+        if key.is_signing:
+            verified.append((s.purpose, s.key_id))
     return Document(
         data=unverified.data,
         payload=unverified.payload,

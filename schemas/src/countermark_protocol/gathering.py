@@ -17,7 +17,7 @@ from countermark_protocol.documents import (
     Signature,
     UnverifiedDocument,
     encode_document,
-    make_signature,
+    make_signatures,
     parse_document,
     parse_gathering,
 )
@@ -74,10 +74,10 @@ def add_signature(data: bytes, signer: Signer, purpose: Purpose = Purpose.SIGN) 
         ConflictError: ``already_signed``: this key has signed it.
     """
     document = parse_gathering(data)
-    added = make_signature(document.payload, signer, purpose)
-    if any(s.key_id == added.key_id for s in document.signatures):
-        raise ConflictError("already_signed", f"key {added.key_id.hex()} has signed this document already")
-    return _encode(document.payload, (*document.signatures, added))
+    added = make_signatures(document.payload, signer, purpose)
+    if {s.key_id for s in document.signatures} & {s.key_id for s in added}:
+        raise ConflictError("already_signed", f"key {added[0].key_id.hex()} has signed this document already")
+    return _encode(document.payload, (*document.signatures, *added))
 
 
 def merge_gatherings(first: bytes, second: bytes) -> bytes:
@@ -102,11 +102,14 @@ def verify_signature_of(data: bytes, key: PublicKey, purpose: Purpose = Purpose.
         SignatureError: it has not, or its signature does not verify.
     """
     document = parse_gathering(data)
-    for s in document.signatures:
-        if s.key_id == key.key_id and s.purpose is purpose:
-            s.verify(document.payload, key)
-            return
-    raise SignatureError("too_few_signatures", f"key {key.key_id.hex()} has not signed this document")
+    signed = {s.key_id: s for s in document.signatures if s.purpose is purpose}
+    for half in (key, key.second):
+        if half is not None and half.key_id not in signed:
+            raise SignatureError(
+                "too_few_signatures", f"key {half.key_id.hex()} has not signed this document"
+            )
+        if half is not None:
+            signed[half.key_id].verify(document.payload, half)
 
 
 def finish_gathering(data: bytes) -> bytes:

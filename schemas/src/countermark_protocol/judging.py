@@ -229,6 +229,13 @@ def _check_new_keys(directory: Directory, subject: str, new: list[PublicKey]) ->
             raise ConflictError(
                 "key_in_use", f"key {key.key_id.hex()} already belongs to '{others[0]}': make a new one"
             )
+        known = directory.public_key(key.key_id)
+        if known is not None and known != key:
+            # Else who verifies a signature would have to know which pairing stood when it was made.
+            raise ConflictError(
+                "pair_changed",
+                f"key {key.key_id.hex()} was named with another second half, or with none: make a new pair",
+            )
         if directory.revocation(key.key_id) is not None:
             raise ConflictError("key_revoked", f"key {key.key_id.hex()} is revoked and cannot be used again")
 

@@ -28,7 +28,7 @@ from countermark_protocol.encoding import (
     parse_object,
 )
 from countermark_protocol.errors import SealError
-from countermark_protocol.keys import ALGORITHM_NAMES, Algorithm
+from countermark_protocol.keys import ALGORITHM_NAMES, SIGNATURE_ALGORITHMS, Algorithm
 
 FORMAT: Final = "countermark-keys-1"
 SALT_BYTES: Final = 16
@@ -48,11 +48,13 @@ class StoredKey:
         use: what it is for, e.g. ``instance``, ``administrator``, ``sealing``, ``log``, ``node``.
         algorithm: of the key.
         private: seed or scalar, 32 bytes. Its ``repr`` is hidden.
+        second: seed of the ML-DSA-65 key that it is paired with, 32 bytes; None of most keys.
     """
 
     use: str
     algorithm: Algorithm
     private: bytes
+    second: bytes | None = None
 
     def __repr__(self) -> str:
         """Never shows the private key."""
@@ -90,7 +92,12 @@ def encode_key_file(keys: tuple[StoredKey, ...], passphrase: str, salt: bytes, n
         raise ValueError(msg)
     plain = encode_json(
         [
-            {"use": k.use, "alg": ALGORITHM_NAMES[k.algorithm], "private": encode_base64url(k.private)}
+            {
+                "use": k.use,
+                "alg": ALGORITHM_NAMES[k.algorithm],
+                "private": encode_base64url(k.private),
+                **({"second": encode_base64url(k.second)} if k.second is not None else {}),
+            }
             for k in keys
         ]
     )
@@ -137,6 +144,10 @@ def parse_key_file(data: bytes, passphrase: str) -> tuple[StoredKey, ...]:
         name = key.text("alg", 32)
         if name not in _BY_NAME:
             key.bad("alg", "an algorithm of docs/spec/keys.md")
-        out.append(StoredKey(key.text("use", 64), _BY_NAME[name], _sized(key, "private", 32)))
+        algorithm = _BY_NAME[name]
+        if algorithm is Algorithm.ML_DSA_65 or (key.has("second") and algorithm not in SIGNATURE_ALGORITHMS):
+            key.bad("alg", "ML-DSA-65 as the second half of a signing key alone")
+        second = _sized(key, "second", 32) if key.has("second") else None
+        out.append(StoredKey(key.text("use", 64), algorithm, _sized(key, "private", 32), second))
         key.done()
     return tuple(out)

@@ -4,22 +4,22 @@ Algorithms have numbers that are never reused; which one a key uses is part of t
 message. A key id is the hash of algorithm number and public key, so whoever resolves an id to a key
 need not be trusted.
 
-Sources: RFC 8032 (Ed25519), FIPS 186-5 (ECDSA P-256), draft-connolly-cfrg-xwing-kem (ML-KEM-768 with
-X25519), draft-ietf-hpke-pq (ML-KEM-1024 with P-384), docs/spec/keys.md.
+Sources: RFC 8032 (Ed25519), FIPS 186-5 (ECDSA P-256), FIPS 204 (ML-DSA-65), draft-connolly-cfrg-xwing-kem
+(ML-KEM-768 with X25519), draft-ietf-hpke-pq (ML-KEM-1024 with P-384), docs/spec/keys.md.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, utils
 
 from countermark_protocol.encoding import (
     JsonObject,
@@ -35,11 +35,12 @@ from countermark_protocol.identifiers import KeyId
 class Algorithm(IntEnum):
     """NOTE: numbers are wire format: never reuse, never renumber.
 
-    Reserved: 3 ML-DSA-65, and 32 ML-DSA-44 for witnesses. They are refused as `UncheckableError` until then.
+    Reserved: 32 ML-DSA-44, of witnesses, whose keys stand in no record. It is refused as `UncheckableError`.
     """
 
     ED25519 = 1
     ES256 = 2
+    ML_DSA_65 = 3
     XWING = 16
     MLKEM1024_P384 = 17
 
@@ -48,14 +49,16 @@ class Algorithm(IntEnum):
 ALGORITHM_NAMES: Final = {
     Algorithm.ED25519: "Ed25519",
     Algorithm.ES256: "ES256",
+    Algorithm.ML_DSA_65: "ML-DSA-65",
     Algorithm.XWING: "ML-KEM-768+X25519",
     Algorithm.MLKEM1024_P384: "ML-KEM-1024+P-384",
 }
 _BY_NAME: Final = {name: algorithm for algorithm, name in ALGORITHM_NAMES.items()}
 _BY_NUMBER: Final = {int(algorithm): algorithm for algorithm in Algorithm}
-_RESERVED_NAMES: Final = frozenset({"ML-DSA-65", "ML-DSA-44"})
-_RESERVED_NUMBERS: Final = frozenset({3, 32})
+_RESERVED_NAMES: Final = frozenset({"ML-DSA-44"})
+_RESERVED_NUMBERS: Final = frozenset({32})
 
+#: Of keys that sign by themselves; beside one of these an ML-DSA-65 key may stand as its second half.
 SIGNATURE_ALGORITHMS: Final = frozenset({Algorithm.ED25519, Algorithm.ES256})
 SEALING_ALGORITHMS: Final = frozenset({Algorithm.XWING, Algorithm.MLKEM1024_P384})
 #: Raw sizes in bytes: points of NIST curves are uncompressed; sealing keys are the ML-KEM key (1,184 or 1,568), then
@@ -63,10 +66,12 @@ SEALING_ALGORITHMS: Final = frozenset({Algorithm.XWING, Algorithm.MLKEM1024_P384
 PUBLIC_KEY_BYTES: Final = {
     Algorithm.ED25519: 32,
     Algorithm.ES256: 65,
+    Algorithm.ML_DSA_65: 1952,
     Algorithm.XWING: 1216,
     Algorithm.MLKEM1024_P384: 1665,
 }
 SIGNATURE_BYTES: Final = 64
+SECOND_SIGNATURE_BYTES: Final = 3309
 
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _ED25519_P = 2**255 - 19
@@ -111,23 +116,25 @@ class PublicKey:
     Attributes:
         algorithm: one of the closed list.
         raw: its fixed-size raw form (`PUBLIC_KEY_BYTES`).
+        second: the ML-DSA-65 key that it is paired with, without which it does not count; None of most keys.
     """
 
     algorithm: Algorithm
     raw: bytes
+    second: PublicKey | None = None
 
     @property
     def key_id(self) -> KeyId:
-        """Hash of algorithm and public key, 32 bytes."""
+        """Hash of algorithm and public key, 32 bytes; of a pair that of its first half, which names the pair."""
         return _key_id(self.algorithm, self.raw)
 
     @property
     def is_signing(self) -> bool:
-        """Whether this key verifies signatures (else it seals)."""
+        """Whether this key signs by itself (else it seals, or is the second half of a pair)."""
         return self.algorithm in SIGNATURE_ALGORITHMS
 
     def verify(self, message: bytes, signature: bytes) -> None:
-        """Check a raw signature over `message`.
+        """Check a raw signature over `message`, by this key alone: that of its second half is another one.
 
         Raises:
             SignatureError: wrong size, high-S, or not this key's signature over this message.
@@ -136,8 +143,9 @@ class PublicKey:
         _VERIFIERS[self.algorithm](self.raw, message, signature)
 
     def to_json(self) -> JsonObject:
-        """``{"alg": …, "pub": …}``."""
-        return {"alg": ALGORITHM_NAMES[self.algorithm], "pub": encode_base64url(self.raw)}
+        """``{"alg": …, "pub": …}``, of a pair with ``"second"`` beside."""
+        out: JsonObject = {"alg": ALGORITHM_NAMES[self.algorithm], "pub": encode_base64url(self.raw)}
+        return out if self.second is None else {**out, "second": self.second.to_json()}
 
 
 @lru_cache(maxsize=4096)
@@ -154,7 +162,7 @@ class Signer(Protocol):
         ...
 
     def sign(self, message: bytes) -> bytes:
-        """A raw signature over `message`, 64 bytes; ECDSA ones are low-S."""
+        """A raw signature over `message`: 64 bytes (ECDSA ones are low-S), of ML-DSA-65 3,309."""
         ...
 
 
@@ -172,10 +180,15 @@ def _signature_error(code: str, message: str) -> SignatureError:
     return SignatureError(code, message)
 
 
-def _check_size(signature: bytes) -> None:
-    if len(signature) != SIGNATURE_BYTES:
+@lru_cache(maxsize=4096)
+def _mldsa65_key(raw: bytes) -> mldsa.MLDSA65PublicKey:
+    return mldsa.MLDSA65PublicKey.from_public_bytes(raw)
+
+
+def _check_size(signature: bytes, expected: int = SIGNATURE_BYTES) -> None:
+    if len(signature) != expected:
         raise _signature_error(
-            "signature_size", f"expected a raw signature of {SIGNATURE_BYTES} bytes, got {len(signature)}"
+            "signature_size", f"expected a raw signature of {expected} bytes, got {len(signature)}"
         )
 
 
@@ -201,6 +214,14 @@ def _verify_es256(raw: bytes, message: bytes, signature: bytes) -> None:
         raise _signature_error("bad_signature", "ECDSA signature does not verify") from None
 
 
+def _verify_mldsa65(raw: bytes, message: bytes, signature: bytes) -> None:
+    _check_size(signature, SECOND_SIGNATURE_BYTES)
+    try:
+        _mldsa65_key(raw).verify(signature, message)
+    except InvalidSignature:
+        raise _signature_error("bad_signature", "ML-DSA-65 signature does not verify") from None
+
+
 def _verify_sealing(_raw: bytes, _message: bytes, _signature: bytes) -> None:
     msg = "a sealing key verifies no signatures"
     raise ValueError(msg)
@@ -209,6 +230,7 @@ def _verify_sealing(_raw: bytes, _message: bytes, _signature: bytes) -> None:
 _VERIFIERS: Final[dict[Algorithm, Callable[[bytes, bytes, bytes], None]]] = {
     Algorithm.ED25519: _verify_ed25519,
     Algorithm.ES256: _verify_es256,
+    Algorithm.ML_DSA_65: _verify_mldsa65,
     Algorithm.XWING: _verify_sealing,
     Algorithm.MLKEM1024_P384: _verify_sealing,
 }
@@ -242,7 +264,7 @@ def parse_public_key(algorithm: int, raw: bytes) -> PublicKey:
     elif known is Algorithm.XWING:
         _check_coefficients(raw[: 384 * 3], "ML-KEM-768")
         _check_x25519(raw[1184:])
-    else:
+    elif known is Algorithm.MLKEM1024_P384:
         _check_coefficients(raw[: 384 * 4], "ML-KEM-1024")
         _check_point(ec.SECP384R1(), raw[1568:])
     return PublicKey(known, raw)
@@ -297,6 +319,22 @@ _X25519_LOW_ORDER: Final = frozenset(
         39382357235489614581723060781553021112529911719440698176882885853963445705823,
     }
 )
+
+
+def parse_pair_json(value: Any, what: str = "key") -> PublicKey:
+    """Parse a key that may be paired: ``{"alg": …, "pub": …}``, or with ``"second"``, an ML-DSA-65 key, beside.
+
+    Raises:
+        MalformedError: as `parse_key_json`; ``wrong_algorithm``: a half of another algorithm.
+        UncheckableError: an algorithm reserved for later.
+    """
+    if not isinstance(value, dict) or "second" not in value:
+        return parse_key_json(value, what)
+    first = parse_key_json({name: member for name, member in value.items() if name != "second"}, what)
+    second = parse_key_json(value["second"], f"second half of {what}")
+    if not first.is_signing or second.algorithm is not Algorithm.ML_DSA_65:
+        malformed("wrong_algorithm", f"{what} must be a signing key, and its second half an ML-DSA-65 key")
+    return replace(first, second=second)
 
 
 def parse_key_json(value: Any, what: str = "key") -> PublicKey:

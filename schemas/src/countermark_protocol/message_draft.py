@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from countermark_protocol.claims import Claims
-from countermark_protocol.documents import Purpose, encode_document, make_signature
+from countermark_protocol.documents import Purpose, encode_document, make_signatures
 from countermark_protocol.encoding import (
     JsonObject,
     encode_base64url,
@@ -82,7 +82,7 @@ class MessageDraft:
                 "already_signed", "this key has signed the draft already: another one must, by another person"
             )
         signed = encode_document(
-            document.payload, [*document.signatures, make_signature(document.payload, signer, purpose)]
+            document.payload, [*document.signatures, *make_signatures(document.payload, signer, purpose)]
         )
         body = encode_submission(signed, s.rows, s.stanzas, s.content)
         return MessageDraft(parse_submission(body), self.stanzas)

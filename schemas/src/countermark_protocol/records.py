@@ -28,7 +28,7 @@ from countermark_protocol.identifiers import (
     parse_group_name,
     role_of,
 )
-from countermark_protocol.keys import Algorithm, PublicKey, parse_key_json
+from countermark_protocol.keys import Algorithm, PublicKey, parse_key_json, parse_pair_json
 from countermark_protocol.mandates import (
     MAX_AUDITORS,
     MAX_WITNESSES,
@@ -101,7 +101,7 @@ def make_key_set(keys: tuple[PublicKey, ...] | list[PublicKey], threshold: int =
 
 
 def _signing_key(value: Any, what: str) -> PublicKey:
-    key = parse_key_json(value, what)
+    key = parse_pair_json(value, what)
     if not key.is_signing:
         malformed("wrong_algorithm", f"{what} must be a signing key")
     return key
@@ -346,7 +346,7 @@ Record = LogRecord | Policy | AuthorityRecord | EndpointRecord | KeysRecord | Gr
 
 
 def keys_in(record: Record) -> tuple[PublicKey, ...]:
-    """Every public key a record names, signing keys first."""
+    """Every public key a record names, signing keys first; a pair is one, named by its first half."""
     if isinstance(record, LogRecord):
         return (record.log_key, *record.governors.keys, *record.broker_administrator.keys)
     if isinstance(record, AuthorityRecord):
@@ -374,7 +374,7 @@ def _broker(value: Any, what: str) -> tuple[Address, KeySet]:
 
 def _log(claims: Claims, _name: str) -> LogRecord:
     log_key = claims.parsed("log_key", _signing_key)
-    if log_key.algorithm is not Algorithm.ED25519:
+    if log_key.algorithm is not Algorithm.ED25519 or log_key.second is not None:
         claims.bad("log_key", "an Ed25519 key (C2SP tlog-checkpoint)")
     broker, administrator = claims.parsed("broker", _broker)
     witnesses = claims.list_of("witnesses", parse_witness, 0, MAX_WITNESSES)
@@ -448,7 +448,8 @@ def _moment(claims: Claims, name: str) -> int | None:
 
 def _instance(value: Any, what: str) -> InstanceKey:
     claims = Claims(value, what)
-    key = _signing_key({"alg": claims.raw("alg"), "pub": claims.raw("pub")}, what)
+    second = {"second": claims.raw("second")} if claims.has("second") else {}
+    key = _signing_key({"alg": claims.raw("alg"), "pub": claims.raw("pub"), **second}, what)
     out = InstanceKey(key, claims.text("holder", 64), _moment(claims, "until"))
     claims.done()
     return out
@@ -595,7 +596,8 @@ def parse_directory_statement(payload: JsonObject) -> DirectoryStatement:
     record_claims.done()
     if header.kind is Kind.FOUNDING and isinstance(record, LogRecord) and record.predecessor is not None:
         claims.bad("record", "no 'predecessor' in a founding: it is the beginning of a log")
-    named = keys_in(record)
+    named = [key.key_id for key in keys_in(record)]
+    named += [key.second.key_id for key in keys_in(record) if key.second is not None]
     if len(set(named)) != len(named):
         malformed(
             "key_twice", "the record names a key twice: every principal and every use has keys of its own"

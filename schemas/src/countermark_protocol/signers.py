@@ -5,14 +5,15 @@ Source: docs/spec/keys.md §4.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, utils
 
 from countermark_protocol.keys import Algorithm, PublicKey, Signer, low_s
 
-#: The private form that keystores keep, for both algorithms: seed or scalar, 32 bytes.
+#: The private form that keystores keep, for all algorithms: seed or scalar, 32 bytes.
 PRIVATE_BYTES: Final = 32
 
 
@@ -62,12 +63,57 @@ class Es256Signer:
         return low_s(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
 
 
-def load_signer(algorithm: Algorithm, private: bytes) -> Signer:
-    """The signer of a private key as kept: 32 bytes.
+class MlDsa65Signer:
+    """Signs with ML-DSA-65 (FIPS 204, hedged, empty context): the second half of a pair, never by itself.
+
+    Args:
+        seed: 32 uniformly random bytes.
+    """
+
+    def __init__(self, seed: bytes) -> None:
+        self._private = mldsa.MLDSA65PrivateKey.from_seed_bytes(seed)
+        self._public = PublicKey(Algorithm.ML_DSA_65, self._private.public_key().public_bytes_raw())
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The public half."""
+        return self._public
+
+    def sign(self, message: bytes) -> bytes:
+        """A raw signature over `message`, 3,309 bytes."""
+        return self._private.sign(message)
+
+
+class PairSigner:
+    """Two keys that sign documents together and count as one; requests are signed by the first alone.
+
+    Args:
+        first: of a key that signs by itself, in memory or in a token.
+        second: the ML-DSA-65 key beside it.
+    """
+
+    def __init__(self, first: Signer, second: Signer) -> None:
+        self.first, self.second = first, second
+        self._public = replace(first.public_key, second=second.public_key)
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The public halves."""
+        return self._public
+
+    def sign(self, message: bytes) -> bytes:
+        """A raw signature over `message` by the first key."""
+        return self.first.sign(message)
+
+
+def load_signer(algorithm: Algorithm, private: bytes, second: bytes | None = None) -> Signer:
+    """The signer of a private key as kept: 32 bytes, and of a pair the second half's 32.
 
     Raises:
         ValueError: not a signing algorithm, or not a private key of it.
     """
+    if second is not None:
+        return PairSigner(load_signer(algorithm, private), MlDsa65Signer(second))
     if len(private) != PRIVATE_BYTES:
         msg = f"a private signing key has {PRIVATE_BYTES} bytes"
         raise ValueError(msg)

@@ -156,7 +156,7 @@ def verdict_on_message(
             time,
             hindsight,
         )
-        for one in sorted(document.signatures, key=lambda s: s.purpose)
+        for one in sorted(document.counted, key=lambda s: s.purpose)
     ]
     return min(found, key=lambda verdict: _GRAVEST.index(verdict.kind))
 

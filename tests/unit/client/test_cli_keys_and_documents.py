@@ -364,3 +364,50 @@ def test_a_file_that_is_no_document(cli, data):
     result = cli.run("document", "show", path, code=1)
     assert result.stderr.startswith("error: ")
     assert "hint: " in result.stderr
+
+
+# --- pairs ---
+
+
+def test_a_pair_is_one_key_in_its_file_and_its_public_half_names_both(cli):
+    made = cli.json(
+        "key", "new", "--use", "governor", "--second", "--alg", "ES256", "--out", cli.folder / "a.key"
+    )
+    public = json.loads((cli.folder / "a.key.pub").read_text())
+    assert public == {name: made[name] for name in ("alg", "pub", "second")}
+    assert public["second"]["alg"] == "ML-DSA-65"
+    assert "ES256 and ML-DSA-65" in cli.run("key", "show", cli.folder / "a.key").stdout
+    [stored] = load_key_file(cli.folder / "a.key", PASSPHRASE).stored
+    assert stored.private != stored.second
+    cli.run("key", "new", "--use", "sealing", "--second", "--out", cli.folder / "b.key", code=2)
+
+
+def test_a_pair_signs_and_every_signature_of_it_is_shown_as_verified(world, cli, authority):
+    home = cli.folder / "ke.police.kisumu"
+    trust = cli.folder / "founding.trust"
+    trust.write_bytes(world.trust)
+    made = cli.json(
+        "init",
+        "--address",
+        "ke.police.kisumu",
+        "--broker",
+        world.url,
+        "--trust",
+        trust,
+        "--second",
+        home=home.name,
+    )
+    assert [("second" in k) for k in made["keys"]] == [k["use"] != "sealing" for k in made["keys"]]
+    cli.run("approve", made["request"], "--fingerprint", made["request_fingerprint"], home="authority")
+    cli.run("enrol", home=home.name)
+    keys = {k["use"]: k["standing"] for k in cli.json("whoami", home=home.name)["keys"]}
+    assert keys["instance"] == keys["administrator"] == "in force"
+    renewed = cli.json("key", "renew", home=home.name)
+    assert "second" in renewed["keys"][0]
+    single = cli.json("key", "renew", "--no-second", "--request", cli.folder / "r.draft", home=home.name)
+    assert "second" not in single["keys"][0]
+    cli.run("document", "sign", cli.folder / "r.draft", "--use", "administrator", "--yes", home=home.name)
+    shown = cli.json("document", "show", cli.folder / "r.draft", home=home.name)
+    assert [s["verdict"] for s in shown["signatures"]] == ["verified"] * 3
+    assert (shown["principal"]["signed"], shown["complete"]) == (1, True)
+    cli.run("document", "publish", cli.folder / "r.draft", home=home.name)

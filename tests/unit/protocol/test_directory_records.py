@@ -179,7 +179,7 @@ def ordered(*keys):
         (MalformedError, "bad_member", key_set(*ordered(A, B), threshold=3)),
         (MalformedError, "wrong_algorithm", key_set(SEAL)),
         (MalformedError, "unknown_algorithm", {"keys": [{"alg": [], "pub": ""}], "threshold": 1}),
-        (UncheckableError, "algorithm_reserved", {"keys": [{"alg": "ML-DSA-65", "pub": ""}], "threshold": 1}),
+        (UncheckableError, "algorithm_reserved", {"keys": [{"alg": "ML-DSA-44", "pub": ""}], "threshold": 1}),
         (MalformedError, "unknown_member", key_set(A) | {"quorum": 1}),
         (MalformedError, "bad_member", key_set(*[signer(f"k{n}").public_key for n in range(MAX_KEYS + 1)])),
     ],

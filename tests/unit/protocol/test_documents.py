@@ -109,7 +109,7 @@ def test_any_jose_tool_verifies_the_export():
         (MalformedError, "signature_count", patched(SIGNATURES_AT, bytes([MAX_SIGNATURES + 1]))),
         (MalformedError, "unknown_algorithm", patched(SIGNATURES_AT + 1, b"\x03\xe7")),
         (MalformedError, "unknown_algorithm", patched(SIGNATURES_AT + 1, b"\x00\x10")),  # a sealing algorithm
-        (UncheckableError, "algorithm_reserved", patched(SIGNATURES_AT + 1, b"\x00\x03")),
+        (UncheckableError, "algorithm_reserved", patched(SIGNATURES_AT + 1, b"\x00\x20")),
         (MalformedError, "unknown_purpose", patched(SIGNATURES_AT + 35, b"\x00")),
         (MalformedError, "unknown_purpose", patched(SIGNATURES_AT + 35, b"\x06")),
         (MalformedError, "oversized_field", patched(SIGNATURES_AT + 36, b"\xff\xff")),

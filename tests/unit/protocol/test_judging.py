@@ -579,7 +579,7 @@ def test_what_is_no_directory_statement(world):
 
 def test_reserved_algorithms(world):
     payload = parse_document(world.authority_statement("ke")).claims
-    payload["record"]["principal"]["keys"] = [{"alg": "ML-DSA-65", "pub": ""}]
+    payload["record"]["principal"]["keys"] = [{"alg": "ML-DSA-44", "pub": ""}]
     data = sign_document(encode_json(payload), world.governors[:2])
     world.refuse(data, UncheckableError, "algorithm_reserved")
 

@@ -23,7 +23,7 @@ from countermark_protocol.encoding import encode_json, parse_base64url, parse_di
 from countermark_protocol.evidence_checks import verify_evidence
 from countermark_protocol.identifiers import parse_origin
 from countermark_protocol.invitations import Request, check_request, parse_code
-from countermark_protocol.keys import ALGORITHM_NAMES, parse_key_json
+from countermark_protocol.keys import ALGORITHM_NAMES, parse_pair_json
 from countermark_protocol.leaf import parse_leaf, verify_succession
 from countermark_protocol.mandates import parse_witness
 from countermark_protocol.manifest import SealedContent, parse_manifest
@@ -39,6 +39,7 @@ from countermark_protocol.proof import (
     verify_leaf,
 )
 from countermark_protocol.recipients import verify_recipient
+from countermark_protocol.records import _signing_key
 from countermark_protocol.recovery import open_copy, parse_copy, parse_paper
 from countermark_protocol.sealing import MessageBinding, SealingKey, open_content, unwrap_secrets
 from countermark_protocol.statements import read_statement, verify_statement
@@ -68,7 +69,7 @@ def unhex(text):
 
 
 def resolver(value):
-    keys = [parse_key_json(k) for k in value["keys"]]
+    keys = [parse_pair_json(k) for k in value["keys"]]
     return {k.key_id: k for k in keys}.get
 
 
@@ -78,6 +79,10 @@ def resolver(value):
 def run_document(value, _file):
     document = verify_document(parse_document(b64(value["document"])), resolver(value))
     return {"payload_hash": document.payload_hash.hex(), "statement_hash": document.statement_hash.hex()}
+
+
+def run_key(value, _file):
+    return {"key_id": _signing_key(value["key"], "key").key_id.hex()}
 
 
 def run_base64url(value, _file):

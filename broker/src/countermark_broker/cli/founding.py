@@ -49,7 +49,7 @@ from countermark_protocol.encoding import parse_json
 from countermark_protocol.gathering import read_gathering
 from countermark_protocol.httpsig import RequestFacts, SignatureParams, signature_base
 from countermark_protocol.identifiers import Role, parse_address, parse_origin, role_of
-from countermark_protocol.keys import ALGORITHM_NAMES, Algorithm, PublicKey, fingerprint, parse_key_json
+from countermark_protocol.keys import ALGORITHM_NAMES, Algorithm, PublicKey, fingerprint, parse_pair_json
 
 DRAFT = "founding.draft"
 TRUST_FILE = "founding.trust"
@@ -195,7 +195,7 @@ def _governors(files: tuple[Path, ...]) -> list[PublicKey]:
     for path in files:
         value = parse_json(path.read_bytes(), f"governor file {path.name}")
         values = value if isinstance(value, list) else [value]
-        out += [parse_key_json(v, f"key in {path.name}") for v in values]
+        out += [parse_pair_json(v, f"key in {path.name}") for v in values]
     if len({k.key_id for k in out}) != len(out):
         raise ConfigurationError("bad_configuration", "--governor: a key stands twice")
     return out

@@ -86,7 +86,11 @@ def load_keys(path: Path, passphrase: str) -> Keyring:
         raise ConfigurationError("open_key_file", f"others may read {path}: run `chmod 600` on it")
     try:
         stored = parse_key_file(data, passphrase)
-        signers = [(key.use, load_signer(key.algorithm, key.private)) for key in stored if key.use != ENTRIES]
+        signers = [
+            (key.use, load_signer(key.algorithm, key.private, key.second))
+            for key in stored
+            if key.use != ENTRIES
+        ]
     except (CountermarkError, ValueError) as error:
         raise ConfigurationError("bad_key_file", f"{path}: {error}") from None
     nodes = [signer for use, signer in signers if use == NODE]

@@ -861,6 +861,7 @@ class AsyncClient(LocalCalls):
         sealing: bool = False,
         algorithm: Algorithm | None = None,
         sealing_algorithm: Algorithm | None = None,
+        second: bool | None = None,
         until: datetime | None = None,
         administrator: Signer | None = None,
         request: bool = False,
@@ -875,6 +876,7 @@ class AsyncClient(LocalCalls):
             sealing: renew the endpoint's sealing key; its other instances then need it too.
             algorithm: of the new instance key; that of the present one if None.
             sealing_algorithm: of the new sealing key; that of the present one if None.
+            second: whether the new instance key is paired with an ML-DSA-65 key; as the present one is if None.
             until: when the new keys count no more; after `Settings.key_validity` if None.
             administrator: signs the statement; the profile's own administrator key if None.
             request: do not sign as administrator: give the draft, for the administrator to sign and publish.
@@ -890,6 +892,7 @@ class AsyncClient(LocalCalls):
                 sealing=sealing,
                 algorithm=algorithm,
                 sealing_algorithm=sealing_algorithm,
+                second=second,
                 until=round(until.timestamp() * 1000) if until is not None else None,
                 administrator=administrator,
                 request=request,

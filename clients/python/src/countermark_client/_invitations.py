@@ -239,12 +239,14 @@ class Invitations:
         document = read_gathering(request.endpoint).document
         signed = [
             s
-            for s in document.signatures
+            for s in document.counted
             if s.purpose is Purpose.SIGN
             and s.key_id in principal.ids
             and self._log.directory.revocation(s.key_id) is None
         ][: principal.threshold]
-        others = [s for s in document.signatures if s.purpose is not Purpose.SIGN]
+        kept = {s.key_id for s in signed}
+        halves = {k.second.key_id for k in principal.keys if k.key_id in kept and k.second is not None}
+        others = [s for s in document.signatures if s.purpose is not Purpose.SIGN or s.key_id in halves]
         endpoint = encode_document(document.payload, (*others, *signed))
         return Request(endpoint, request.keys), principal.threshold - len(signed)
 

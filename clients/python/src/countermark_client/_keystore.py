@@ -59,12 +59,13 @@ class Keystore(Protocol):
         ...
 
 
-def make_key(use: str, algorithm: Algorithm | None = None) -> StoredKey:
+def make_key(use: str, algorithm: Algorithm | None = None, *, second: bool = False) -> StoredKey:
     """A fresh private key.
 
     Args:
         use: what it is for; `SEALING` gives a sealing key.
         algorithm: of the key; Ed25519 if not said, of a sealing key ML-KEM-768+X25519.
+        second: whether a signing key is paired with an ML-DSA-65 key, without which it does not count.
 
     Raises:
         ValueError: not an algorithm for this use.
@@ -82,7 +83,7 @@ def make_key(use: str, algorithm: Algorithm | None = None) -> StoredKey:
             if chosen is not Algorithm.ES256:
                 raise
             continue
-        return StoredKey(use, chosen, private)
+        return StoredKey(use, chosen, private, secrets.token_bytes(32) if second else None)
 
 
 class MemoryKeystore:
@@ -90,7 +91,7 @@ class MemoryKeystore:
 
     def __init__(self, keys: tuple[StoredKey, ...]) -> None:
         self._stored = keys
-        self._signers = [(k.use, load_signer(k.algorithm, k.private)) for k in keys if _signs(k)]
+        self._signers = [(k.use, load_signer(k.algorithm, k.private, k.second)) for k in keys if _signs(k)]
         self._sealing = {
             use: [SealingKey(k.private, k.algorithm) for k in keys if k.use == use]
             for use in (SEALING, SEALING_OLD, RECOVERY)

@@ -291,9 +291,9 @@ class Outbox:
             return directory.instance(endpoint, key_id, time=self._session.clock()) is not None
 
         signer = self._session.signer()
-        if len(document.signatures) > 1:
+        if len(document.counted) > 1:
             return False  # what another has signed too is drafted anew
-        if all(counts(s.key_id) for s in document.signatures) or not counts(signer.public_key.key_id):
+        if all(counts(s.key_id) for s in document.counted) or not counts(signer.public_key.key_id):
             return False
         signed = sign_document(document.payload, [signer])
         body = signed

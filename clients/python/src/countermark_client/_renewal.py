@@ -182,6 +182,7 @@ class Renewal:
         sealing: bool,
         algorithm: Algorithm | None = None,
         sealing_algorithm: Algorithm | None = None,
+        second: bool | None = None,
         until: int | None = None,
         administrator: Signer | None = None,
         passphrase: str = "",
@@ -197,7 +198,7 @@ class Renewal:
             administrator = profile.keystore.signer(ADMINISTRATOR)
         end = now + settings.key_validity if until is None else until
         overlap = now + settings.key_overlap
-        fresh = self._instance(algorithm, passphrase) if instance else None
+        fresh = self._instance(algorithm, passphrase, second=second) if instance else None
         seal = (
             self._sealing(record.sealing, sealing_algorithm or record.sealing.algorithm, passphrase)
             if sealing
@@ -234,15 +235,18 @@ class Renewal:
         yield from self._log.sync()
         return Renewed(index, told, seal, end)
 
-    def _instance(self, algorithm: Algorithm | None, passphrase: str) -> Signer:
+    def _instance(self, algorithm: Algorithm | None, passphrase: str, *, second: bool | None) -> Signer:
         """A new instance key: one that was made before and never certified, or a fresh one, kept first."""
         keystore, directory = self._session.profile.keystore, self._log.directory
-        wanted = algorithm or self._session.signer().public_key.algorithm
+        present = self._session.signer().public_key
+        wanted = algorithm or present.algorithm
+        paired = present.second is not None if second is None else second
         for signer in keystore.signers(INSTANCE):
             key = signer.public_key
-            if not directory.subjects_of_key(key.key_id) and key.algorithm is wanted:
+            fits = key.algorithm is wanted and (key.second is not None) is paired
+            if fits and not directory.subjects_of_key(key.key_id):
                 return signer
-        self._add(make_key(INSTANCE, wanted), passphrase)
+        self._add(make_key(INSTANCE, wanted, second=paired), passphrase)
         return self._session.profile.keystore.signer(INSTANCE)
 
     def _sealing(self, stated: PublicKey, wanted: Algorithm, passphrase: str) -> PublicKey:

@@ -16,6 +16,7 @@ from countermark_protocol.documents import (
     Document,
     Purpose,
     UnverifiedDocument,
+    keys_of_signatures,
     payload_hash,
     signing_input,
     statement_hash,
@@ -121,10 +122,11 @@ def _signed(
     document: UnverifiedDocument, resolve: Callable[[KeyId], PublicKey | None]
 ) -> tuple[Signed, ...] | SignatureError:
     out: list[Signed] = []
-    for s in document.signatures:
-        key = resolve(s.key_id)
-        if key is None:
-            return SignatureError("unknown_key", f"signed by key {s.key_id.hex()}, which no statement names")
+    try:
+        found = keys_of_signatures(document, resolve)
+    except SignatureError as error:
+        return error
+    for s, key in found:
         if key.algorithm is not s.algorithm:
             return SignatureError("wrong_algorithm", f"key {s.key_id.hex()} does not use {s.algorithm.name}")
         out.append((int(s.algorithm), s.key_id, int(s.purpose), s.raw, key.raw))
@@ -153,7 +155,7 @@ def as_verified(document: UnverifiedDocument) -> Document:
         data=document.data,
         payload=document.payload,
         claims=document.claims,
-        signers=tuple([(s.purpose, s.key_id) for s in document.signatures]),
+        signers=tuple([(s.purpose, s.key_id) for s in document.counted]),
         payload_hash=payload_hash(document.payload),
         statement_hash=statement_hash(document.data),
     )

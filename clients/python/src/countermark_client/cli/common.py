@@ -23,7 +23,7 @@ from countermark_client.cli.output import say, utc
 from countermark_protocol.encoding import malformed, parse_digest, parse_object
 from countermark_protocol.errors import NotFoundError
 from countermark_protocol.identifiers import KeyId
-from countermark_protocol.keys import PublicKey, parse_key_json
+from countermark_protocol.keys import PublicKey, parse_pair_json
 
 if TYPE_CHECKING:
     import httpx
@@ -296,13 +296,13 @@ def with_home(function: F) -> F:
 
 
 def load_public_key(path: Path) -> PublicKey:
-    """Read a ``.pub`` file: ``{"alg": …, "pub": …}``.
+    """Read a ``.pub`` file: ``{"alg": …, "pub": …}``, of a pair with ``"second"`` beside.
 
     Raises:
         MalformedError: not one.
         UncheckableError: an algorithm reserved for later.
     """
-    return parse_key_json(parse_object(path.read_bytes(), path.name), path.name)
+    return parse_pair_json(parse_object(path.read_bytes(), path.name), path.name)
 
 
 def load_private(path: Path, passphrase_file: Path | None) -> MemoryKeystore:

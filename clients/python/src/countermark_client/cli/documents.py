@@ -67,10 +67,11 @@ def statement_of(unverified: UnverifiedDocument) -> DirectoryStatement | None:
     return parse_directory_statement(unverified.claims) if kind in DIRECTORY_KINDS else None
 
 
-def _verdict(
-    unverified: UnverifiedDocument, signature: Signature, directory: Directory, named: tuple[PublicKey, ...]
-) -> str:
-    key = resolve_signer(directory, named, signature.key_id)
+def _key_of(signature: Signature, directory: Directory, named: tuple[PublicKey, ...]) -> PublicKey | None:
+    return resolve_signer(directory, named, signature.key_id)
+
+
+def _verdict(unverified: UnverifiedDocument, signature: Signature, key: PublicKey | None) -> str:
     if key is None:
         return "not checked: this key is not known here"
     try:
@@ -115,8 +116,13 @@ def describe(unverified: UnverifiedDocument, directory: Directory) -> Described:
         "signatures",
     ]
     signatures: list[dict[str, str]] = []
+    halves = {
+        key.second.key_id: key.second
+        for s in unverified.counted
+        if (key := _key_of(s, directory, named)) is not None and key.second is not None
+    }
     for s in unverified.signatures:
-        verdict = _verdict(unverified, s, directory, named)
+        verdict = _verdict(unverified, s, halves.get(s.key_id) or _key_of(s, directory, named))
         whose = ", ".join(directory.subjects_of_key(s.key_id))
         purpose = s.purpose.name.lower()
         signatures.append({"key_id": s.key_id.hex(), "purpose": purpose, "verdict": verdict, "key_of": whose})

@@ -42,8 +42,7 @@ from countermark_protocol.errors import ConflictError, NotFoundError, SignatureE
 from countermark_protocol.gathering import read_gathering
 from countermark_protocol.identifiers import authority_of
 from countermark_protocol.invitations import MAX_DAYS, parse_code, show_code
-from countermark_protocol.keyfile import StoredKey
-from countermark_protocol.keys import PublicKey, Signer, fingerprint
+from countermark_protocol.keys import Signer, fingerprint
 from countermark_protocol.records import EndpointRecord, KeysRecord, parse_directory_statement
 
 if TYPE_CHECKING:
@@ -135,6 +134,7 @@ def waiting_json(found: PendingEnrolment) -> dict[str, object]:
 @click.option(
     "--fingerprint", "expected", help="Of the trust file, where you were told it; a link holds it already."
 )
+@click.option("--second", is_flag=True, help="Pair the signing keys made here with ML-DSA-65 keys.")
 @click.option(
     "--recovery-key", type=FILE, help="Public half of the recovery key that sealing keys are copied to."
 )
@@ -154,6 +154,7 @@ def enrol(
     name: str | None,
     holder: str,
     expected: str | None,
+    second: bool,
     recovery_key: Path | None,
     minutes: int,
     access: Access,
@@ -179,7 +180,17 @@ def enrol(
         if expected is not None:
             check_told(trust.fingerprint, expected, "the trust file that the broker gives")
         recovery = load_public_key(recovery_key) if recovery_key is not None else None
-        _make(access, invited.address, broker or link.broker or "", trust.document.data, holder, recovery)
+        keys = [make_key(use, second=second and use != SEALING) for use in (ADMINISTRATOR, INSTANCE, SEALING)]
+        Profile.create(
+            access.home,
+            address=invited.address,
+            broker_url=broker or link.broker or "",
+            trust=trust.document.data,
+            passphrase=access.passphrase(new=True),
+            holder=holder,
+            keys=keys,
+            recovery=recovery,
+        ).close()
         authority = invited.authority
     with access.client() as client:
         # Also of a profile made before, whose request was not handed in, or not answered: the same keys again.
@@ -210,22 +221,6 @@ def enrol(
         fingerprint=mark,
         enrolled=done,
     )
-
-
-def _make(
-    access: Access, address: str, broker: str, trust: bytes, holder: str, recovery: PublicKey | None
-) -> None:
-    keys: list[StoredKey] = [make_key(use) for use in (ADMINISTRATOR, INSTANCE, SEALING)]
-    Profile.create(
-        access.home,
-        address=address,
-        broker_url=broker,
-        trust=trust,
-        passphrase=access.passphrase(new=True),
-        holder=holder,
-        keys=keys,
-        recovery=recovery,
-    ).close()
 
 
 def _state(address: str, *, done: bool) -> str:

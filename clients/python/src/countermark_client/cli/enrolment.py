@@ -28,6 +28,7 @@ from countermark_client.cli.common import (
 from countermark_client.cli.keys import key_json
 from countermark_client.cli.output import Result, command
 from countermark_client.statements import Drafts, sign_gathering
+from countermark_protocol.encoding import encode_json
 from countermark_protocol.gathering import read_gathering
 from countermark_protocol.identifiers import authority_of, parse_address
 from countermark_protocol.keyfile import StoredKey
@@ -85,6 +86,7 @@ def compare_lines(trust: TrustFile, expected: str | None) -> list[str]:
     is_flag=True,
     help="The endpoint is enrolled already: no administrator's key, no request. Needs --with-key sealing.key.",
 )
+@click.option("--second", is_flag=True, help="Pair the signing keys made here with ML-DSA-65 keys.")
 @click.option(
     "--recovery-key", type=FILE, help="Public half of the recovery key that sealing keys are copied to."
 )
@@ -102,6 +104,7 @@ def init(
     holder: str,
     key_files: tuple[Path, ...],
     further_instance: bool,
+    second: bool,
     recovery_key: Path | None,
     out: Path | None,
     access: Access,
@@ -127,7 +130,11 @@ def init(
             "a further instance needs the endpoint's sealing key: `countermark key export --use sealing`"
         )
     needed = (INSTANCE, SEALING) if further_instance else (ADMINISTRATOR, INSTANCE, SEALING)
-    made = [make_key(use) for use in needed if not any(k.use == use for k in given)]
+    made = [
+        make_key(use, second=second and use != SEALING)
+        for use in needed
+        if not any(k.use == use for k in given)
+    ]
     profile = Profile.create(
         access.home,
         address=parsed,
@@ -148,7 +155,7 @@ def init(
     ]
     if further_instance:
         public = access.home / "instance.pub"
-        public.write_text(f'{{"alg":"{keys[0]["alg"]}","pub":"{keys[0]["pub"]}"}}\n', encoding="utf-8")
+        public.write_bytes(encode_json(keystore.signer(INSTANCE).public_key.to_json()) + b"\n")
         return Result(
             [
                 *lines,

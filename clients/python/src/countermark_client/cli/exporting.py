@@ -153,7 +153,7 @@ def _directory_proofs(
                 }
             )
     absent: list[JsonObject] = []
-    for signature in parse_document(document).signatures:
+    for signature in parse_document(document).counted:
         subject = f"revoked/{signature.key_id.hex()}"
         proof = directory.prove(subject)
         other = proof.record
@@ -240,7 +240,7 @@ def _since(client: Client, stored: StoredMessage) -> JsonObject:
     documents = {statement_hash(data): data for _, _, data in client.profile.store.directory()}
     revoked = [
         documents[held.statement]
-        for signature in document.signatures
+        for signature in document.counted
         for held in client.directory.history(f"revoked/{signature.key_id.hex()}")
     ]
     return {

@@ -73,7 +73,7 @@ def key_json(use: str, public: PublicKey) -> dict[str, Any]:
 def key_lines(use: str, public: PublicKey) -> list[str]:
     """What is told of a key, for people."""
     return [
-        f"{use}: {ALGORITHM_NAMES[public.algorithm]}",
+        f"{use}: {ALGORITHM_NAMES[public.algorithm]}{' and ML-DSA-65' if public.second is not None else ''}",
         f"  key id       {public.key_id.hex()}",
         f"  fingerprint  {fingerprint(public.key_id)}",
     ]
@@ -92,11 +92,14 @@ key.add_command(recover)
     help=f"Of the key. [default: Ed25519; of a sealing key {ALGORITHM_NAMES[Algorithm.XWING]}]",
 )
 @click.option(
+    "--second", is_flag=True, help="Pair a signing key with an ML-DSA-65 key: both sign, and count as one."
+)
+@click.option(
     "--out", type=NEW_FILE, required=True, help="Key file to write; its public half goes to FILE.pub."
 )
 @passphrase_option
 @command
-def new(use: str, alg: str | None, out: Path, passphrase_file: Path | None) -> Result:
+def new(use: str, alg: str | None, second: bool, out: Path, passphrase_file: Path | None) -> Result:
     """Make a key: an encrypted file, and its public half beside it.
 
     Example:
@@ -108,12 +111,14 @@ def new(use: str, alg: str | None, out: Path, passphrase_file: Path | None) -> R
     if algorithm is not None and algorithm not in fitting:
         names = " or ".join(ALGORITHM_NAMES[a] for a in sorted(fitting))
         raise click.UsageError(f"a key of use '{use}' is {names}: got --alg {alg}")
+    if second and use == SEALING:
+        raise click.UsageError("--second pairs signing keys: a sealing key is a hybrid already")
     public_path = out.with_name(out.name + ".pub")
     for path in (out, public_path):
         if path.exists():
             raise click.UsageError(f"{path} exists: choose another name")
     passphrase = passphrase_for(f"the key file {out}", passphrase_file, new=True)
-    keystore = MemoryKeystore((make_key(use, algorithm),))
+    keystore = MemoryKeystore((make_key(use, algorithm, second=second),))
     save_key_file(out, keystore, passphrase)
     [(_, public)] = keystore.public_keys()
     write_public(public_path, encode_json(public.to_json()) + b"\n")
@@ -187,6 +192,11 @@ def add(file: Path, key_passphrase_file: Path | None, access: Access) -> Result:
 @click.option(
     "--sealing-alg", type=_names(SEALING_ALGORITHMS), help="Of the new sealing key. [default: as now]"
 )
+@click.option(
+    "--second/--no-second",
+    default=None,
+    help="Pair the new instance key with an ML-DSA-65 key. [default: as now]",
+)
 @click.option("--until", metavar="TIME", help="When the new keys count no more. [default: in a year]")
 @click.option(
     "--key", "key_file", type=FILE, help="Key file of the administrator; else the profile's own key."
@@ -204,6 +214,7 @@ def renew(
     sealing: bool,
     alg: str | None,
     sealing_alg: str | None,
+    second: bool | None,
     until: str | None,
     key_file: Path | None,
     key_passphrase_file: Path | None,
@@ -241,6 +252,7 @@ def renew(
             sealing=sealing,
             algorithm=_BY_NAME[alg] if alg is not None else None,
             sealing_algorithm=_BY_NAME[sealing_alg] if sealing_alg is not None else None,
+            second=second,
             until=parse_time(until, "--until") if until is not None else None,
             administrator=administrator,
             request=request is not None,
