@@ -44,6 +44,10 @@ def _table(*infos: TypeInfo) -> Mapping[str, TypeInfo]:
     return MappingProxyType({info.name: info for info in infos})
 
 
+#: What is said of an earlier message without taking its place.
+CORRECTION: Final = "correction"
+#: What takes a message back, so that nothing stands in its place.
+WITHDRAWAL: Final = "withdrawal"
 _ONE: Final = frozenset({1})
 _TWO: Final = frozenset({1, 2})
 
@@ -73,8 +77,8 @@ TYPES: Final[Mapping[str, TypeInfo]] = _table(
     TypeInfo("mutual-legal-assistance-response", _ONE, is_answer=True),
     TypeInfo("release-consent-request", _ONE, in_conversation=True),
     TypeInfo("release-consent-decision", _ONE, is_answer=True),
-    TypeInfo("correction", _ONE, amends=True),
-    TypeInfo("withdrawal", _ONE, amends=True),
+    TypeInfo(CORRECTION, _ONE, amends=True),
+    TypeInfo(WITHDRAWAL, _ONE, amends=True),
     TypeInfo("free-text", _ONE, in_conversation=True),
 )
 

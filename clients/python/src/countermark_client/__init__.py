@@ -39,6 +39,7 @@ if typing.TYPE_CHECKING:
     )
     from countermark_client._models import (
         ConversationItem,
+        Correction,
         Draft,
         FlushReport,
         Judged,
@@ -93,7 +94,7 @@ else:
                 "make_key register_scheme"
             ),
             "countermark_client._models": (
-                "ConversationItem Draft FlushReport Judged LogReport MessageRef MessageStatus Notice Purged "
+                "ConversationItem Correction Draft FlushReport Judged LogReport MessageRef MessageStatus Notice Purged "
                 "OpenedMessage OpenPosition Outcome Recalled RecipientStatus Rejected Sent SignedBy Successor"
             ),
             "countermark_client._profile": "Evidence Profile",
@@ -128,6 +129,7 @@ __all__ = [
     "Client",
     "Compared",
     "ConversationItem",
+    "Correction",
     "Direction",
     "Disclosed",
     "Draft",

@@ -15,6 +15,7 @@ from typing import Final
 
 from countermark_client import _contents
 from countermark_client._addressing import LeftOut, Resolution, addressee, office_of, resolve_names
+from countermark_client._amending import amendment_findings
 from countermark_client._drafting import refuses_on_national_security
 from countermark_client._log import LogView
 from countermark_client._models import Draft, MessageRef, message_hash
@@ -378,12 +379,24 @@ class Composer:
             request = self._request(target)
             if request is not None:
                 findings += _contents.review_answer(request, message)
+        amending = amendment_findings(self._session, draft, message)
+        if amending:
+            told = "; ".join(f"{f['field']}: {f['text']}" for f in amending)
+            raise PolicyError("review_refused", told, findings=amending)
         refused = [f for f in findings if f.severity is _contents.Severity.REFUSE]
         if refused:
             raise PolicyError(
                 "review_refused",
                 "; ".join(f"{f.field or 'the message'}: {f.text}" for f in refused[:5]),
                 findings=[{"rule": f.rule, "field": f.field, "text": f.text} for f in refused],
+            )
+        held = [f for f in findings if f.severity is _contents.Severity.HOLD]
+        if held and not terms.drafted:
+            raise PolicyError(
+                "review_held",
+                "; ".join(f"{f.field or 'the message'}: {f.text}" for f in held[:5])
+                + ". Classify it as it says, or draft it and let another holder of the endpoint release it",
+                findings=[{"rule": f.rule, "field": f.field, "text": f.text} for f in held],
             )
 
     def _check_trace(

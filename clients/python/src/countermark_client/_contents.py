@@ -12,7 +12,8 @@ from countermark_client._later import importer
 
 if TYPE_CHECKING:
     from countermark_protocol.messages.base import Message
-    from countermark_protocol.messages.facts import check_manifest_facts, manifest_facts
+    from countermark_protocol.messages.correction import MessageCorrection, apply_correction
+    from countermark_protocol.messages.facts import amended_by, check_manifest_facts, manifest_facts
     from countermark_protocol.messages.json_schema import json_schema
     from countermark_protocol.messages.lost_or_stolen import LostOrStolenNotice
     from countermark_protocol.messages.marking_system import MarkingSystemDescription
@@ -40,7 +41,8 @@ else:
         __name__,
         {
             "countermark_protocol.messages.base": "Message",
-            "countermark_protocol.messages.facts": "check_manifest_facts manifest_facts",
+            "countermark_protocol.messages.correction": "MessageCorrection apply_correction",
+            "countermark_protocol.messages.facts": "amended_by check_manifest_facts manifest_facts",
             "countermark_protocol.messages.json_schema": "json_schema",
             "countermark_protocol.messages.lost_or_stolen": "LostOrStolenNotice",
             "countermark_protocol.messages.review": "Circumstances Severity review review_answer",
@@ -69,6 +71,7 @@ __all__ = [
     "LostOrStolenNotice",
     "MarkingSystemDescription",
     "Message",
+    "MessageCorrection",
     "Pair",
     "ReleaseConsentDecision",
     "Severity",
@@ -76,6 +79,8 @@ __all__ = [
     "ToldChain",
     "TracingRequest",
     "TracingResponse",
+    "amended_by",
+    "apply_correction",
     "check_consent",
     "check_manifest_facts",
     "check_path",

@@ -246,7 +246,7 @@ def wants_two_persons(
     now: int,
 ) -> bool:
     """Whether a second person must sign a message: by the table, by the endpoint's own record, or by its content."""
-    if refuses_on_national_security(content):
+    if refuses_on_national_security(content) or held_for_review(content, manifest):
         return True
     replies = manifest.in_reply_to is not None
     for recipient in recipients:
@@ -256,6 +256,14 @@ def wants_two_persons(
         if why_two_persons(directory, facts, recipient) is not None:
             return True
     return False
+
+
+def held_for_review(content: _contents.Message, manifest: Manifest) -> bool:
+    """Whether a finding holds a message until a second person has read it (domain page 6.4, rule 12)."""
+    findings = _contents.review(
+        content, _contents.Circumstances(classification=manifest.handling.classification)
+    )
+    return any(each.severity is _contents.Severity.HOLD for each in findings)
 
 
 def refuses_on_national_security(content: _contents.Message) -> bool:

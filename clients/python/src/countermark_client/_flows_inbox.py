@@ -20,6 +20,7 @@ from typing import Final
 
 from countermark_client import _contents
 from countermark_client._accounts import Accounts
+from countermark_client._amending import as_corrected, corrections_of
 from countermark_client._boxes import Boxes
 from countermark_client._drafting import signed_by
 from countermark_client._flows_receipts import Receipts
@@ -182,6 +183,8 @@ class Inbox:
             reset=reset_of(self._revocations.directory, manifest_of(stored).sender, self._session.clock()),
             successor=successor_of(self._session, stored),
             signed_by=self._signed_by(stored),
+            corrections=corrections_of(self._session, stored),
+            as_corrected=as_corrected(self._session, stored, content),
         )
 
     def _signed_by(self, stored: StoredMessage) -> tuple[SignedBy, ...]:

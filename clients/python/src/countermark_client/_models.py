@@ -194,6 +194,23 @@ class Successor:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """A later message of the same sender that corrects members of an earlier one, which stands as corrected.
+
+    Attributes:
+        message: its payload hash, 32 bytes.
+        index: of its log entry.
+        time: of its leaf, ms since 1970.
+        content: what it says; None while it was not opened here.
+    """
+
+    message: bytes
+    index: int
+    time: int
+    content: _contents.MessageCorrection | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class OpenedMessage:
     """A message with all that was proven of it, opened and validated.
 
@@ -213,6 +230,8 @@ class OpenedMessage:
         reset: that the sender's administrator was reset and is not confirmed yet, or None.
         successor: the newest message known here that takes its place, or None.
         signed_by: everybody who signed it, by the directory as of its leaf.
+        corrections: of it that stand and are known here, in log order.
+        as_corrected: its content as it reads after them; None: there are none, or not all can be applied here.
     """
 
     message: bytes
@@ -229,6 +248,8 @@ class OpenedMessage:
     reset: Reset | None
     successor: Successor | None
     signed_by: tuple[SignedBy, ...]
+    corrections: tuple[Correction, ...]
+    as_corrected: _contents.Message | None = field(repr=False)
 
     @property
     def hash(self) -> str:
@@ -442,6 +463,8 @@ class ConversationItem:
         late: of a sent one, how many recipients signed for it after ``expires_at``.
         verdict: on its signature, by what is known of the key by now.
         purged: on what ground its content is gone at the broker, as far as known here, or None.
+        corrections: of it that stand and are known here, in log order.
+        as_corrected: its content as it reads after them; None: there are none, or not all can be applied here.
     """
 
     message: bytes
@@ -457,6 +480,8 @@ class ConversationItem:
     late: int
     verdict: SignatureVerdict
     purged: Purged | None = None
+    corrections: tuple[Correction, ...] = ()
+    as_corrected: _contents.Message | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

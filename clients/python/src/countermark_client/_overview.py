@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
+from countermark_client._amending import as_corrected, corrections_of
 from countermark_client._boxes import Boxes
 from countermark_client._io import Flow
 from countermark_client._models import (
@@ -155,11 +156,12 @@ class Overview:
         manifest = manifest_of(stored)
         sent = stored.direction is Direction.OUT
         deliveries = self._store.deliveries(stored.payload) if sent else []
+        content = open_kept(self._session, stored)
         return ConversationItem(
             message=stored.payload,
             direction=stored.direction.value,
             manifest=manifest,
-            content=open_kept(self._session, stored),
+            content=content,
             index=stored.index,
             time=stored.time,
             stage=stored.stage.value,
@@ -169,6 +171,8 @@ class Overview:
             late=sum(1 for d in deliveries if _late(d, manifest.expires_at)),
             purged=purged_of(self._store.purge(stored.payload)),
             verdict=self._revocations.verdict(stored),
+            corrections=corrections_of(self._session, stored),
+            as_corrected=as_corrected(self._session, stored, content) if content is not None else None,
         )
 
 

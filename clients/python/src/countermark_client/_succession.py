@@ -1,8 +1,11 @@
 """What took the place of a message: a later one of the same sender that names it in `supersedes`.
 
 That it was superseded stands in the visible half, so it is known before anything is opened. Whether it was
-*withdrawn* is content: a record that its sender cancels (docs/spec/messages.md §2, type
-`lost-or-stolen-notice`, action CANCEL) is known once the later message was opened here.
+*withdrawn* stands there as well if the later message is a `withdrawal`; that a record was cancelled
+(`lost-or-stolen-notice`, action CANCEL) is content, and known once the later message was opened here. A
+`correction` takes no message's place.
+
+Source: docs/spec/messages.md §2 and §7.13.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from countermark_client._store import Direction, Store, StoredMessage
 from countermark_protocol.codes.events import RecordAction
 from countermark_protocol.errors import SealError, UncheckableError
 from countermark_protocol.submission import parse_submission
+from countermark_protocol.types import CORRECTION, WITHDRAWAL
 
 #: Looking must end, however many messages somebody chains.
 _MAX_FOLLOWED: Final = 1000
@@ -59,7 +63,7 @@ def successor_of(session: Session, stored: StoredMessage) -> Successor | None:
         message=later.payload,
         index=later.index,
         time=later.time,
-        withdraws=_withdraws(content) if content is not None else None,
+        withdraws=_withdraws(later, content),
     )
 
 
@@ -73,11 +77,17 @@ def _newest_after(store: Store, stored: StoredMessage) -> StoredMessage | None:
     open_ = [stored.payload]
     while open_ and len(found) < _MAX_FOLLOWED:
         for later in store.successors(open_.pop()):
-            if later.payload not in found and manifest_of(later).sender == sender:
+            manifest = manifest_of(later)
+            # What is corrected stands; what became of the correction is no successor of it.
+            if later.payload not in found and manifest.sender == sender and manifest.type != CORRECTION:
                 found[later.payload] = later
                 open_.append(later.payload)
     return max(found.values(), key=lambda m: m.index or 0, default=None)
 
 
-def _withdraws(content: _contents.Message) -> bool:
+def _withdraws(stored: StoredMessage, content: _contents.Message | None) -> bool | None:
+    if manifest_of(stored).type == WITHDRAWAL:
+        return True
+    if content is None:
+        return None
     return isinstance(content, _contents.LostOrStolenNotice) and content.action is RecordAction.CANCEL

@@ -29,7 +29,7 @@ LANGUAGES: Final = ("en", "fr", "es", "ar")
 _OWN_EDITION: Final = "countermark 1"
 #: Modules of `countermark_protocol.codes` whose enumerations are no code lists of messages.
 _MACHINERY: Final = frozenset(
-    {"calibres", "labels", "look_alikes", "matching", "serial_texts", "serials", "tables"}
+    {"calibres", "labels", "look_alikes", "makers", "matching", "serial_texts", "serials", "tables"}
 )
 _WORD_START: Final = re.compile(r"(?<!^)(?=[A-Z])")
 _LABEL_FILES: Final[Mapping[CodeListName, str]] = MappingProxyType({CodeListName.COUNTRY: "iso3166_labels"})

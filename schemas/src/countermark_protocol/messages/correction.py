@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, NoReturn
 
 from countermark_protocol.codes.exchange import CorrectionGround, FollowUp, WithdrawalGround
@@ -170,7 +171,7 @@ def apply_correction(document: JsonObject, correction: MessageCorrection) -> Jso
 def _apply(document: JsonObject, change: Change, field: str) -> None:
     *way, last = change.path.split("/")[1:]
     node: Any = document
-    for step, following in zip(way, [*way[1:], last], strict=True):
+    for step, following in pairwise([*way, last]):
         node = _child(node, step, [] if following == "0" else {}, field)
     value = change.value
     if isinstance(node, list) and last.isdecimal():

@@ -2,11 +2,10 @@
 
 `countermark_protocol.registry.validate_content` refuses what is wrong whoever reads it, and whenever. What
 depends on today, on who sends to whom, or on how it is handled, and what is only suspicious, is found here.
-A finding that *refuses* must stop the sender's client; a *warning* is shown.
+A finding that *refuses* must stop the sender's client; one that *holds* stops it until a second person has read the
+message; a *warning* is shown.
 
-Rules of domain page 6.4 that are enforced elsewhere: 5, 9, 11, 15 by the models; 10 by the manifest; 13 and 14
-belong to attachments and assistance; 3 and 12 need a maker table and a classification word list, which do not
-exist yet.
+Which rule of domain page 6.4 is enforced by whom stands in docs/spec/messages.md §7.18.
 
 Source: domain page 6.1 to 6.4; docs/spec/messages.md §7.11.
 """
@@ -18,22 +17,28 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from countermark_protocol.codes.makers import maker_countries
 from countermark_protocol.codes.tables import CodeListName, load_code_list
 from countermark_protocol.codes.tracing import ChainEventKind, TraceOutcome
 from countermark_protocol.codes.weapons import CalibreScheme, FinishScheme, MakeScheme, MarkKind
 from countermark_protocol.handling import Classification, Tlp
 from countermark_protocol.manifest import Urgency
 from countermark_protocol.messages.base import Message
+from countermark_protocol.messages.clarification import TracingClarification
 from countermark_protocol.messages.confiscation import ConfiscationNotice
 from countermark_protocol.messages.destruction import DestructionNotice
 from countermark_protocol.messages.facts import holds_personal_data
+from countermark_protocol.messages.found_or_surrendered import FoundOrSurrenderedNotice
+from countermark_protocol.messages.hits import HitNotice
 from countermark_protocol.messages.lost_or_stolen import LostOrStolenNotice
 from countermark_protocol.messages.marks import Mark
 from countermark_protocol.messages.review_assistance import last_day, own_state, unlisted_currencies
+from countermark_protocol.messages.review_words import marked_above
 from countermark_protocol.messages.scalars import earliest
 from countermark_protocol.messages.tracing_request import TracingAcknowledgement, TracingRequest
 from countermark_protocol.messages.tracing_response import TracingResponse
 from countermark_protocol.messages.trade_route import TradeRouteAlert
+from countermark_protocol.messages.transfer_refusal import TransferRefusalNotice
 from countermark_protocol.messages.weapon import FirearmItem
 
 #: A delayed answer is looked at again within this time (domain page 6.3).
@@ -46,6 +51,7 @@ RECORDS_YEARS: Final = 20
 LAST_ANTIQUE_YEAR: Final = 1899
 #: Weapons made before are an exception to tracing (MOSAIC 05.31).
 FIRST_TRACED_YEAR: Final = 1946
+_PATENT = re.compile(r"(U\.? ?S\.? )?PAT(ENT|\.| )", re.IGNORECASE)
 _TURKISH_MAKER = re.compile(r"T[- ]?[0-9]{4}(?:[- ]?[0-9]{2})?(?![0-9])")
 
 
@@ -53,6 +59,7 @@ class Severity(StrEnum):
     """What a finding means for sending."""
 
     REFUSE = "refuse"
+    HOLD = "hold"
     WARN = "warn"
 
 
@@ -84,6 +91,11 @@ RULES: Final[Mapping[str, str]] = {
     "made_before_1946": "made before 1946: an exception to tracing",
     "serial_is_model": "the serial equals the model",
     "serial_is_calibre": "the serial equals the calibre",
+    "serial_is_patent": "the serial is the number of a patent",
+    "serials_differ": "parts of the weapon bear different serials: they may have been exchanged",
+    "make_of_another_country": "the table of makes names another country for this make",
+    "classification_words": "a text bears the mark of a higher classification than the message",
+    "refusal_needs_restricted": "a notice of a refused transfer is RESTRICTED at least",
     "serial_is_maker_code": "the serial is, or begins with, a Turkish maker code (T, four digits, year)",
     "code_not_in_list": "this edition of the code list does not hold the code",
     "addressee_is_not_importer": "the weapon bears an import mark of another State than the one asked",
@@ -122,6 +134,17 @@ class Circumstances:
     classification: Classification | None = None
 
 
+_WITH_ITEMS = (
+    TracingRequest
+    | TracingClarification
+    | ConfiscationNotice
+    | FoundOrSurrenderedNotice
+    | DestructionNotice
+    | LostOrStolenNotice
+    | HitNotice
+)
+
+
 def _refuse(rule: str, field: str) -> Finding:
     return Finding(Severity.REFUSE, rule, field)
 
@@ -130,8 +153,11 @@ def _warn(rule: str, field: str) -> Finding:
     return Finding(Severity.WARN, rule, field)
 
 
+_ORDER: Final = tuple(Severity)
+
+
 def review(message: Message, circumstances: Circumstances) -> tuple[Finding, ...]:
-    """Find what a person should know of a valid content, refusals first.
+    """Find what a person should know of a valid content: refusals first, then what holds it.
 
     Args:
         message: the content.
@@ -151,7 +177,16 @@ def review(message: Message, circumstances: Circumstances) -> tuple[Finding, ...
     names_actors = isinstance(message, TradeRouteAlert) and bool(message.actors)
     if names_actors and level is not None and level < Classification.RESTRICTED.level:
         found.append(_refuse("actors_need_restricted", "/actors"))
-    return tuple(sorted(found, key=lambda each: (each.severity is Severity.WARN, each.field, each.rule)))
+    if (
+        isinstance(message, TransferRefusalNotice)
+        and level is not None
+        and level < Classification.RESTRICTED.level
+    ):
+        found.append(_refuse("refusal_needs_restricted", ""))
+    if circumstances.classification is not None:
+        held = marked_above(message, circumstances.classification)
+        found.extend(Finding(Severity.HOLD, "classification_words", at) for at in held)
+    return tuple(sorted(found, key=lambda each: (_ORDER.index(each.severity), each.field, each.rule)))
 
 
 def _review_request(message: TracingRequest, circumstances: Circumstances) -> Iterator[Finding]:
@@ -168,6 +203,12 @@ def _event(message: Message) -> tuple[dt.date | None, str]:
         return message.recovery.date, "/recovery/date"
     if isinstance(message, ConfiscationNotice):
         return message.event.date, "/event/date"
+    if isinstance(message, FoundOrSurrenderedNotice):
+        return message.event.date, "/event/date"
+    if isinstance(message, HitNotice):
+        return message.encounter.date, "/encounter/date"
+    if isinstance(message, TransferRefusalNotice):
+        return message.decision_date, "/decisionDate"
     if isinstance(message, DestructionNotice):
         return message.destroyed_on, "/destroyedOn"
     if isinstance(message, LostOrStolenNotice):
@@ -203,16 +244,20 @@ def _review_dates(message: Message, today: dt.date | None) -> Iterator[Finding]:
 
 
 def _review_items(message: Message, circumstances: Circumstances) -> Iterator[Finding]:
-    if not isinstance(message, TracingRequest | ConfiscationNotice | DestructionNotice | LostOrStolenNotice):
+    if not isinstance(message, _WITH_ITEMS):
         return
     for i, item in enumerate(message.items):
         at = f"/items/{i}"
         yield from _review_codes(item, at)
+        yield from _review_maker(item, at)
         year = item.year_of_manufacture
         if year is not None and year <= LAST_ANTIQUE_YEAR:
             yield _warn("antique", f"{at}/yearOfManufacture")
         elif year is not None and year < FIRST_TRACED_YEAR and isinstance(message, TracingRequest):
             yield _warn("made_before_1946", f"{at}/yearOfManufacture")
+        serials = [m.text for m in item.marks if m.kind is MarkKind.SERIAL and m.text and m.pattern is None]
+        if any(not _same(serials[0], other) for other in serials[1:]):
+            yield _warn("serials_differ", f"{at}/marks")
         for k, mark in enumerate(item.marks):
             yield from _review_mark(item, mark, f"{at}/marks/{k}")
             asked = circumstances.addressee_country if isinstance(message, TracingRequest) else None
@@ -243,6 +288,15 @@ def _review_codes(item: FirearmItem, at: str) -> Iterator[Finding]:
             yield _warn("code_not_in_list", f"{at}/{member}")
 
 
+def _review_maker(item: FirearmItem, at: str) -> Iterator[Finding]:
+    made_in = item.country_of_manufacture
+    if made_in is None or item.make.code is None or item.make.scheme is not MakeScheme.NCIC_MAK:
+        return
+    known = maker_countries(item.make.code)
+    if known and made_in not in known:
+        yield _warn("make_of_another_country", f"{at}/countryOfManufacture")
+
+
 def _same(one: str, other: str) -> bool:
     def core(text: str) -> str:
         return re.sub(r"\W", "", text).upper()
@@ -257,6 +311,8 @@ def _review_mark(item: FirearmItem, mark: Mark, at: str) -> Iterator[Finding]:
         yield _warn("serial_is_model", f"{at}/text")
     if _same(mark.text, item.calibre.text):
         yield _warn("serial_is_calibre", f"{at}/text")
+    if _PATENT.match(mark.text):
+        yield _warn("serial_is_patent", f"{at}/text")
     if _TURKISH_MAKER.match(mark.text):
         yield _warn("serial_is_maker_code", f"{at}/text")
 

@@ -11,6 +11,7 @@ import click
 from countermark_client import _contents
 from countermark_client._models import (
     ConversationItem,
+    Correction,
     MessageStatus,
     Notice,
     Purged,
@@ -56,6 +57,31 @@ def _fate_lines(successor: Successor | None) -> list[str]:
     if successor.withdraws is None:
         return [line, "             not opened here yet: it may correct this message or withdraw it"]
     return [line]
+
+
+def correction_json(correction: Correction) -> dict[str, Any]:
+    """The JSON form of a correction."""
+    content = correction.content
+    return {
+        "message": correction.message.hex(),
+        "index": correction.index,
+        "time": correction.time,
+        "content": _contents.content_document(content) if content is not None else None,
+    }
+
+
+def _correction_lines(item: ConversationItem) -> list[str]:
+    lines: list[str] = []
+    for one in item.corrections:
+        lines.append(f"CORRECTED by {short(one.message)}, entry {one.index}, logged {utc(one.time)}")
+        if one.content is None:
+            lines.append("             not opened here yet: read it before you act on this message")
+            continue
+        lines.append(f"             {one.content.ground.value}: {safe(one.content.reason)}")
+        for change in one.content.changes:
+            said = "nothing" if change.value is None else json.dumps(change.value, ensure_ascii=False)
+            lines.append(f"             {change.path} should read {safe(said)}")
+    return lines
 
 
 # --- content that is gone ------------------------------------------------------------------------------
@@ -116,6 +142,10 @@ def _item_json(item: ConversationItem) -> dict[str, Any]:
         "manifest": item.manifest.to_json(),
         "content": _contents.content_document(item.content) if item.content is not None else None,
         "successor": successor_json(item.successor),
+        "corrections": [correction_json(one) for one in item.corrections],
+        "as_corrected": _contents.content_document(item.as_corrected)
+        if item.as_corrected is not None
+        else None,
         "undelivered": item.undelivered,
         "late": item.late,
         "purged": purged_json(item.purged),
@@ -166,6 +196,7 @@ def show_message(message_hash: str, access: Access) -> Result:
     lines = [
         *_fate_lines(item.successor),
         *_purged_lines(item.purged),
+        *_correction_lines(item),
         f"message      {item.message.hex()}",
         f"stage        {item.stage}" + (f" ({item.reason})" if item.reason else ""),
         f"entry        {'-' if item.index is None else item.index}, logged {utc(item.time)}",
@@ -175,8 +206,12 @@ def show_message(message_hash: str, access: Access) -> Result:
     if item.content is None:
         lines.append("content      not opened here")
     else:
-        text = json.dumps(_contents.content_document(item.content), indent=2, ensure_ascii=False)
-        lines += ["content", *(f"  {safe(line)}" for line in text.splitlines())]
+        shown = item.as_corrected if item.as_corrected is not None else item.content
+        text = json.dumps(_contents.content_document(shown), indent=2, ensure_ascii=False)
+        lines += [
+            "content" if shown is item.content else "content, as corrected",
+            *(f"  {safe(line)}" for line in text.splitlines()),
+        ]
     return Result(lines, **_item_json(item))
 
 
@@ -195,6 +230,8 @@ def _stage(item: ConversationItem) -> str:
         parts.append(f"{item.late} late")
     if item.successor is not None:
         parts.append(fate(item.successor))
+    if item.corrections:
+        parts.append("CORRECTED")
     if item.index is not None and item.verdict.kind not in {VerdictClass.VALID, VerdictClass.REVOKED_LATER}:
         parts.append(item.verdict.kind.value.upper())
     if item.purged is not None:

@@ -26,7 +26,7 @@ from countermark_client.cli.output import (
     table,
     utc,
 )
-from countermark_client.cli.reading import fate, ground_in_words, purged_json, successor_json
+from countermark_client.cli.reading import correction_json, fate, ground_in_words, purged_json, successor_json
 from countermark_client.cli.sending import find_item
 from countermark_protocol.errors import TransportError
 from countermark_protocol.receipts import RejectionReason
@@ -60,6 +60,10 @@ def received_json(received: Received) -> dict[str, Any]:
         "manifest": received.manifest.to_json(),
         "content": _contents.content_document(received.content),
         "successor": successor_json(received.successor),
+        "corrections": [correction_json(one) for one in received.corrections],
+        "as_corrected": _contents.content_document(received.as_corrected)
+        if received.as_corrected is not None
+        else None,
         "signed_by": [
             {"purpose": one.purpose, "endpoint": one.endpoint, "holder": one.holder, "key": one.key_id.hex()}
             for one in received.signed_by
@@ -99,6 +103,8 @@ def received_row(one: Received) -> tuple[object, ...]:
         marks.append("SENDER RESET")
     if one.successor is not None:
         marks.append(fate(one.successor))
+    if one.corrections:
+        marks.append("CORRECTED")
     return short(one.message), one.index, utc(one.time), one.sender, one.type, " ".join(marks)
 
 

@@ -235,7 +235,9 @@ def outcomes(database: Database, population: Population) -> Cross:
     sums = ", ".join(f"sum(m.{name})" for name in _OUTCOMES)
     found = database.execute(
         f"SELECT m.authority, {sums} FROM messages m WHERE m.stage = 'final' AND {where} "  # noqa: S608  our own
-        "AND m.payload NOT IN (SELECT supersedes FROM messages WHERE supersedes IS NOT NULL AND time < ?) GROUP BY 1",
+        "AND m.type = 'tracing-response' "
+        "AND m.payload NOT IN (SELECT supersedes FROM messages WHERE supersedes IS NOT NULL "
+        "AND type <> 'correction' AND time < ?) GROUP BY 1",
         [*values, population.end],
     )
     counts = {
