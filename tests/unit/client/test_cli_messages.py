@@ -475,7 +475,7 @@ def test_types(cli):
     assert types["tracing-response"]["is_answer"] is True
     assert "tracing-request" in cli.run("types").stdout
     schema = json.loads(cli.run("type", "tracing-request", "--schema").stdout)
-    assert schema["$id"] == "urn:countermark:message:tracing-request:1"
+    assert schema["$id"] == "urn:countermark:message:tracing-request:2"
     assert cli.json("type", "tracing-request", "--schema") == schema
     members = {m["path"]: m for m in cli.json("type", "lost-or-stolen-notice")["members"]}
     assert members["items.0.make.text"]["needed"] is True
