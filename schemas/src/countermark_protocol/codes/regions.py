@@ -50,10 +50,11 @@ def _code(name: str) -> Region:
 
 
 @cache
-def _regions() -> Mapping[str, frozenset[Region]]:
+def _regions() -> Mapping[str, tuple[Region, ...]]:
+    """Region and sub-region of each country."""
     return MappingProxyType(
         {
-            row["ISO3166-1-Alpha-2"]: frozenset(
+            row["ISO3166-1-Alpha-2"]: tuple(
                 _code(row[column]) for column in ("Region Name", "Sub-region Name") if row[column]
             )
             for row in read_rows(CodeListName.COUNTRY.value)
@@ -67,7 +68,13 @@ def regions_of(country: str) -> frozenset[Region]:
     Args:
         country: ISO 3166-1 alpha-2, capitals.
     """
-    return _regions().get(country, frozenset())
+    return frozenset(_regions().get(country, ()))
+
+
+def sub_region_of(country: str) -> Region | None:
+    """The narrowest region of a country; None where `regions_of` has none."""
+    found = _regions().get(country, ())
+    return found[-1] if found else None
 
 
 @cache
