@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from countermark_client.assistance import fit, fold_match, rank_offers, rank_requests, read_rates
@@ -14,9 +14,10 @@ from countermark_protocol.codes.events import ConfiscationAction
 from countermark_protocol.codes.regions import Region
 from countermark_protocol.registry import validate_content
 from message_examples import example
+from support.examples import tried
 from support.kept_items import Store
 
-RELAXED = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+RELAXED = tried(60, suppress_health_check=list(HealthCheck))
 ON = dt.date(2026, 1, 10)
 RATES = read_rates("from,to,rate,source\nEUR,USD,1.20,example\n")
 

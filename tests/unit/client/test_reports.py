@@ -187,6 +187,33 @@ def test_what_the_requester_says_itself_is_no_answer(case):
     assert case.report(2023).count("tracing", 2023, "SEIZED", "PENDING") == 1
 
 
+@pytest.mark.parametrize(
+    ("manner", "action"), [("FOUND", "FOUND"), ("SURRENDERED", "SURRENDERED"), ("COLLECTED", "SURRENDERED")]
+)
+def test_finds_and_surrenders_are_counted_listed_or_only_counted(case, manner, action):
+    document = example("found-or-surrendered-notice") | {"manner": manner}
+    if manner != "COLLECTED":
+        document.pop("programme", None)
+    document["items"] = document["items"][:1]
+    document["items"][0]["ammunition"] = [{"calibre": {"text": "9x19"}, "quantity": 7}]
+    document["ammunition"] = [{"calibre": {"text": "9x19"}, "quantity": 30}]
+    document["counts"] = [
+        {"category": "SHOTGUN", "originForm": "ARTISANAL", "count": 11, "reason": "NEVER_MARKED"}
+    ]
+    document.pop("total", None)
+    year = int(document["event"]["date"][:4])
+    case.store.add(POLICE, "found-or-surrendered-notice", document)
+    case.store.add(CONTACT, "found-or-surrendered-notice", document)
+    made = case.report(year)
+    assert made.count("arms", year, action) == 12
+    assert made.count("arms", year, action, "SHOTGUN") == 11
+    assert made.count("marking", year, action, "SHOTGUN", "NEVER_MARKED") == 11
+    assert made.count("make_up", year, action, "ARTISANAL") == 11
+    assert made.count("ammunition", year, action) == 37
+    assert made.count("significant", year, action) == 12
+    assert case.report(year, kind="sdg").count("indicator_arms", year) == 12
+
+
 def test_a_weapon_that_only_a_request_tells_of_is_counted(case):
     case.request("14ceabd3cffd")
     assert case.report(2023).count("arms", 2023, "SEIZED") == 1

@@ -277,6 +277,7 @@ def step_content(
     speaker: str,
     step: MatchStep,
     *,
+    in_reply_to: str | None = None,
     overview_consent: bool,
     note: str | None = None,
     decline_reason: DeclineReason | None = None,
@@ -289,6 +290,8 @@ def step_content(
         state: of the match.
         speaker: the endpoint that takes it.
         step: any but PROPOSED.
+        in_reply_to: the message that it will reply to, hexadecimal; of ACCEPTED, which proposal. The newest proposal
+            that is open if not said.
         overview_consent: whether it agrees that an overview publishes the match.
         note: in words.
         decline_reason: of DECLINED.
@@ -318,7 +321,7 @@ def step_content(
         overview_consent=overview_consent,
     )
     last = state.history[-1]
-    replied = state.open_proposals[-1] if state.open_proposals else None
+    replied = in_reply_to or (state.open_proposals[-1] if state.open_proposals else None)
     tried = MatchMessage("", speaker, replied, last.index + 1, last.day, content)
     why = dict(fold_match([*state.history, tried], last.day).ignored).get("")
     if why is not None:

@@ -27,11 +27,13 @@ from countermark_protocol.codes.matching import UNKNOWN_TEXT
 from countermark_protocol.codes.reports import MarkingState
 from countermark_protocol.codes.serials import serial_keys
 from countermark_protocol.codes.tracing import TraceOutcome
+from countermark_protocol.codes.transfers import FindManner
 from countermark_protocol.codes.weapons import Component, MarkKind, MarkStatus, NoMarksReason
 from countermark_protocol.messages.confiscation import ConfiscationNotice
+from countermark_protocol.messages.found_or_surrendered import FoundOrSurrenderedNotice
 from countermark_protocol.messages.marks import Mark
 from countermark_protocol.messages.tracing_request import TracingRequest
-from countermark_protocol.messages.weapon import FirearmItem
+from countermark_protocol.messages.weapon import Calibre, FirearmItem, Make
 
 #: Days by which reports of one finding differ at most (domain page 6.3).
 SAME_DAYS: Final = 7
@@ -70,6 +72,7 @@ class Record:
         item: the weapon.
         offences: in whose context.
         trace_intended: ``YES``, ``NO``, ``DONE``, or None in a request.
+        count: how many weapons; more than one only of a row that counts weapons without marks.
     """
 
     source: Source
@@ -82,11 +85,12 @@ class Record:
     item: FirearmItem = field(repr=False)
     offences: tuple[str, ...] = ()
     trace_intended: str | None = None
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One weapon.
+    """One weapon, or a row of weapons without marks.
 
     Attributes:
         records: what tells of it; the first speaks for it.
@@ -122,19 +126,20 @@ def read_records(messages: Iterable[StandingMessage]) -> Iterator[Record]:
         said, item = each.content, each.item
         index = item.index if item.index is not None else 0
         authority = item.manifest.sender.split(".", 1)[0]
-        if isinstance(said, ConfiscationNotice):
-            for weapon in said.items:
+        if isinstance(said, ConfiscationNotice | FoundOrSurrenderedNotice):
+            for weapon, count in _weapons(said):
                 yield Record(
                     source=Source(item.message.hex(), weapon.item_ref),
                     index=index,
                     notice=True,
                     reference=(authority, said.notice_ref),
-                    action=said.action.value,
+                    action=action_of(said),
                     day=said.event.date,
                     country=said.event.place.country,
                     item=weapon,
-                    offences=tuple(offence.value for offence in said.offences),
+                    offences=offences_of(said),
                     trace_intended=said.trace_intended.value,
+                    count=count,
                 )
         elif isinstance(said, TracingRequest):
             for weapon in said.items:
@@ -149,6 +154,36 @@ def read_records(messages: Iterable[StandingMessage]) -> Iterator[Record]:
                     item=weapon,
                     offences=tuple(offence.value for offence in said.recovery.offences),
                 )
+
+
+def action_of(said: ConfiscationNotice | FoundOrSurrenderedNotice) -> str:
+    """How the weapons of a notice came to hand: what is collected in a programme is surrendered (IAFQ)."""
+    if isinstance(said, ConfiscationNotice):
+        return said.action.value
+    return "FOUND" if said.manner is FindManner.FOUND else "SURRENDERED"
+
+
+def offences_of(said: ConfiscationNotice | FoundOrSurrenderedNotice) -> tuple[str, ...]:
+    """Offences in whose context they came to hand; none of what nobody seized."""
+    if isinstance(said, FoundOrSurrenderedNotice):
+        return ("NO_OFFENCE",)
+    return tuple(offence.value for offence in said.offences)
+
+
+def _weapons(said: ConfiscationNotice | FoundOrSurrenderedNotice) -> Iterator[tuple[FirearmItem, int]]:
+    """The weapons of a notice, with how many each stands for: rows of counts bear no marks."""
+    yield from ((weapon, 1) for weapon in said.items)
+    if isinstance(said, FoundOrSurrenderedNotice):
+        for number, row in enumerate(said.counts):
+            weapon = FirearmItem(
+                item_ref=f"/counts/{number}",
+                category=row.category,
+                origin_form=row.origin_form,
+                make=Make(text=UNKNOWN_TEXT),
+                calibre=Calibre(text=UNKNOWN_TEXT),
+                no_marks_reason=row.reason,
+            )
+            yield weapon, row.count
 
 
 # --- the same weapon ---------------------------------------------------------------------------------

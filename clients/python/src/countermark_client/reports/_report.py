@@ -16,7 +16,14 @@ from types import MappingProxyType
 from typing import Final
 
 from countermark_client._models import ConversationItem
-from countermark_client.reports._arms import Arm, Source, group_records, marking_state, read_records
+from countermark_client.reports._arms import (
+    Arm,
+    Source,
+    action_of,
+    group_records,
+    marking_state,
+    read_records,
+)
 from countermark_client.reports._destroyed import DestroyedArm, read_destroyed
 from countermark_client.reports._figures import UNKNOWN_YEAR, Counted, Figure, Table, figures
 from countermark_client.reports._standing import NOT_STANDING, WARNINGS, StandingMessage, standing_messages
@@ -30,6 +37,8 @@ from countermark_client.reports._tracing import (
 )
 from countermark_protocol.codes.weapons import WeaponCategory
 from countermark_protocol.messages.confiscation import ConfiscationNotice
+from countermark_protocol.messages.found_or_surrendered import FoundOrSurrenderedNotice
+from countermark_protocol.messages.weapon_v2 import FirearmItemV2
 
 RULE_VERSION: Final = 1
 COMPUTED_BY: Final = f"countermark report {RULE_VERSION}"
@@ -38,12 +47,13 @@ SIGNIFICANT: Final = 10
 #: Types that figures are made of, and that help to make them.
 _TYPES: Final = (
     "confiscation-notice",
+    "found-or-surrendered-notice",
     "tracing-request",
     "tracing-acknowledgement",
     "tracing-response",
     "destruction-notice",
 )
-_OF_THE_STATE: Final = frozenset({"confiscation-notice", "destruction-notice"})
+_OF_THE_STATE: Final = frozenset({"confiscation-notice", "found-or-surrendered-notice", "destruction-notice"})
 #: What SDG 16.4.2 counts.
 INDICATOR_ACTIONS: Final = frozenset({"SEIZED", "FOUND", "SURRENDERED"})
 #: Weapons made until then are antiques (Firearms Protocol 3(a)).
@@ -238,7 +248,7 @@ def _arms_rows(arms: Sequence[Arm]) -> Iterator[Row]:
     by_notice: dict[tuple[str, str, str], list[Arm]] = {}
     for arm in arms:
         main, item, year = arm.main, arm.main.item, _year(arm.year)
-        one = Counted(1, arm.sources)
+        one = Counted(main.count, arm.sources)
         cells = {
             "arms": (item.category.value,),
             "make_up": (item.origin_form.value,),
@@ -254,9 +264,9 @@ def _arms_rows(arms: Sequence[Arm]) -> Iterator[Row]:
         if main.notice:
             by_notice.setdefault((year, main.action, main.reference[1]), []).append(arm)
     for (year, action, notice), found in by_notice.items():
-        if len(found) >= SIGNIFICANT:
+        if sum(arm.main.count for arm in found) >= SIGNIFICANT:
             for arm in found:
-                yield "significant", year, (action, notice), Counted(1, arm.sources)
+                yield "significant", year, (action, notice), Counted(arm.main.count, arm.sources)
 
 
 def _lot_rows(own: Sequence[StandingMessage]) -> Iterator[Row]:
@@ -264,19 +274,25 @@ def _lot_rows(own: Sequence[StandingMessage]) -> Iterator[Row]:
     seen: set[tuple[str, str]] = set()
     for each in own:
         said = each.content
-        if not isinstance(said, ConfiscationNotice):
+        if not isinstance(said, ConfiscationNotice | FoundOrSurrenderedNotice):
             continue
         reference = (each.item.manifest.sender.split(".", 1)[0], said.notice_ref)
         if reference in seen:
             continue
         seen.add(reference)
         year = _year(said.event.date.year if said.event.date is not None else None)
-        message, action = each.item.message.hex(), said.action.value
-        for i, part in enumerate(said.parts):
-            counted = Counted(part.quantity, (Source(message, f"/parts/{i}"),))
-            yield "parts", year, (action, part.component.value), counted
-        for i, lot in enumerate(said.ammunition):
-            yield "ammunition", year, (action,), Counted(lot.quantity, (Source(message, f"/ammunition/{i}"),))
+        message, action = each.item.message.hex(), action_of(said)
+        lots: list[tuple[str, FirearmItemV2 | ConfiscationNotice | FoundOrSurrenderedNotice]] = [("", said)]
+        lots += [
+            (f"/items/{i}", item) for i, item in enumerate(said.items) if isinstance(item, FirearmItemV2)
+        ]
+        for at, holder in lots:
+            for i, part in enumerate(holder.parts):
+                counted = Counted(part.quantity, (Source(message, f"{at}/parts/{i}"),))
+                yield "parts", year, (action, part.component.value), counted
+            for i, lot in enumerate(holder.ammunition):
+                counted = Counted(lot.quantity, (Source(message, f"{at}/ammunition/{i}"),))
+                yield "ammunition", year, (action,), counted
 
 
 def _indicator_rows(arms: Sequence[Arm], wanted: set[str], left_out: list[LeftOut]) -> Iterator[Row]:
@@ -293,9 +309,9 @@ def _indicator_rows(arms: Sequence[Arm], wanted: set[str], left_out: list[LeftOu
         if reason is not None:
             left_out.append(LeftOut(reason if year in wanted else "other_year", arm.main.source))
             continue
-        yield "indicator_arms", year, (marking,), Counted(1, arm.sources)
+        yield "indicator_arms", year, (marking,), Counted(arm.main.count, arm.sources)
         if trace_state(arm) == TRACED:
-            yield "indicator_traced", year, (marking,), Counted(1, arm.sources)
+            yield "indicator_traced", year, (marking,), Counted(arm.main.count, arm.sources)
 
 
 def _destroyed_rows(destroyed: Sequence[DestroyedArm]) -> Iterator[Row]:
