@@ -436,7 +436,7 @@ _DUTIES: Final = (
     ),
     _duty(
         "two-persons-on-national-security",
-        ("tracing-response",),
+        ("tracing-response", "licence-verification-response"),
         "two persons sign an answer that refuses on the ground of national security",
         "6.1 two-person rule; ITI 22",
         _SENDER,

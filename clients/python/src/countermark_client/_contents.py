@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from countermark_protocol.messages.correction import MessageCorrection, apply_correction
     from countermark_protocol.messages.facts import amended_by, check_manifest_facts, manifest_facts
     from countermark_protocol.messages.json_schema import json_schema
+    from countermark_protocol.messages.licence import LicenceVerificationResponse
     from countermark_protocol.messages.lost_or_stolen import LostOrStolenNotice
     from countermark_protocol.messages.marking_system import MarkingSystemDescription
     from countermark_protocol.messages.release_consent import ReleaseConsentDecision
@@ -44,6 +45,7 @@ else:
             "countermark_protocol.messages.correction": "MessageCorrection apply_correction",
             "countermark_protocol.messages.facts": "amended_by check_manifest_facts manifest_facts",
             "countermark_protocol.messages.json_schema": "json_schema",
+            "countermark_protocol.messages.licence": "LicenceVerificationResponse",
             "countermark_protocol.messages.lost_or_stolen": "LostOrStolenNotice",
             "countermark_protocol.messages.review": "Circumstances Severity review review_answer",
             "countermark_protocol.messages.tracing_request": "TracingRequest",
@@ -68,6 +70,7 @@ __all__ = [
     "Decided",
     "Described",
     "FirearmItem",
+    "LicenceVerificationResponse",
     "LostOrStolenNotice",
     "MarkingSystemDescription",
     "Message",
