@@ -35,8 +35,9 @@ test: $(STAMP)  ## run all tests (under ten minutes); as root it installs Debian
 
 test-long: $(STAMP)  ## what takes up to an hour: many fault rounds, large sizes
 	tools/debian_packages.sh
-	$(BIN)/python -m pytest -n 3 -m long $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -n 2 -m "not long" --hypothesis-profile=full tests/property tests/scenarios/test_client_outbox.py
+	$(BIN)/python -m pytest -n 3 -m long -o faulthandler_timeout=3600 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not long" -o faulthandler_timeout=3600 --hypothesis-profile=full \
+	  tests/property tests/scenarios/test_client_outbox.py
 
 bench-quick: $(STAMP)  ## ratios to what the machine can do at most, in under two minutes
 	$(BIN)/python -m bench.quick

@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "support.collected",
+    "support.examples",
     "support.memory",
     "support.derivation",
     "support.tls",

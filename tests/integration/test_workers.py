@@ -342,6 +342,7 @@ def test_a_stop_finishes_what_was_accepted(world, served, how):
     check_one_history(served.home)
 
 
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 def test_a_stop_while_workers_are_just_starting_ends_all(serve):
     served = serve(workers=FEW)
     assert served.process.stdout.readline()
@@ -356,6 +357,7 @@ def test_a_wrong_configuration_ends_all(serve):
     assert "stopping all" in served.text()
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_a_fatal_state_at_the_start_ends_all(serve, process_home):
     (process_home / "checkpoint" / "checkpoint").unlink()
     served = serve(workers=FEW)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from countermark_protocol.claims import Claims
@@ -25,6 +25,7 @@ from countermark_protocol.policy import (
     allowing_rule,
 )
 from countermark_protocol.policy_form import parse_policy
+from support.examples import tried
 
 ROLES = (Role.POLICE, Role.CONTACT, Role.LICENSING)
 CODES = ("be", "ke", "ug")
@@ -96,7 +97,7 @@ facts = st.builds(
     on_behalf_of=st.none() | addresses,
     time=st.none() | st.integers(0, 20),
 )
-MANY = settings(max_examples=80)
+MANY = tried(80)
 
 
 def verdict(policy, asked, to, *, released):

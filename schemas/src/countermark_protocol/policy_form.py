@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from countermark_protocol.claims import Claims
+from countermark_protocol.claims import Claims, codes_of
 from countermark_protocol.encoding import malformed
 from countermark_protocol.errors import PolicyError
 from countermark_protocol.handling import Classification, Tlp
@@ -72,9 +72,10 @@ def _numbered(claims: Claims, name: str) -> list[tuple[Any, str]]:
 
 
 def _role(value: Any, what: str) -> Role:
-    if not isinstance(value, str) or value not in set(Role):
+    found: Role | None = codes_of(Role).get(value) if isinstance(value, str) else None
+    if found is None:
         malformed("bad_member", f"{what}: expected roles of docs/spec/encoding.md §5")
-    return Role(value)
+    return found
 
 
 def _roles(claims: Claims) -> frozenset[Role]:
@@ -104,21 +105,24 @@ def _side(value: Any, what: str) -> Side:
 
 
 def _traffic(value: Any, what: str) -> Traffic:
-    if not isinstance(value, str) or value not in set(Traffic):
+    found: Traffic | None = codes_of(Traffic).get(value) if isinstance(value, str) else None
+    if found is None:
         malformed("bad_member", f"{what}: expected 'real' or 'exercise'")
-    return Traffic(value)
+    return found
 
 
 def _tlp(value: Any, what: str) -> Tlp:
-    if not isinstance(value, str) or value not in set(Tlp):
+    found: Tlp | None = codes_of(Tlp).get(value) if isinstance(value, str) else None
+    if found is None:
         malformed("bad_member", f"{what}: expected markings of TLP 2.0")
-    return Tlp(value)
+    return found
 
 
 def _enforcer(value: Any, what: str) -> Enforcer:
-    if not isinstance(value, str) or value not in set(Enforcer):
+    found: Enforcer | None = codes_of(Enforcer).get(value) if isinstance(value, str) else None
+    if found is None:
         malformed("bad_member", f"{what}: expected 'broker', 'sender', 'recipient' or 'procedure'")
-    return Enforcer(value)
+    return found
 
 
 def _name(value: Any, what: str) -> str:

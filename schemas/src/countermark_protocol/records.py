@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from countermark_protocol.certificates import KeyCertificates, certificates_json, read_certificates
-from countermark_protocol.claims import MAX_TIME, Claims, Header, Kind, read_header
+from countermark_protocol.claims import MAX_TIME, Claims, Header, Kind, codes_of, read_header
 from countermark_protocol.encoding import JsonObject, encode_hex, malformed, parse_digest
 from countermark_protocol.identifiers import (
     Address,
@@ -399,9 +399,10 @@ def _log(claims: Claims, _name: str) -> LogRecord:
 
 
 def _role(value: Any, what: str) -> Role:
-    if not isinstance(value, str) or value not in set(Role) or value == Role.BROKER:
+    found: Role | None = codes_of(Role).get(value) if isinstance(value, str) else None
+    if found is None or found is Role.BROKER:
         malformed("bad_member", f"{what}: expected roles that an authority may enrol")
-    return Role(value)
+    return found
 
 
 def _authority(claims: Claims, name: str) -> AuthorityRecord:
