@@ -357,6 +357,38 @@ def test_superseded_and_withdrawn_stand_where_people_look(world, cli):
     assert cli.json("show", second, home=KAMPALA)["successor"]["withdraws"] is True
 
 
+def test_a_correction_stands_where_people_look_and_the_message_reads_as_corrected(cli):
+    def send(type_, content, *args):
+        path = cli.file("one.json", content)
+        args = ("send", type_, "--to", KAMPALA, "--file", path, *args)
+        return cli.json(*args, home=POLICE)["messages"][0]["message"]
+
+    first = send("lost-or-stolen-notice", testing.sample_notice("A"))
+    cli.run("inbox", "--accept", home=KAMPALA)
+    content = {
+        "message": first,
+        "ground": "CLERICAL_ERROR",
+        "reason": "Read again",
+        "changes": [{"path": "/nationalCaseRef", "text": "B"}],
+        "followUp": ["UPDATE_RECORDS"],
+        "language": "en",
+    }
+    correction = send("correction", content, "--supersedes", first)
+    cli.run("verify", home=KAMPALA)  # read, not opened
+    assert "not opened here yet" in cli.run("show", first, home=KAMPALA).stdout
+    cli.run("inbox", home=KAMPALA)
+    shown = cli.run("show", first, home=KAMPALA).stdout
+    assert f"CORRECTED by {correction[:16]}" in shown
+    assert '/nationalCaseRef should read "B"' in shown
+    assert "content, as corrected" in shown
+    assert "CORRECTED" in cli.run("list", home=KAMPALA).stdout
+    told = cli.json("show", first, home=KAMPALA)
+    assert told["content"]["nationalCaseRef"] == "A"
+    assert told["as_corrected"]["nationalCaseRef"] == "B"
+    assert told["corrections"][0]["content"]["reason"] == "Read again"
+    assert told["successor"] is None
+
+
 def test_late_and_undelivered_stand_in_the_status(world, cli):
     told = bulk(cli, table(cli, ["A"]), "--expires-in", "1")
     digest = told["messages"][0]["message"]
