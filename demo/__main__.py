@@ -25,6 +25,7 @@ from countermark_protocol.keys import fingerprint
 from countermark_protocol.messages.tracing_request import TracingAcknowledgement
 from countermark_protocol.messages.tracing_response import TracingResponse
 from demo.auditing import mirror_log, report_on_the_year, show_to_a_court
+from demo.case import play_case
 from demo.exchange import Exchange
 from demo.inventions import Inventions
 from demo.watching import QUORUM, WITNESSES, watched
@@ -78,13 +79,15 @@ def _run(console: Console) -> int:
             console.rule("5  What was exchanged")
             complete = _show_tally(console, exchange)
             _show_traces(console, exchange)
-            console.rule("6  One message, checked by a script that shares no code with this software")
+            console.rule("6  One case over four States, from the seizure to the figures of a national report")
+            _play_case(console, world, inventions)
+            console.rule("7  One message, checked by a script that shares no code with this software")
             _check_independently(console, world, exchange)
-            console.rule("7  An auditor mirrors the log, and verifies every signature and decision in it")
+            console.rule("8  An auditor mirrors the log, and verifies every signature and decision in it")
             console.print(mirror_log(world), highlight=False, soft_wrap=True)
-            console.rule("8  What the auditor reports, from manifests and receipts alone")
+            console.rule("9  What the auditor reports, from manifests and receipts alone")
             console.print(report_on_the_year(world), highlight=False, soft_wrap=True)
-            console.rule("9  What a court gets: one file, checked without network or account")
+            console.rule("10  What a court gets: one file, checked without network or account")
             shown = show_to_a_court(world, REQUESTER, exchange.requests[1])
             console.print(shown, highlight=False, soft_wrap=True)
         finally:
@@ -166,6 +169,16 @@ def _show_tally(console: Console, exchange: Exchange) -> bool:
         + ", ".join(f"{count} {stage}" for stage, count in sorted(confirmed.items()))
     )
     return totals[1] == totals[2] == confirmed["accepted"] == confirmed.total() and not totals[3]
+
+
+def _play_case(console: Console, world: World, inventions: Inventions) -> None:
+    def tell(line: str) -> None:
+        console.print(line, highlight=False, soft_wrap=True)
+
+    case = play_case(world, inventions, tell)
+    tell("the seized, traced and destroyed parts of Kenya's national report, each number with its messages:")
+    for line in case.figures():
+        tell(f"  {line}")
 
 
 def _show_traces(console: Console, exchange: Exchange) -> None:

@@ -23,6 +23,7 @@ from countermark_client import Client, Profile, Settings, fetch_invitation, make
 from countermark_client.statements import Drafts, sign_gathering
 from countermark_protocol.default_policy import DEFAULT_POLICY
 from countermark_protocol.encoding import encode_json
+from countermark_protocol.identifiers import parse_address
 from countermark_protocol.invitations import show_code
 from countermark_protocol.keyfile import StoredKey
 from countermark_protocol.keys import Signer
@@ -213,7 +214,12 @@ def serving(world: World) -> Iterator[None]:
 
 
 def _client(
-    world: World, folder: str, address: str | None, keys: list[StoredKey], trust: bytes | None = None
+    world: World,
+    folder: str,
+    address: str | None,
+    keys: list[StoredKey],
+    trust: bytes | None = None,
+    holder: str = "worker-1",
 ) -> Client:
     profile = Profile.create(
         world.root / folder,
@@ -221,7 +227,7 @@ def _client(
         broker_url=world.url,
         trust=trust or world.trust,
         passphrase=world.passphrase,
-        holder="worker-1",
+        holder=holder,
         keys=keys,
     )
     return Client(profile, settings=Settings(page_size=500))
@@ -275,3 +281,31 @@ def _enrol(world: World, authority: Client, endpoints: dict[str, str]) -> None:
             raise RuntimeError(msg)
         world.clients[address] = client
         world.enrolled[address] = code, told
+
+
+@contextmanager
+def second_person(world: World, address: str) -> Iterator[Client]:
+    """A client of another person at an endpoint: a signing key of its own beside the first, certified like it."""
+    first = world.clients[address]
+    stored = {key.use: key for key in first.profile.keystore.stored}
+    fresh, signer = _fresh("instance")
+    first.sync()
+    record = first.directory.keys(parse_address(address))
+    assert record is not None
+    draft = first.drafts.keys(
+        address,
+        signing=[*((each.key, each.holder) for each in record.signing), (signer.public_key, "officer-2")],
+        sealing=record.sealing,
+        reads=record.reads,
+    )
+    administrator = first.profile.keystore.signer("administrator")
+    first.publish_statement(sign_gathering(draft, [administrator], [signer]))
+    folder = f"agencies/{address}-officer-2"
+    second = _client(world, folder, address, [fresh, stored["sealing"]], holder="officer-2")
+    second.sync()
+    first.sync()
+    try:
+        yield second
+    finally:
+        second.close()
+        second.profile.close()
