@@ -15,6 +15,8 @@ from countermark_protocol.identifiers import Role
 from countermark_protocol.leaf import parse_leaf
 from countermark_protocol.policy import Side
 from countermark_protocol.receipts import ReceiptStage
+from countermark_protocol.records import InstanceKey
+from countermark_protocol.signers import MlDsa65Signer, PairSigner
 from countermark_protocol.submission import encode_submission, parse_submission
 from countermark_protocol.tiles import encode_bundle, parse_bundle
 from support.audited import MemoryLog, audited_world, rebuilt
@@ -27,6 +29,7 @@ from support.world import (
     OVERSEER,
     TABLE,
     handling,
+    seed,
     signer,
 )
 
@@ -417,3 +420,35 @@ def test_both_names_of_a_message_on_behalf_are_in_order(world, auditor):
     assert (NAIROBI, Box.NOTICES) in entry.decision.deliveries
     go_on(world)
     assert logged(MemoryLog(world, auditor)) == []
+
+
+# --- pairs ---
+
+
+@pytest.fixture
+def paired(world):
+    """Kampala signs with a pair from here on."""
+    pair = PairSigner(signer("pair of Kampala"), MlDsa65Signer(seed("second of Kampala")))
+    agency = world.agencies[KAMPALA]
+    record = replace(world.state.directory.keys(KAMPALA), signing=(InstanceKey(pair.public_key, "worker-2"),))
+    world.put(
+        world.directory_statement(Kind.KEYS, KAMPALA, record, [agency.administrator], possession=[pair])
+    )
+    return pair
+
+
+@pytest.mark.parametrize("auditor", AUDITORS)
+def test_whole_pairs_are_replayed_and_nothing_is_found(world, paired, auditor):
+    world.put(world.receipt(KAMPALA, [world.first], signer=paired))
+    world.send(KAMPALA, [MOMBASA], signer=paired)
+    assert logged(MemoryLog(world, auditor)) == []
+
+
+@pytest.mark.parametrize("auditor", AUDITORS)
+@pytest.mark.parametrize("half", ["first", "another second"])
+def test_half_of_a_pair(world, paired, auditor, half):
+    other = PairSigner(paired.first, MlDsa65Signer(seed("another second")))
+    entry = world.force(
+        world.receipt(KAMPALA, [world.first], signer=paired.first if half == "first" else other)
+    )
+    assert logged(MemoryLog(world, auditor)) == [(Check.SIGNATURE, entry.index)]
