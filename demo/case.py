@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-
-from countermark_client.reports import make_report
+from typing import Any
 
 from countermark_client import Client, Draft, Received, Sent
+from countermark_client.reports import make_report
 from countermark_protocol.encoding import JsonObject
 from countermark_protocol.tracing.custody_drawing import custody_svg, custody_text
 from demo import other_notices, records
@@ -164,7 +164,11 @@ class Case:
             {"seq": 1, "event": "MANUFACTURED", "date": made["made"], "from": MAKER},
             {"seq": 2, "event": "EXPORTED", "date": made["to BE"], "from": MAKER, "to": TRADER},
         ]
-        pointer = {"outcome": "TRACED_TO_EXPORT", "nextState": "BE", "nextStateReason": "export licence"}
+        pointer: dict[str, Any] = {
+            "outcome": "TRACED_TO_EXPORT",
+            "nextState": "BE",
+            "nextStateReason": "export licence",
+        }
         self._answer(MAKER_STATE, asked, "interim, exported to Belgium", final=False, chain=chain, **pointer)
         self._take(FOCAL, "tracing-response")
         self._consented(asked)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from countermark_client import Client, Profile, Settings, fetch_invitation, make_key
+from countermark_client import Client, MemoryKeystore, Profile, Settings, fetch_invitation, make_key
 from countermark_client.statements import Drafts, sign_gathering
 from countermark_protocol.default_policy import DEFAULT_POLICY
 from countermark_protocol.encoding import encode_json
@@ -287,7 +287,9 @@ def _enrol(world: World, authority: Client, endpoints: dict[str, str]) -> None:
 def second_person(world: World, address: str) -> Iterator[Client]:
     """A client of another person at an endpoint: a signing key of its own beside the first, certified like it."""
     first = world.clients[address]
-    stored = {key.use: key for key in first.profile.keystore.stored}
+    keystore = first.profile.keystore
+    assert isinstance(keystore, MemoryKeystore)  # of a file, not of a token
+    stored = {key.use: key for key in keystore.stored}
     fresh, signer = _fresh("instance")
     first.sync()
     record = first.directory.keys(parse_address(address))
@@ -298,7 +300,7 @@ def second_person(world: World, address: str) -> Iterator[Client]:
         sealing=record.sealing,
         reads=record.reads,
     )
-    administrator = first.profile.keystore.signer("administrator")
+    administrator = keystore.signer("administrator")
     first.publish_statement(sign_gathering(draft, [administrator], [signer]))
     folder = f"agencies/{address}-officer-2"
     second = _client(world, folder, address, [fresh, stored["sealing"]], holder="officer-2")
