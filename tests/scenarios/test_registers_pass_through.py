@@ -6,6 +6,11 @@ is the same once more.
 """
 
 import csv
+import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -179,3 +184,45 @@ def test_all_rows_of_each_register_come_out_equal(tmp_path_factory, real_databas
         notices, counts = pass_through(world, name, TABLES[name], tmp_path)
     rows, skipped = ROWS[name]
     assert (counts.rows, counts.skipped.total(), notices) == (rows, skipped, rows - skipped)
+
+
+@pytest.mark.long
+def test_an_import_killed_in_the_middle_and_run_again_posts_each_record_once(world, tmp_path):
+    table = some_rows("delaware", 60, tmp_path / "table.csv")
+    with serving(world):
+        world.clients[REGISTRY].accept_many(list(world.clients[REGISTRY].inbox()))
+        police = world.clients.pop(POLICE)
+        police.close()
+        police.profile.close()
+        home = world.root / "agencies" / POLICE
+        command = [
+            sys.executable,
+            "-m",
+            "countermark_client.cli",
+            "import",
+            str(table),
+            "--exercise",
+            "--yes",
+        ]
+        command += ["--mapping", str(mapping_path("delaware")), "--to", REGISTRY]
+        variables = {
+            **os.environ,
+            "COUNTERMARK_HOME": str(home),
+            "COUNTERMARK_PASSPHRASE": world.passphrase,
+        }
+        reported = [*command, "--report", "/dev/stdout"]
+        with subprocess.Popen(reported, env=variables, stdout=subprocess.PIPE, text=True) as first:
+            assert first.stdout is not None
+            assert len([next(first.stdout) for _ in range(5)]) == 5
+            first.send_signal(signal.SIGKILL)
+            assert first.wait(60) == -signal.SIGKILL
+        again = subprocess.run(
+            [*command, "--json"], env=variables, check=True, capture_output=True, text=True
+        )
+        told = json.loads(again.stdout)
+        assert told["sent_before"] >= 5
+        assert told["sent"] + told["sent_before"] == 60
+        received = [m.content.notice_ref for m in world.clients[REGISTRY].inbox()]
+    notices, _ = read("delaware", table)
+    assert sorted(received) == sorted(n.content["noticeRef"] for n in notices)
+    assert len(received) == 60
