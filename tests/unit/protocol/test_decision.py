@@ -269,7 +269,7 @@ def test_expiry(world):
     [
         ("unknown_type", {"type": "gossip"}),
         ("unknown_type", {"type": "tracing-request2"}),
-        ("unknown_version", {"version": 2}),
+        ("unknown_version", {"version": 3}),
         ("answer_incomplete", {"type": "tracing-response"}),
         ("answer_incomplete", {"type": "tracing-acknowledgement"}),
         ("amends_nothing", {"type": "correction"}),
@@ -481,7 +481,7 @@ def test_versions_that_are_not_read(world):
         fork.put(fork.keys_statement(KAMPALA, reads=reads))
         error = fork.refuse(fork.compose(NAIROBI, [LYON, KAMPALA]), PolicyError, "version_not_read")
         assert error.message.endswith(f"it reads {list(reads.get('confiscation-notice', ())) or 'none'}")
-    assert ALL_TYPES["confiscation-notice"] == (1,)
+    assert ALL_TYPES["confiscation-notice"] == (1, 2)
 
 
 def test_releasable_to(world):
