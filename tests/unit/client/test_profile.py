@@ -157,7 +157,7 @@ def test_a_keystore_without_the_key_says_so():
 
 def test_other_keystores_join_by_their_scheme(tmp_path):
     with pytest.raises(UncheckableError) as caught:
-        open_keystore("token:slot=1", tmp_path, "pin")
+        open_keystore("other:slot=1", tmp_path, "pin")
     assert caught.value.code == "unknown_keystore"
     made = MemoryKeystore((make_key(INSTANCE),))
     register_scheme(

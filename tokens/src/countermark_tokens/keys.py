@@ -109,6 +109,19 @@ class TokenSigner:
         """Which key it is."""
         return self._uri
 
+    def identity(self) -> tuple[str, bytes]:
+        """Label and CKA_ID of the key, as the token has them.
+
+        Raises:
+            TokenError: as `find_object`.
+        """
+
+        def look(session: pkcs11.Session) -> tuple[str, bytes]:
+            found = find_object(session, self._uri, ObjectClass.PRIVATE_KEY)
+            return str(found[Attribute.LABEL]), bytes(found[Attribute.ID])
+
+        return _plain(self._token, self._uri, look)
+
     def sign(self, message: bytes) -> bytes:
         """A raw signature over `message`, 64 bytes; ECDSA ones are low-S.
 
@@ -148,10 +161,10 @@ class TokenSigner:
         )
 
 
-def _plain(token: Token, uri: TokenUri, action: Callable[[pkcs11.Session], T], *, writes: bool = False) -> T:
+def _plain(token: Token, uri: TokenUri, action: Callable[[pkcs11.Session], T]) -> T:
     """Use a token; what it says of itself as our error."""
     try:
-        return token.use(action, writes=writes)
+        return token.use(action)
     except exceptions.PKCS11Error as error:
         raise TokenError(
             "token_cannot", f"the token cannot do this with the {uri}: {type(error).__name__}"
@@ -222,12 +235,18 @@ def check_new(session: pkcs11.Session, uri: TokenUri) -> None:
             raise TokenError("token_key_exists", f"there is already a {uri}: keys are never overwritten")
 
 
-def weaknesses(token: Token, uri: TokenUri, kind: ObjectClass = ObjectClass.PRIVATE_KEY) -> tuple[str, ...]:
+def weaknesses(token: Token, uri: TokenUri, *, secret: bool = False) -> tuple[str, ...]:
     """What is wrong with how a key is kept: empty if it can never leave the token.
+
+    Args:
+        token: logged in.
+        uri: of the key.
+        secret: whether it is a secret key, and not the private half of a pair.
 
     Raises:
         TokenError: as `find_object`.
     """
+    kind = ObjectClass.SECRET_KEY if secret else ObjectClass.PRIVATE_KEY
 
     def look(session: pkcs11.Session) -> tuple[str, ...]:
         found = find_object(session, uri, kind)

@@ -883,7 +883,7 @@ class AsyncClient(LocalCalls):
 
         Raises:
             NotFoundError: ``not_enrolled``; ``no_such_key``: there is no administrator key here.
-            UncheckableError: ``keys_elsewhere``: the keystore is no key file.
+            UncheckableError: ``keys_elsewhere``: the keystore is neither a key file nor a token.
             CountermarkError: as the broker refuses the statement.
         """
         return await self._run(

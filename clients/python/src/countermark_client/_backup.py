@@ -1,6 +1,7 @@
 """Encrypted backup of a whole profile in one file, made while a client runs, restored on a new machine.
 
-It holds every file of the profile: the key file (still under the profile's own passphrase), the trust file, and
+It holds every file of the profile: the key file (still under the profile's own passphrase) or the token file (the
+token's keys are not in it, and cannot be), the trust file, and
 the store with outbox, messages and cursors as it stood at one moment. A file that does not open, or not to its
 end, restores nothing. What was restored sends nothing before it was compared with the log (_restored.py).
 
@@ -23,7 +24,7 @@ from typing import Final
 from countermark_client._bundle_post import EXPORTED
 from countermark_client._database import check_integrity, snapshot
 from countermark_client._halting import RESTORED
-from countermark_client._profile import KEY_FILE, LOCK_FILE, PROFILE_FILE, STATE_FILE, TRUST_FILE
+from countermark_client._profile import KEY_FILE, LOCK_FILE, PROFILE_FILE, STATE_FILE, TRUST_FILE, token_of
 from countermark_client._restored import mark_of
 from countermark_client._session import Clock, system_clock
 from countermark_client._store import Store
@@ -61,6 +62,8 @@ class BackupReport:
         size: of them, bytes.
         waiting: statements in the outbox that were not answered then.
         checkpoint: size of the newest checkpoint verified then; 0 if none.
+        token: URI of the token that the signing keys are in, and that alone opens the sealing keys; None: all keys are
+            in the backup.
     """
 
     made_at: int
@@ -70,6 +73,7 @@ class BackupReport:
     size: int
     waiting: int
     checkpoint: int
+    token: str | None = None
 
 
 # --- making ------------------------------------------------------------------------------------------
@@ -254,6 +258,7 @@ def _open(file: Path, passphrase: str, place: Path) -> BackupReport:
         malformed("bad_profile", "profile and trust file are of different logs")
     if profile.raw("keys") == f"file:{KEY_FILE}" and not (place / KEY_FILE).exists():
         malformed("bad_backup", "the backup lacks the key file that its profile names")
+    token = token_of(place)
     check_integrity(place / STATE_FILE)
     with contextlib.closing(Store(place / STATE_FILE)) as store:
         raw = store.meta("checkpoint")
@@ -264,7 +269,7 @@ def _open(file: Path, passphrase: str, place: Path) -> BackupReport:
             store.set_meta(RESTORED, mark_of(made_at, checkpoint))
         # An answer to what was exported before may be older than what was sent since: it compares nothing.
         store.set_meta(EXPORTED, None)
-    return BackupReport(made_at, address, trust.origin, files, size, waiting, checkpoint)
+    return BackupReport(made_at, address, trust.origin, files, size, waiting, checkpoint, token)
 
 
 def verify_backup(file: Path | str, passphrase: str) -> BackupReport:

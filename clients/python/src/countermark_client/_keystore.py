@@ -1,18 +1,21 @@
 """Keystores: where private keys are, behind an interface that never shows them.
 
-A keystore is named by a URI. ``file:<path>`` is an encrypted key file (docs/spec/keys.md §6); other schemes,
-such as ``pkcs11:``, join through `register_scheme`, so that a token needs no change anywhere else.
+A keystore is named by a URI. ``file:<path>`` is an encrypted key file (docs/spec/keys.md §6), ``token:<path>`` names
+keys in a PKCS#11 token (§8); other schemes join through `register_scheme`.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Final, Protocol
 
-from countermark_protocol.errors import NotFoundError, UncheckableError
+from countermark_protocol.errors import CountermarkError, NotFoundError, UncheckableError
 from countermark_protocol.identifiers import KeyId
 from countermark_protocol.keyfile import NONCE_BYTES, SALT_BYTES, StoredKey, encode_key_file, parse_key_file
 from countermark_protocol.keys import SIGNATURE_ALGORITHMS, Algorithm, PublicKey, Signer
@@ -57,6 +60,61 @@ class Keystore(Protocol):
     def sealing_keys(self) -> tuple[SealingKey, ...]:
         """The current sealing key and the former ones, newest first."""
         ...
+
+    def public_keys(self) -> tuple[tuple[str, PublicKey], ...]:
+        """(use, public key) of every key."""
+        ...
+
+    @property
+    def stored(self) -> tuple[StoredKey, ...]:
+        """The private keys that it can give away, to be kept elsewhere; none of a token's own."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found of one key.
+
+    Attributes:
+        use: what it is for.
+        public: its public half; None of a token's wrapping key.
+        label: in the token; empty of a wrapped sealing key.
+        error: why it is of no use, or not kept as it should be; None if all is well.
+    """
+
+    use: str
+    public: PublicKey | None
+    label: str
+    error: CountermarkError | None
+
+
+class GrowingKeystore(ABC):
+    """A keystore that makes signing keys itself, and keeps what it is."""
+
+    @property
+    @abstractmethod
+    def token(self) -> str:
+        """URI of the token that the keys are in."""
+
+    @abstractmethod
+    def with_made(self, use: str, algorithm: Algorithm | None, owner: str) -> GrowingKeystore:
+        """This keystore with one more signing key, to be saved."""
+
+    @abstractmethod
+    def with_key(self, key: StoredKey, owner: str) -> GrowingKeystore:
+        """This keystore with a key from elsewhere, to be saved."""
+
+    @abstractmethod
+    def with_named(self, use: str, uri: str) -> GrowingKeystore:
+        """This keystore with one more signing key, that lies where its keys are already; to be saved."""
+
+    @abstractmethod
+    def check(self) -> tuple[Checked, ...]:
+        """Use every key once, and look whether any of them could leave."""
+
+    @abstractmethod
+    def save(self) -> None:
+        """Keep it."""
 
 
 def make_key(use: str, algorithm: Algorithm | None = None, *, second: bool = False) -> StoredKey:
@@ -205,11 +263,33 @@ def _open_file(name: str, folder: Path, passphrase: str) -> Keystore:
     return load_key_file(folder / name, passphrase)
 
 
-_OPENERS: Final[dict[str, Opener]] = {"file": _open_file}
+def _open_token(name: str, folder: Path, pin: str) -> Keystore:
+    opened: Keystore = token_library().open_token_keystore(folder / name, pin)
+    return opened
+
+
+def token_library() -> ModuleType:
+    """The module `_token_keystore`, which few installations can load.
+
+    Raises:
+        UncheckableError: ``no_token_library``.
+    """
+    try:
+        # Only who has keys in a token needs the extra.
+        from countermark_client import _token_keystore  # noqa: PLC0415
+    except ModuleNotFoundError:
+        raise UncheckableError(
+            "no_token_library",
+            "keys in tokens need more than is installed: pip install 'countermark-client[pkcs11]'",
+        ) from None
+    return _token_keystore
+
+
+_OPENERS: Final[dict[str, Opener]] = {"file": _open_file, "token": _open_token}
 
 
 def register_scheme(scheme: str, opener: Opener) -> None:
-    """Make a further kind of keystore known, e.g. ``pkcs11``."""
+    """Make a further kind of keystore known, e.g. one in a service of an agency's own."""
     _OPENERS[scheme] = opener
 
 

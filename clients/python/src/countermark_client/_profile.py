@@ -4,7 +4,8 @@
 
     profile.json          address, broker's URL, log, holder, where the keys are
     trust.countermark     the founding's signed document: the trust file, compared by fingerprint
-    keys.json             private keys, encrypted (docs/spec/keys.md §6)
+    keys.json             private keys, encrypted (docs/spec/keys.md §6); or
+    keys.token.json       names of keys in a token, and wrapped seeds (docs/spec/keys.md §8)
     state.db              what was verified, sent and received; messages stay sealed (_store.py)
     evidence/             what contradicts itself: signed bytes of both sides
     recovery.pub          public half of the recovery key, if the endpoint has one (_recovery.py)
@@ -17,34 +18,43 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from countermark_client._keystore import (
     INSTANCE,
     SEALING,
+    GrowingKeystore,
     Keystore,
     MemoryKeystore,
     load_key_file,
     make_key,
     open_keystore,
     save_key_file,
+    token_library,
     write_private,
 )
 from countermark_client._recovery import keep_copies, set_recovery_key
 from countermark_client._store import Store
 from countermark_client._tables_log import LOG_NAME
+from countermark_client._token_file import TOKEN_FILE, TokenFile, read_token_file
 from countermark_client._trust import TrustFile, read_trust_file
 from countermark_client.errors import StorageError
 from countermark_protocol.claims import Claims
 from countermark_protocol.encoding import encode_json, malformed, parse_object
-from countermark_protocol.errors import ConflictError, CountermarkError, InconsistentLogError, NotFoundError
+from countermark_protocol.errors import (
+    ConflictError,
+    CountermarkError,
+    InconsistentLogError,
+    NotFoundError,
+    UncheckableError,
+)
 from countermark_protocol.identifiers import Address, Origin, parse_address
 from countermark_protocol.keyfile import StoredKey
-from countermark_protocol.keys import PublicKey
+from countermark_protocol.keys import Algorithm, PublicKey
 from countermark_protocol.succession import next_origin
 
 FORMAT: Final = "countermark-profile-1"
@@ -179,7 +189,7 @@ class Profile:
             address: of the endpoint; None for an authority's profile.
             broker_url: base URL of the broker.
             trust: bytes of the trust file; compare `trust.fingerprint` by voice with another participant.
-            passphrase: for the key file.
+            passphrase: for the key file. Keys in a token: `create_in_token`.
             holder: pseudonym of who uses this instance.
             keys: to be kept; if None, a fresh ``instance`` and ``sealing`` key. An endpoint's first profile
                 also holds the ``administrator`` key; a further instance needs the endpoint's sealing key.
@@ -191,26 +201,80 @@ class Profile:
             VerificationError: the trust file is not signed as it must be.
         """
         place = Path(folder)
-        parsed = parse_address(address) if address is not None else None
-        url = check_broker_url(broker_url)
-        trust_file = read_trust_file(trust)
+        about = _About(parse_address(address) if address is not None else None, broker_url, trust, holder)
         chosen = tuple(keys) if keys is not None else (make_key(INSTANCE), make_key(SEALING))
-        if place.exists() and any(place.iterdir()):
-            raise ConflictError("profile_exists", f"the folder {place} is not empty: choose another one")
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place.chmod(0o700)
+        _make_folder(place)
         keystore = MemoryKeystore(chosen)
-        if recovery is not None and parsed is not None:
-            set_recovery_key(place, recovery, trust_file.origin, parsed, chosen)
+        about.recover(place, recovery, chosen)
         save_key_file(place / KEY_FILE, keystore, passphrase)
-        write_private(place / TRUST_FILE, trust)
+        return cls._establish(place, about, f"file:{KEY_FILE}", keystore, passphrase)
+
+    @classmethod
+    def create_in_token(
+        cls,
+        folder: Path | str,
+        *,
+        address: str | None,
+        broker_url: str,
+        trust: bytes,
+        token: str,
+        pin: str = "",
+        holder: str = "default",
+        uses: Iterable[str] = (INSTANCE,),
+        algorithm: Algorithm | None = None,
+        named: Mapping[str, str] | None = None,
+        sealing: Iterable[StoredKey] | None = None,
+        recovery: PublicKey | None = None,
+    ) -> Profile:
+        """Make a profile whose signing keys are in a PKCS#11 token, and whose sealing key only that token opens.
+
+        Args:
+            folder: as of `create`; as are `address`, `broker_url`, `trust` and `holder`.
+            address: of the endpoint; None for an authority's profile, which has no sealing key.
+            broker_url: base URL of the broker.
+            trust: bytes of the trust file.
+            token: ``pkcs11:`` URI of the token (RFC 7512), with ``module-path``; it names no key.
+            pin: of the token's user; empty: from the file that the URI's ``pin-source`` names, or the variable
+                ``COUNTERMARK_PIN``.
+            holder: pseudonym of who uses this instance.
+            uses: of signing keys to be made in the token.
+            algorithm: of them; ES256 if None.
+            named: URIs of signing keys that are in the token already, by their uses.
+            sealing: sealing keys to be wrapped; if None, a fresh one for an endpoint, none without an address.
+            recovery: as of `create`.
+
+        Raises:
+            UncheckableError: ``no_token_library``.
+            TokenError: the token cannot be opened, or does not make such keys. What it made stays in it.
+            CountermarkError: as `create`.
+        """
+        place = Path(folder)
+        about = _About(parse_address(address) if address is not None else None, broker_url, trust, holder)
+        fresh = (make_key(SEALING),) if address is not None else ()
+        chosen = tuple(sealing) if sealing is not None else fresh
+        tokens = token_library()
+        _make_folder(place)
+        keystore = tokens.TokenKeystore(place / TOKEN_FILE, TokenFile(token), pin)
+        for use, uri in (named or {}).items():
+            keystore = keystore.with_named(use, uri)
+        for use in uses:
+            keystore = keystore.with_made(use, algorithm, address or holder)
+        for key in chosen:
+            keystore = keystore.with_key(key, address or holder)
+        about.recover(place, recovery, chosen)
+        keystore.save()
+        return cls._establish(place, about, f"token:{TOKEN_FILE}", keystore, pin)
+
+    @classmethod
+    def _establish(cls, place: Path, about: _About, uri: str, keystore: Keystore, passphrase: str) -> Profile:
+        write_private(place / TRUST_FILE, about.trust)
         # Last, since it is what makes the folder a profile.
-        write_private(place / PROFILE_FILE, _encode(parsed, url, trust_file.origin, holder))
+        write_private(place / PROFILE_FILE, about.encode(uri))
         profile = cls(
-            address=parsed,
-            broker_url=url,
-            holder=holder,
-            trust=trust_file,
+            address=about.address,
+            broker_url=about.url,
+            holder=about.holder,
+            trust=about.trust_file,
             keystore=keystore,
             store=_open_store(place),
             folder=place,
@@ -292,16 +356,23 @@ class Profile:
             self._lock = None
 
     def add_key(self, key: StoredKey, passphrase: str = "") -> None:
-        """Add a private key to the key file. A new sealing key makes the one before it a former one.
+        """Add a private key. A new sealing key makes the one before it a former one; in a token it is wrapped.
 
         Args:
             key: to be added.
             passphrase: of the key file; that by which the profile was opened, if empty.
 
         Raises:
-            TypeError: the keystore is no key file.
+            TypeError: the keystore is neither a key file nor a token.
+            UncheckableError: ``keys_elsewhere``: a token makes its signing keys itself.
             SealError: ``wrong_passphrase``.
         """
+        if isinstance(self.keystore, GrowingKeystore):
+            grown = self.keystore.with_key(key, self._owner)
+            if self.folder is not None:
+                keep_copies(self.folder, self.log, self.address, [key])
+            self._grow(grown)
+            return
         if not isinstance(self.keystore, MemoryKeystore):
             msg = "keys are added to this keystore by its own tools"
             raise TypeError(msg)
@@ -313,6 +384,57 @@ class Profile:
             keep_copies(self.folder, self.log, self.address, [key])
             save_key_file(self.folder / KEY_FILE, keystore, passphrase or self._passphrase)
         self.keystore = keystore
+
+    def make_key(
+        self, use: str, algorithm: Algorithm | None = None, passphrase: str = "", *, second: bool = False
+    ) -> None:
+        """Make a fresh key where this profile's keys are: in its key file, or in its token.
+
+        Args:
+            use: what it is for.
+            algorithm: of it; the keystore's own default if None.
+            passphrase: as of `add_key`.
+            second: whether a signing key is paired with an ML-DSA-65 key.
+
+        Raises:
+            TypeError: as `add_key`.
+            UncheckableError: ``no_pairs_in_tokens``.
+            CountermarkError: as `add_key`; of a token also as it makes keys.
+        """
+        if isinstance(self.keystore, GrowingKeystore) and use != SEALING:
+            if second:
+                raise UncheckableError(
+                    "no_pairs_in_tokens",
+                    "a key in a token has no ML-DSA-65 half: say --no-second, or keep the pair in a key file",
+                )
+            self._grow(self.keystore.with_made(use, algorithm, self._owner))
+        else:
+            self.add_key(make_key(use, algorithm, second=second), passphrase)
+
+    def name_key(self, use: str, uri: str) -> None:
+        """Take a signing key that lies in the profile's token already.
+
+        Args:
+            use: what it is for.
+            uri: of it, ``pkcs11:``.
+
+        Raises:
+            UncheckableError: ``keys_elsewhere``: the profile's keys are in no token.
+            TokenError: ``other_token``, or the key cannot be found and used.
+        """
+        if not isinstance(self.keystore, GrowingKeystore):
+            raise UncheckableError(
+                "keys_elsewhere", "this profile's keys are in a key file: it takes no key of a token"
+            )
+        self._grow(self.keystore.with_named(use, uri))
+
+    @property
+    def _owner(self) -> str:
+        return self.address or self.holder
+
+    def _grow(self, keystore: GrowingKeystore) -> None:
+        keystore.save()
+        self.keystore = cast("Keystore", keystore)
 
     # --- evidence ---
 
@@ -377,11 +499,55 @@ class Profile:
         return tuple(out)
 
 
-def _encode(address: Address | None, url: str, origin: Origin, holder: str) -> bytes:
-    out: dict[str, Any] = {"format": FORMAT}
-    if address is not None:
-        out["address"] = address
-    return encode_json({**out, "broker": url, "log": origin, "holder": holder, "keys": f"file:{KEY_FILE}"})
+class _About:
+    """What a new profile is of, checked before anything is made.
+
+    Args:
+        address: of the endpoint, or None.
+        broker_url: base URL of the broker.
+        trust: bytes of the trust file.
+        holder: pseudonym of who uses this instance.
+    """
+
+    def __init__(self, address: Address | None, broker_url: str, trust: bytes, holder: str) -> None:
+        self.address, self.trust, self.holder = address, trust, holder
+        self.url = check_broker_url(broker_url)
+        self.trust_file = read_trust_file(trust)
+
+    def encode(self, keys: str) -> bytes:
+        """The profile file; `keys` names the keystore."""
+        out: dict[str, Any] = {"format": FORMAT}
+        if self.address is not None:
+            out["address"] = self.address
+        rest = {"broker": self.url, "log": self.trust_file.origin, "holder": self.holder, "keys": keys}
+        return encode_json({**out, **rest})
+
+    def recover(self, place: Path, recovery: PublicKey | None, keys: Iterable[StoredKey]) -> None:
+        """Keep copies of sealing keys for the recovery key, if there is one."""
+        if recovery is not None and self.address is not None:
+            set_recovery_key(place, recovery, self.trust_file.origin, self.address, keys)
+
+
+def _make_folder(place: Path) -> None:
+    if place.exists() and any(place.iterdir()):
+        raise ConflictError("profile_exists", f"the folder {place} is not empty: choose another one")
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place.chmod(0o700)
+
+
+def token_of(folder: Path | str) -> str | None:
+    """URI of the token that a profile's keys are in; None if they are in a key file, or there is no profile.
+
+    Raises:
+        CountermarkError: the profile's files are damaged.
+    """
+    place = Path(folder)
+    if not (place / PROFILE_FILE).exists():
+        return None
+    scheme, _, name = str(
+        Claims(parse_object((place / PROFILE_FILE).read_bytes(), "profile"), "profile").raw("keys")
+    ).partition(":")
+    return read_token_file(place / name).token if scheme == "token" else None
 
 
 def _open_store(folder: Path) -> Store:

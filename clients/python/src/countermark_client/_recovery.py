@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from countermark_client._keystore import SEALING, SEALING_OLD, MemoryKeystore, write_private
+from countermark_client._keystore import SEALING, SEALING_OLD, GrowingKeystore, MemoryKeystore, write_private
 from countermark_protocol.directory import Directory
 from countermark_protocol.encoding import encode_json, malformed, parse_object
 from countermark_protocol.errors import UncheckableError
@@ -101,12 +101,13 @@ def recover_keys(
 
     Raises:
         CountermarkError: as `parse_copy` and `open_copy`.
-        UncheckableError: ``keys_elsewhere``: the keystore is no key file.
+        UncheckableError: ``keys_elsewhere``: the keystore is neither a key file nor a token.
     """
     address = profile.endpoint
-    if not isinstance(profile.keystore, MemoryKeystore):
+    if not isinstance(profile.keystore, MemoryKeystore | GrowingKeystore):
         raise UncheckableError(
-            "keys_elsewhere", "this profile's keys are not in a key file: nothing is added here"
+            "keys_elsewhere",
+            "this profile's keys are neither in a key file nor in a token: nothing is added here",
         )
     held = {public for _, public in profile.keystore.public_keys()}
     record = directory.keys(address)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from countermark_client._flows_send import Sender
 from countermark_client._io import Flow
-from countermark_client._keystore import ADMINISTRATOR, INSTANCE, SEALING, make_key
+from countermark_client._keystore import ADMINISTRATOR, INSTANCE, SEALING
 from countermark_client._log import LogView
 from countermark_client._own_keys import OwnKeys
 from countermark_client._session import Session
@@ -28,7 +28,6 @@ from countermark_client._words import moment, span
 from countermark_client.drafts import change_keys
 from countermark_client.statements import Drafts, sign_gathering
 from countermark_protocol.errors import CountermarkError, NotFoundError, TransportError, UncheckableError
-from countermark_protocol.keyfile import StoredKey
 from countermark_protocol.keys import Algorithm, PublicKey, Signer
 from countermark_protocol.records import InstanceKey, KeysRecord
 from countermark_protocol.resets import beginning_for
@@ -246,7 +245,7 @@ class Renewal:
             fits = key.algorithm is wanted and (key.second is not None) is paired
             if fits and not directory.subjects_of_key(key.key_id):
                 return signer
-        self._add(make_key(INSTANCE, wanted, second=paired), passphrase)
+        self._make(INSTANCE, wanted, passphrase, second=paired)
         return self._session.profile.keystore.signer(INSTANCE)
 
     def _sealing(self, stated: PublicKey, wanted: Algorithm, passphrase: str) -> PublicKey:
@@ -255,14 +254,15 @@ class Renewal:
         never_stated = not self._log.directory.subjects_of_key(current.key_id)
         if current != stated and never_stated and current.algorithm is wanted:
             return current
-        self._add(make_key(SEALING, wanted), passphrase)
+        self._make(SEALING, wanted, passphrase)
         return self._session.profile.keystore.sealing_key().public_key
 
-    def _add(self, key: StoredKey, passphrase: str) -> None:
+    def _make(self, use: str, algorithm: Algorithm, passphrase: str, *, second: bool = False) -> None:
         try:
-            self._session.profile.add_key(key, passphrase)
+            self._session.profile.make_key(use, algorithm, passphrase, second=second)
         except TypeError:
             raise UncheckableError(
                 "keys_elsewhere",
-                "this profile's keys are not in a key file: make the new key with its own tools, then draft the change",
+                "this profile's keys are neither in a key file nor in a token: make the new key with its own tools, "
+                "then draft the change",
             ) from None

@@ -882,7 +882,7 @@ class Client(LocalCalls):
 
         Raises:
             NotFoundError: ``not_enrolled``; ``no_such_key``: there is no administrator key here.
-            UncheckableError: ``keys_elsewhere``: the keystore is no key file.
+            UncheckableError: ``keys_elsewhere``: the keystore is neither a key file nor a token.
             CountermarkError: as the broker refuses the statement.
         """
         return self._run(

@@ -54,6 +54,11 @@ def _report(report: BackupReport, *lines: str) -> Result:
         f"the log was known to size {report.checkpoint}",
         *lines,
     ]
+    if report.token is not None:
+        shown += [
+            f"NOT in it: the keys in {report.token}",
+            "without that token, or a copy of it, nobody signs for this profile and what is sealed to it stays sealed",
+        ]
     return Result(
         shown,
         made_at=report.made_at,
@@ -63,6 +68,7 @@ def _report(report: BackupReport, *lines: str) -> Result:
         size=report.size,
         waiting=report.waiting,
         checkpoint=report.checkpoint,
+        token=report.token,
     )
 
 

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 import countermark_client
-from countermark_client._keystore import MemoryKeystore, load_key_file, write_private
+from countermark_client._keystore import MemoryKeystore, load_key_file, token_library, write_private
+from countermark_client._profile import token_of
 from countermark_client._session import Clock, system_clock
 from countermark_client._settings import Settings
 from countermark_client.cli.output import say, utc
 from countermark_protocol.encoding import malformed, parse_digest, parse_object
 from countermark_protocol.errors import NotFoundError
 from countermark_protocol.identifiers import KeyId
-from countermark_protocol.keys import PublicKey, parse_pair_json
+from countermark_protocol.keys import PublicKey, Signer, parse_pair_json
 
 if TYPE_CHECKING:
     import httpx
@@ -48,8 +49,25 @@ _LEAST_PREFIX: Final = 8
 #: Seconds of waiting for a broker from which on people are told.
 _WORTH_TELLING: Final = 1.0
 
+TOKEN_SCHEME: Final = "pkcs11:"  # noqa: S105  a scheme's name
+
+
+class KeyPlace(click.ParamType[Path | str]):
+    """A key file, or the URI of a key in a token."""
+
+    name = "key"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        """The path of a file that is there, or the URI as it is."""
+        if isinstance(value, str) and value.startswith(TOKEN_SCHEME):
+            return value
+        path: Path = FILE.convert(value, param, ctx)
+        return path
+
+
 FILE: Any = click.Path(path_type=Path, exists=True, dir_okay=False)
 NEW_FILE: Any = click.Path(path_type=Path, dir_okay=False)
+KEY: Any = KeyPlace()
 FOLDER: Any = click.Path(path_type=Path, file_okay=False)
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -132,8 +150,45 @@ passphrase_option = click.option(
     "--passphrase-file",
     type=FILE,
     metavar="FILE",
-    help=f"Holds the passphrase. Else {PASSPHRASE_VARIABLE}, else you are asked.",
+    help=f"Holds the passphrase, or the PIN of a token. Else {PASSPHRASE_VARIABLE}, else you are asked.",
 )
+
+
+NO_PAIRS: Final = "--second pairs keys in key files: a token has no ML-DSA-65"
+
+token_option = click.option(
+    "--token",
+    metavar="URI",
+    help="pkcs11: URI of a token: signing keys are made in it, and the sealing key is wrapped by a key of it.",
+)
+
+
+def pin_for(token: str, file: Path | None) -> str:
+    """The PIN of a token: from a file, from what its URI names, from the environment, or by a prompt, once.
+
+    Args:
+        token: URI of the token or of a key in it.
+        file: that holds it, or None.
+
+    Raises:
+        MalformedError: ``no_passphrase``: it is empty.
+        click.UsageError: there is none, and nobody to ask.
+        CountermarkError: the URI is none, or the file that it names cannot be read.
+    """
+    tokens = token_library()
+    pin: str | None = (
+        file.read_text(encoding="utf-8").rstrip("\r\n") if file is not None else tokens.find_pin_of(token)
+    )
+    if pin is None:
+        try:
+            pin = click.prompt(f"PIN of {tokens.name_of(token)}", hide_input=True, err=True)
+        except click.Abort:
+            raise click.UsageError(
+                f"a PIN is needed: type it, set {tokens.PIN_VARIABLE}, or give pin-source=file:… in the URI"
+            ) from None
+    if not pin:
+        malformed("no_passphrase", "the PIN is empty")
+    return pin
 
 
 # --- the profile ---------------------------------------------------------------------------------------
@@ -213,7 +268,9 @@ class Access:
         return client_tls(str(self.client_cert), passphrase=passphrase, authorities=authorities)
 
     def passphrase(self, *, new: bool = False) -> str:
-        """The passphrase of the profile; asked for once."""
+        """The passphrase of the profile, or the PIN of its token; asked for once."""
+        if self._given is None and (token := token_of(self.home)) is not None:
+            self._given = pin_for(token, self.passphrase_file)
         if self._given is None:
             self._given = passphrase_for(f"the profile {self.home}", self.passphrase_file, new=new)
         return self._given
@@ -308,6 +365,12 @@ def load_public_key(path: Path) -> PublicKey:
 def load_private(path: Path, passphrase_file: Path | None) -> MemoryKeystore:
     """Open a key file."""
     return load_key_file(path, passphrase_for(f"the key file {path}", passphrase_file))
+
+
+def load_token_signer(uri: str, pin_file: Path | None) -> Signer:
+    """A signing key in a token."""
+    signer: Signer = token_library().load_signer_of(uri, pin_for(uri, pin_file))
+    return signer
 
 
 def write_new(path: Path, data: bytes, *, force: bool = False) -> None:

@@ -16,9 +16,11 @@ from countermark_client.cli import _late
 from countermark_client.cli.appointed import appointments
 from countermark_client.cli.common import (
     FILE,
+    KEY,
     NEW_FILE,
     Access,
     load_private,
+    load_token_signer,
     now,
     with_home,
 )
@@ -213,16 +215,16 @@ def show(file: Path, access: Access) -> Result:
 
 def choose_signer(
     access: Access,
-    key_file: Path | None,
+    key_file: Path | str | None,
     use: str | None,
     key_passphrase: Path | None,
     opened: Profile | None = None,
 ) -> Signer:
-    """The one key to sign with: of a key file, or of the profile.
+    """The one key to sign with: of a key file, in a token, or of the profile.
 
     Args:
         access: to the profile.
-        key_file: to be used instead.
+        key_file: to be used instead; or the URI of a key in a token.
         use: of the key, where there are several.
         key_passphrase: file with the key file's passphrase.
         opened: the profile, where it is open already.
@@ -231,6 +233,8 @@ def choose_signer(
         NotFoundError: ``no_such_key``: there is none for that use.
         click.UsageError: there are several, and `use` was not given.
     """
+    if isinstance(key_file, str):
+        return load_token_signer(key_file, key_passphrase)
     if key_file is not None:
         keystore: Keystore = load_private(key_file, key_passphrase or access.passphrase_file)
         found = [(u, s) for u in SIGNING_USES for s in keystore.signers(u)]
@@ -265,8 +269,16 @@ def confirm(question: str, *, assumed: bool) -> None:
 
 
 key_options = (
-    click.option("--key", "key_file", type=FILE, help="Key file to sign with; else a key of the profile."),
-    click.option("--key-passphrase-file", type=FILE, metavar="FILE", help="Its passphrase, if another one."),
+    click.option(
+        "--key",
+        "key_file",
+        type=KEY,
+        metavar="FILE|URI",
+        help="Key file, or pkcs11: URI of a key in a token, to sign with; else a key of the profile.",
+    ),
+    click.option(
+        "--key-passphrase-file", type=FILE, metavar="FILE", help="Its passphrase or PIN, if another one."
+    ),
 )
 
 
@@ -287,7 +299,7 @@ key_options = (
 @command
 def sign(
     file: Path,
-    key_file: Path | None,
+    key_file: Path | str | None,
     key_passphrase_file: Path | None,
     use: str | None,
     possession: bool,
@@ -301,6 +313,7 @@ def sign(
     Examples:
       countermark document sign authority.draft --key kenya.key
       countermark document sign authority.draft --key mine.key --possession
+      countermark document sign authority.draft --key 'pkcs11:token=kenya;object=authority-1?module-path=…'
     """
     if possession and countersign:
         raise click.UsageError("--possession and --countersign exclude each other")

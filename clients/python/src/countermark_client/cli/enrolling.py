@@ -26,10 +26,13 @@ from countermark_client.cli import _late
 from countermark_client.cli.common import (
     FILE,
     NEW_FILE,
+    NO_PAIRS,
     Access,
     environment,
     load_public_key,
     now,
+    pin_for,
+    token_option,
     with_home,
 )
 from countermark_client.cli.documents import choose_signer, confirm, key_options
@@ -42,7 +45,7 @@ from countermark_protocol.errors import ConflictError, NotFoundError, SignatureE
 from countermark_protocol.gathering import read_gathering
 from countermark_protocol.identifiers import authority_of
 from countermark_protocol.invitations import MAX_DAYS, parse_code, show_code
-from countermark_protocol.keys import Signer, fingerprint
+from countermark_protocol.keys import PublicKey, Signer, fingerprint
 from countermark_protocol.records import EndpointRecord, KeysRecord, parse_directory_statement
 
 if TYPE_CHECKING:
@@ -146,6 +149,7 @@ def waiting_json(found: PendingEnrolment) -> dict[str, object]:
     metavar="MINUTES",
     help="Wait so long for the authority's approval. [default: do not wait]",
 )
+@token_option
 @with_home
 @command
 def enrol(
@@ -157,6 +161,7 @@ def enrol(
     second: bool,
     recovery_key: Path | None,
     minutes: int,
+    token: str | None,
     access: Access,
 ) -> Result:
     """Enrol by an invitation: make keys here, hand in the request, show its fingerprint.
@@ -166,6 +171,7 @@ def enrol(
 
     Examples:
       countermark enrol K7QF-2MXA-9TBW --broker https://broker.example --wait 10
+      countermark enrol LINK --token 'pkcs11:token=kenya?module-path=/usr/lib/softhsm/libsofthsm2.so'
       countermark enrol
     """
     if invitation is None:
@@ -180,17 +186,9 @@ def enrol(
         if expected is not None:
             check_told(trust.fingerprint, expected, "the trust file that the broker gives")
         recovery = load_public_key(recovery_key) if recovery_key is not None else None
-        keys = [make_key(use, second=second and use != SEALING) for use in (ADMINISTRATOR, INSTANCE, SEALING)]
-        Profile.create(
-            access.home,
-            address=invited.address,
-            broker_url=broker or link.broker or "",
-            trust=trust.document.data,
-            passphrase=access.passphrase(new=True),
-            holder=holder,
-            keys=keys,
-            recovery=recovery,
-        ).close()
+        url = broker or link.broker or ""
+        data = trust.document.data
+        _make(access, invited.address, url, data, holder, recovery, token, second=second)
         authority = invited.authority
     with access.client() as client:
         # Also of a profile made before, whose request was not handed in, or not answered: the same keys again.
@@ -221,6 +219,45 @@ def enrol(
         fingerprint=mark,
         enrolled=done,
     )
+
+
+def _make(
+    access: Access,
+    address: str,
+    broker: str,
+    trust: bytes,
+    holder: str,
+    recovery: PublicKey | None,
+    token: str | None,
+    *,
+    second: bool,
+) -> None:
+    if token is not None:
+        if second:
+            raise click.UsageError(NO_PAIRS)
+        Profile.create_in_token(
+            access.home,
+            address=address,
+            broker_url=broker,
+            trust=trust,
+            token=token,
+            pin=pin_for(token, access.passphrase_file),
+            holder=holder,
+            uses=(ADMINISTRATOR, INSTANCE),
+            recovery=recovery,
+        ).close()
+        return
+    keys = [make_key(use, second=second and use != SEALING) for use in (ADMINISTRATOR, INSTANCE, SEALING)]
+    Profile.create(
+        access.home,
+        address=address,
+        broker_url=broker,
+        trust=trust,
+        passphrase=access.passphrase(new=True),
+        holder=holder,
+        keys=keys,
+        recovery=recovery,
+    ).close()
 
 
 def _state(address: str, *, done: bool) -> str:
@@ -289,7 +326,7 @@ def _finish(access: Access, minutes: int) -> Result:
 @command
 def approve(
     request: str | None,
-    key_file: Path | None,
+    key_file: Path | str | None,
     key_passphrase_file: Path | None,
     expected: str | None,
     yes: bool,
@@ -343,7 +380,7 @@ def approve(
 class _Signing(NamedTuple):
     """How a request is approved: by which key, and what was told of it."""
 
-    key_file: Path | None
+    key_file: Path | str | None
     key_passphrase_file: Path | None
     expected: str | None
     yes: bool

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypedDict
 
 import click
 
 from countermark_client._invitations import check_told
 from countermark_client._keystore import (
     ADMINISTRATOR,
+    AUTHORITY,
+    GOVERNOR,
     INSTANCE,
     SEALING,
-    MemoryKeystore,
     make_key,
+    token_library,
     write_private,
 )
 from countermark_client._profile import Profile, check_broker_url
 from countermark_client._trust import TrustFile, read_trust_file
 from countermark_client.cli.common import (
     FILE,
+    KEY,
     NEW_FILE,
+    NO_PAIRS,
     Access,
     load_private,
     load_public_key,
+    pin_for,
+    token_option,
     with_home,
 )
 from countermark_client.cli.keys import key_json
@@ -32,7 +39,18 @@ from countermark_protocol.encoding import encode_json
 from countermark_protocol.gathering import read_gathering
 from countermark_protocol.identifiers import authority_of, parse_address
 from countermark_protocol.keyfile import StoredKey
-from countermark_protocol.keys import fingerprint
+from countermark_protocol.keys import PublicKey, fingerprint
+
+
+class _Common(TypedDict):
+    """What a new profile is made of, wherever its keys are."""
+
+    address: str
+    broker_url: str
+    trust: bytes
+    holder: str
+    recovery: PublicKey | None
+
 
 REQUEST_FILE = "endpoint.request"
 
@@ -93,6 +111,7 @@ def compare_lines(trust: TrustFile, expected: str | None) -> list[str]:
 @click.option(
     "-o", "--out", type=NEW_FILE, help=f"Where to write the request. [default: HOME/{REQUEST_FILE}]"
 )
+@token_option
 @with_home
 @command
 def init(
@@ -107,6 +126,7 @@ def init(
     second: bool,
     recovery_key: Path | None,
     out: Path | None,
+    token: str | None,
     access: Access,
 ) -> Result:
     """Make a profile: fresh keys in an encrypted file, and the request to be enrolled.
@@ -114,8 +134,9 @@ def init(
     Nothing is sent: for who was given no invitation, but the trust file. Give the request to your authority, which
     approves it with `countermark approve`; then run `countermark enrol`.
 
-    Example:
+    Examples:
       countermark init --address ke.police.nairobi --broker https://broker.example --trust founding.trust
+      countermark init … --token 'pkcs11:token=kenya?module-path=/usr/lib/softhsm/libsofthsm2.so'
     """
     parsed = parse_address(address, "--address")
     trust_file = read_trust(trust, expected)
@@ -130,23 +151,39 @@ def init(
             "a further instance needs the endpoint's sealing key: `countermark key export --use sealing`"
         )
     needed = (INSTANCE, SEALING) if further_instance else (ADMINISTRATOR, INSTANCE, SEALING)
-    made = [
-        make_key(use, second=second and use != SEALING)
-        for use in needed
-        if not any(k.use == use for k in given)
-    ]
-    profile = Profile.create(
-        access.home,
-        address=parsed,
-        broker_url=broker,
-        trust=trust_file.document.data,
-        passphrase=access.passphrase(new=True),
-        holder=holder,
-        keys=[*made, *given],
-        recovery=load_public_key(recovery_key) if recovery_key is not None else None,
-    )
+    common: _Common = {
+        "address": parsed,
+        "broker_url": broker,
+        "trust": trust_file.document.data,
+        "holder": holder,
+        "recovery": load_public_key(recovery_key) if recovery_key is not None else None,
+    }
+    if token is not None:
+        if second:
+            raise click.UsageError(NO_PAIRS)
+        if any(k.use != SEALING for k in given):
+            raise click.UsageError(
+                "--token makes the signing keys itself: --with-key takes a sealing key alone"
+            )
+        profile = Profile.create_in_token(
+            access.home,
+            token=token,
+            pin=pin_for(token, access.passphrase_file),
+            uses=[use for use in needed if use != SEALING],
+            sealing=given or None,
+            **common,
+        )
+    else:
+        made = [
+            make_key(use, second=second and use != SEALING)
+            for use in needed
+            if not any(k.use == use for k in given)
+        ]
+        profile = Profile.create(
+            access.home, passphrase=access.passphrase(new=True), keys=[*made, *given], **common
+        )
     profile.close()
-    keystore = MemoryKeystore((*made, *given))
+    keystore = profile.keystore
     keys = [key_json(use, public) for use, public in keystore.public_keys()]
     lines = [
         f"profile        {access.home} for {parsed}",
@@ -208,37 +245,66 @@ def principal() -> None:
 @_broker
 @_trust
 @_expected
-@click.option("--key", "key_file", type=FILE, required=True, help="Key file of the governor or authority.")
-@click.option("--key-passphrase-file", type=FILE, metavar="FILE", help="Its passphrase, if another one.")
+@click.option(
+    "--key",
+    "key_file",
+    type=KEY,
+    required=True,
+    metavar="FILE|URI",
+    help="Key file of the governor or authority, or pkcs11: URI of its key in a token.",
+)
+@click.option(
+    "--key-passphrase-file", type=FILE, metavar="FILE", help="Its passphrase or PIN, if another one."
+)
+@click.option(
+    "--use",
+    type=click.Choice((AUTHORITY, GOVERNOR, ADMINISTRATOR)),
+    default=AUTHORITY,
+    show_default=True,
+    help="What a key in a token is for.",
+)
 @with_home
 @command
 def principal_init(
     broker: str,
     trust: Path,
     expected: str | None,
-    key_file: Path,
+    key_file: Path | str,
     key_passphrase_file: Path | None,
+    use: str,
     access: Access,
 ) -> Result:
     """Make a profile that reads the directory with a governor's or authority's key.
 
-    The key is copied into the profile, encrypted.
+    The key is copied into the profile, encrypted; one in a token stays there.
 
-    Example:
+    Examples:
       countermark principal init --broker https://broker.example --trust founding.trust --key kenya.key
+      countermark principal init … --key 'pkcs11:token=kenya;object=authority-1?module-path=…'
     """
     trust_file = read_trust(trust, expected)
-    stored = load_private(key_file, key_passphrase_file or access.passphrase_file).stored
-    profile = Profile.create(
-        access.home,
-        address=None,
-        broker_url=broker,
-        trust=trust_file.document.data,
-        passphrase=access.passphrase(new=True),
-        keys=stored,
-    )
+    if isinstance(key_file, str):
+        profile = Profile.create_in_token(
+            access.home,
+            address=None,
+            broker_url=broker,
+            trust=trust_file.document.data,
+            token=token_library().token_in(key_file),
+            pin=pin_for(key_file, key_passphrase_file or access.passphrase_file),
+            uses=(),
+            named={use: key_file},
+        )
+    else:
+        profile = Profile.create(
+            access.home,
+            address=None,
+            broker_url=broker,
+            trust=trust_file.document.data,
+            passphrase=access.passphrase(new=True),
+            keys=load_private(key_file, key_passphrase_file or access.passphrase_file).stored,
+        )
     profile.close()
-    keys = [key_json(use, public) for use, public in MemoryKeystore(stored).public_keys()]
+    keys = [key_json(use, public) for use, public in profile.keystore.public_keys()]
     return Result(
         [
             f"profile        {access.home}",

@@ -15,22 +15,32 @@ from countermark_client._keystore import (
     INSTANCE,
     RECOVERY,
     SEALING,
+    SIGNING_USES,
+    GrowingKeystore,
+    Keystore,
     MemoryKeystore,
     make_key,
     save_key_file,
+    token_library,
 )
 from countermark_client.cli.common import (
     FILE,
+    KEY,
     NEW_FILE,
+    NO_PAIRS,
     Access,
     load_private,
+    load_token_signer,
     parse_time,
     passphrase_for,
     passphrase_option,
+    pin_for,
     with_home,
     write_new,
     write_public,
 )
+from countermark_client.cli.documents import choose_signer
+from countermark_client.cli.key_check import check
 from countermark_client.cli.output import Result, command, utc
 from countermark_client.cli.recovering import recover, recovery_key
 from countermark_protocol.encoding import encode_json
@@ -95,16 +105,25 @@ key.add_command(recover)
     "--second", is_flag=True, help="Pair a signing key with an ML-DSA-65 key: both sign, and count as one."
 )
 @click.option(
-    "--out", type=NEW_FILE, required=True, help="Key file to write; its public half goes to FILE.pub."
+    "--token", metavar="URI", help="pkcs11: URI of the new key: it is made in that token and never leaves it."
+)
+@click.option(
+    "--out",
+    type=NEW_FILE,
+    required=True,
+    help="Key file to write; its public half goes to FILE.pub. With --token: the public half alone.",
 )
 @passphrase_option
 @command
-def new(use: str, alg: str | None, second: bool, out: Path, passphrase_file: Path | None) -> Result:
-    """Make a key: an encrypted file, and its public half beside it.
+def new(
+    use: str, alg: str | None, second: bool, token: str | None, out: Path, passphrase_file: Path | None
+) -> Result:
+    """Make a key: an encrypted file, and its public half beside it; or a key in a token.
 
-    Example:
+    Examples:
       countermark key new --use governor --out kenya.key
       (give kenya.key.pub away; kenya.key stays with you)
+      countermark key new --use authority --token 'pkcs11:token=kenya;object=authority-1?module-path=…' --out kenya.pub
     """
     algorithm = _BY_NAME[alg] if alg is not None else None
     fitting = SEALING_ALGORITHMS if use == SEALING else SIGNATURE_ALGORITHMS
@@ -113,6 +132,10 @@ def new(use: str, alg: str | None, second: bool, out: Path, passphrase_file: Pat
         raise click.UsageError(f"a key of use '{use}' is {names}: got --alg {alg}")
     if second and use == SEALING:
         raise click.UsageError("--second pairs signing keys: a sealing key is a hybrid already")
+    if token is not None:
+        if second:
+            raise click.UsageError(NO_PAIRS)
+        return _new_in_token(use, algorithm, token, out, passphrase_file)
     public_path = out.with_name(out.name + ".pub")
     for path in (out, public_path):
         if path.exists():
@@ -130,13 +153,38 @@ def new(use: str, alg: str | None, second: bool, out: Path, passphrase_file: Pat
     )
 
 
+def _new_in_token(
+    use: str, algorithm: Algorithm | None, token: str, out: Path, pin_file: Path | None
+) -> Result:
+    if use == SEALING:
+        raise click.UsageError(
+            "no token holds sealing keys: `countermark key add` wraps one by a profile's token"
+        )
+    if out.exists():
+        raise click.UsageError(f"{out} exists: choose another name")
+    # A signature algorithm that most tokens have, and a P-256 key is what the rest of the world's PKI signs with.
+    signer = token_library().make_signer(token, pin_for(token, pin_file), algorithm or Algorithm.ES256)
+    public = signer.public_key
+    write_public(out, encode_json(public.to_json()) + b"\n")
+    return Result(
+        [*key_lines(use, public), f"private, in:  {token}", f"public:       {out}"],
+        **key_json(use, public),
+        token=token,
+        public_file=str(out),
+    )
+
+
 @key.command("show")
-@click.argument("file", type=FILE)
+@click.argument("file", type=KEY, metavar="FILE|URI")
 @passphrase_option
 @command
-def show(file: Path, passphrase_file: Path | None) -> Result:
-    """Show the public halves of the keys in FILE."""
-    found = load_private(file, passphrase_file).public_keys()
+def show(file: Path | str, passphrase_file: Path | None) -> Result:
+    """Show the public halves of the keys in FILE, or of the key in a token that a pkcs11: URI names."""
+    found: tuple[tuple[str, PublicKey], ...]
+    if isinstance(file, str):
+        found = (("token", load_token_signer(file, passphrase_file).public_key),)
+    else:
+        found = load_private(file, passphrase_file).public_keys()
     return Result(
         [line for use, public in found for line in key_lines(use, public)],
         keys=[key_json(use, public) for use, public in found],
@@ -144,14 +192,16 @@ def show(file: Path, passphrase_file: Path | None) -> Result:
 
 
 @key.command("add")
-@click.argument("file", type=FILE)
+@click.argument("file", type=KEY, metavar="FILE|URI")
 @click.option("--key-passphrase-file", type=FILE, metavar="FILE", help="Passphrase of FILE, if another one.")
+@click.option("--use", type=click.Choice(SIGNING_USES), help="What the key that a URI names is for.")
 @with_home
 @command
-def add(file: Path, key_passphrase_file: Path | None, access: Access) -> Result:
-    """Take the keys of FILE into the profile.
+def add(file: Path | str, key_passphrase_file: Path | None, use: str | None, access: Access) -> Result:
+    """Take the keys of FILE into the profile, or a key of its token that a pkcs11: URI names.
 
-    A sealing key becomes the current one; the one before it is kept, for what was sealed to it.
+    A sealing key becomes the current one; the one before it is kept, for what was sealed to it. In a profile whose keys
+    are in a token it is wrapped by a key of the token.
 
     Example, a new sealing key with thirty days of overlap:
       countermark key new --use sealing --out new.key
@@ -160,27 +210,39 @@ def add(file: Path, key_passphrase_file: Path | None, access: Access) -> Result:
       countermark document sign keys.draft --use administrator
       countermark document publish keys.draft
     """
-    keystore = load_private(file, key_passphrase_file or access.passphrase_file)
-    if any(stored.use == RECOVERY for stored in keystore.stored):
-        raise click.UsageError("a recovery key lies in a safe, never in a profile: `countermark key recover`")
+    if isinstance(file, str) != (use is not None):
+        raise click.UsageError("--use goes with a key's URI: FILE says itself what its keys are for")
     with access.profile() as profile:
-        held = (
-            {public.key_id for _, public in profile.keystore.public_keys()}
-            if isinstance(profile.keystore, MemoryKeystore)
-            else set()
-        )
-        passphrase = access.passphrase()
+        held = {public.key_id for _, public in profile.keystore.public_keys()}
         added: list[tuple[str, PublicKey]] = []
+        if isinstance(file, str):
+            profile.name_key(str(use), file)
+            added = [(u, k) for u, k in profile.keystore.public_keys() if k.key_id not in held]
+            return _added(added, "the profile holds this key already")
+        keystore = load_private(file, key_passphrase_file or _passphrase_file(access, profile.keystore))
+        if any(stored.use == RECOVERY for stored in keystore.stored):
+            raise click.UsageError(
+                "a recovery key lies in a safe, never in a profile: `countermark key recover`"
+            )
+        passphrase = access.passphrase()
         for stored in keystore.stored:
             [(use, public)] = MemoryKeystore((stored,)).public_keys()
             if public.key_id not in held:
                 profile.add_key(stored, passphrase)
                 added.append((use, public))
+    return _added(added, "the profile holds all keys of this file already")
+
+
+def _added(added: list[tuple[str, PublicKey]], none: str) -> Result:
     return Result(
-        [line for use, public in added for line in key_lines(use, public)]
-        or ["the profile holds all keys of this file already"],
+        [line for use, public in added for line in key_lines(use, public)] or [none],
         added=[key_json(use, public) for use, public in added],
     )
+
+
+def _passphrase_file(access: Access, keystore: Keystore) -> Path | None:
+    """The profile's passphrase file for a key file too; never the PIN of its token."""
+    return None if isinstance(keystore, GrowingKeystore) else access.passphrase_file
 
 
 @key.command("renew")
@@ -199,7 +261,11 @@ def add(file: Path, key_passphrase_file: Path | None, access: Access) -> Result:
 )
 @click.option("--until", metavar="TIME", help="When the new keys count no more. [default: in a year]")
 @click.option(
-    "--key", "key_file", type=FILE, help="Key file of the administrator; else the profile's own key."
+    "--key",
+    "key_file",
+    type=KEY,
+    metavar="FILE|URI",
+    help="Key file of the administrator, or pkcs11: URI of its key in a token; else the profile's own key.",
 )
 @click.option("--key-passphrase-file", type=FILE, metavar="FILE", help="Its passphrase, if another one.")
 @click.option(
@@ -216,7 +282,7 @@ def renew(
     sealing_alg: str | None,
     second: bool | None,
     until: str | None,
-    key_file: Path | None,
+    key_file: Path | str | None,
     key_passphrase_file: Path | None,
     request: Path | None,
     access: Access,
@@ -243,9 +309,7 @@ def renew(
         raise click.UsageError("--request writes a new file, and goes without --key")
     administrator = None
     if key_file is not None:
-        administrator = load_private(key_file, key_passphrase_file or access.passphrase_file).signer(
-            ADMINISTRATOR
-        )
+        administrator = choose_signer(access, key_file, ADMINISTRATOR, key_passphrase_file)
     with access.client() as client:
         renewed = client.renew_keys(
             instance=instance,
@@ -276,6 +340,9 @@ def renew(
     )
 
 
+key.add_command(check)
+
+
 @key.command("export")
 @click.option("--use", type=_USES, required=True, help="Which keys.")
 @click.option("--out", type=NEW_FILE, required=True, help="Key file to write, encrypted.")
@@ -292,14 +359,17 @@ def export(use: str, out: Path, out_passphrase_file: Path | None, access: Access
         raise click.UsageError(f"{out} exists: choose another name")
     with access.profile() as profile:
         keystore = profile.keystore
-    stored = tuple(k for k in keystore.stored if k.use == use) if isinstance(keystore, MemoryKeystore) else ()
+        stored = tuple(k for k in keystore.stored if k.use == use)
     if not stored:
-        raise NotFoundError("no_such_key", f"this profile has no key for '{use}'")
+        inside = ": keys never leave a token" if isinstance(keystore, GrowingKeystore) else ""
+        raise NotFoundError("no_such_key", f"this profile has no key for '{use}' to give away{inside}")
     chosen = MemoryKeystore(stored)
     save_key_file(
         out,
         chosen,
-        passphrase_for(f"the key file {out}", out_passphrase_file or access.passphrase_file, new=True),
+        passphrase_for(
+            f"the key file {out}", out_passphrase_file or _passphrase_file(access, keystore), new=True
+        ),
     )
     found = chosen.public_keys()
     return Result(

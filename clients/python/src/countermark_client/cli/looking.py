@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from countermark_client import _contents
-from countermark_client._keystore import INSTANCE, SEALING, MemoryKeystore
+from countermark_client._keystore import INSTANCE, SEALING
 from countermark_client.cli import _late
 from countermark_client.cli.alarming import alarm_lines, reset_json, reset_text
 from countermark_client.cli.common import Access, now, with_home
@@ -89,7 +89,7 @@ def whoami(offline: bool, access: Access) -> Result:
                 )
         directory = client.directory
         keystore = profile.keystore
-        pairs = keystore.public_keys() if isinstance(keystore, MemoryKeystore) else ()
+        pairs = keystore.public_keys()
         keys = [
             {**key_json(use, key), "standing": _standing(directory, client, use, key)} for use, key in pairs
         ]

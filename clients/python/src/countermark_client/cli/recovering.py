@@ -28,7 +28,7 @@ from countermark_client.cli.common import (
 )
 from countermark_client.cli.output import Result, command
 from countermark_protocol.encoding import encode_json
-from countermark_protocol.errors import NotFoundError, UncheckableError
+from countermark_protocol.errors import NotFoundError
 from countermark_protocol.keyfile import StoredKey
 from countermark_protocol.keys import Algorithm, fingerprint
 from countermark_protocol.recovery import parse_paper, show_paper
@@ -98,10 +98,6 @@ def set_key(public: Path, access: Access) -> Result:
     """
     key = load_public_key(public)
     with access.profile() as profile:
-        if not isinstance(profile.keystore, MemoryKeystore):
-            raise UncheckableError(
-                "keys_elsewhere", "this profile's keys are not in a key file: nothing here can copy them"
-            )
         copies = set_recovery_key(access.home, key, profile.log, profile.endpoint, profile.keystore.stored)
     return Result(
         [
