@@ -33,7 +33,7 @@ from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document, verify_document
 from countermark_protocol.encoding import JsonObject, malformed
 from countermark_protocol.errors import MalformedError, NotFoundError, PolicyError, UncheckableError
-from countermark_protocol.handling import Classification, Handling, Tlp, UsePurpose
+from countermark_protocol.handling import Classification, Handling, HandlingCode, Tlp, UsePurpose
 from countermark_protocol.identifiers import (
     Address,
     authority_of,
@@ -134,6 +134,7 @@ class Composer:
             )
         message, recipients = chosen.message, tuple(chosen.recipients)
         terms, now = chosen.terms, chosen.now
+        _check_h3(message, terms.handling)
         forwarded = self._releases.check(message, recipients, terms.handling)
         self._review(draft, message, recipients, terms, now, forwarded=forwarded)
         self._check_trace(draft, message, recipients, terms)
@@ -467,6 +468,16 @@ def _unbound_by_type(draft: Draft, target: Target | None) -> list[tuple[str, str
         text = f"a {draft.type} supersedes the message that it is about, and replies to no other"
         return [("amends_nothing", text)]
     return []
+
+
+def _check_h3(message: _contents.Message, handling: Handling) -> None:
+    """What H3 stands for is content: a message that bears it says so in its use restrictions."""
+    restrictions = getattr(message, "use_restrictions", None)
+    if HandlingCode.H3 in handling.codes and getattr(restrictions, "h3_text", None) is None:
+        raise PolicyError(
+            "h3_text_missing",
+            "handling code H3 stands for restrictions in words: expected useRestrictions.h3Text in the content",
+        )
 
 
 def _no_key(recipient: Address, keys: KeysRecord, now: int) -> JsonObject:

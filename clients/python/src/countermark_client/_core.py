@@ -34,6 +34,7 @@ from countermark_client._profile import Profile
 from countermark_client._purges import Purges
 from countermark_client._renewal import Renewal
 from countermark_client._restored import Restored
+from countermark_client._retention import Retention
 from countermark_client._revocations import Revocations
 from countermark_client._self_check import SelfChecker
 from countermark_client._session import Clock, Session, system_clock
@@ -94,6 +95,7 @@ class Core:
         self.forwarding = Forwarding(self.session)
         self.chains = Chains(self.session)
         self.weapons = Weapons(self.session)
+        self.retention = Retention(self.session)
         self.asking = Asking(self.session, self.log)
         self.overview = Overview(self.session, self.revocations, self.boxes)
         self.disclosing = Disclosing(self.session, self.sender, self.acts)

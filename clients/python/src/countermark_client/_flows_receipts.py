@@ -25,6 +25,7 @@ from countermark_protocol.boxes import Box
 from countermark_protocol.documents import parse_document
 from countermark_protocol.encoding import JsonObject, encode_json
 from countermark_protocol.errors import ConflictError, NotFoundError, PolicyError, TransportError
+from countermark_protocol.handling import HandlingCode
 from countermark_protocol.identifiers import Address
 from countermark_protocol.padding import padded_size
 from countermark_protocol.receipts import (
@@ -117,6 +118,14 @@ class Receipts:
                     "signer_revoked",
                     f"message {one.payload.hex()} was logged after its signer's revocation came to this profile: ask "
                     "its sender by another path, and reject it",
+                )
+            if HandlingCode.H3 in manifest_of(one).handling.codes and not self._store.handling_read(
+                one.payload
+            ):
+                raise PolicyError(
+                    "h3_not_read",
+                    f"message {one.payload.hex()} bears handling code H3: read the restrictions that its content "
+                    "states, and say that you have",
                 )
         for sender, group in _by_sender(todo):
             items = [ReceiptItem(m.payload, commitment_checked=True) for m in group]

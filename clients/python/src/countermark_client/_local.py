@@ -31,6 +31,7 @@ from countermark_client._traces import TracedCase
 from countermark_client.statements import Drafts
 from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.directory import Directory
+from countermark_protocol.errors import NotFoundError
 from countermark_protocol.keys import PublicKey
 from countermark_protocol.resets import Reset, resets
 from countermark_protocol.sealing import SealingKey
@@ -151,6 +152,31 @@ class LocalCalls:
         """
         with self._undisturbed():
             return self._core.asking.whom(item)
+
+    def acknowledge_handling(self, message: MessageRef) -> None:
+        """Say that a person has read the restrictions that handling code H3 of a message stands for.
+
+        Without it such a message is not accepted (``h3_not_read``).
+
+        Raises:
+            NotFoundError: ``unknown_message``.
+        """
+        with self._undisturbed():
+            store, payload = self._core.session.store, message_hash(message)
+            if store.message(payload, Direction.IN) is None:
+                raise NotFoundError("unknown_message", "this profile has received no message of that hash")
+            store.set_handling_read(payload, self._core.session.clock())
+
+    def forget_expired(self) -> tuple[bytes, ...]:
+        """Delete the content of received messages that were answered for and whose retention is over.
+
+        Manifests, receipts and proofs stay. Backups made before hold it still.
+
+        Returns:
+            Their payload hashes.
+        """
+        with self._undisturbed():
+            return self._core.retention.forget()
 
     def duplicate_traces(self) -> tuple[Pair, ...]:
         """Tracing requests that may be one case made twice: one weapon, found in one State within seven days."""

@@ -66,9 +66,18 @@ class Releases:
         return next((m for m in found if manifest_of(m).id == message_id), None)
 
     def request_of(self, conversation: bytes) -> StoredMessage | None:
-        """The tracing request that a conversation began with."""
+        """The newest tracing request of who began a conversation with one: what there is to be passed on."""
         first = self._store.message(conversation)
-        return first if first is not None and manifest_of(first).type == REQUEST else None
+        if first is None or manifest_of(first).type != REQUEST:
+            return None
+        asked = [
+            m
+            for m in self._store.messages(conversation, first.direction)
+            if m.index is not None
+            and manifest_of(m).type == REQUEST
+            and manifest_of(m).sender == manifest_of(first).sender
+        ]
+        return asked[-1] if asked else first
 
     def _consented(self, held: StoredMessage, recipients: Sequence[str], handling: Handling) -> None:
         manifest = manifest_of(held)

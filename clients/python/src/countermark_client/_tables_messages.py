@@ -140,6 +140,14 @@ class MessageTables(Tables):
             (recipients, payload),
         )
 
+    def forget_contents(self, payloads: list[bytes]) -> None:
+        """Delete ciphertext and stanza of received messages, and overwrite where they stood."""
+        self._db.execute("PRAGMA secure_delete=ON")
+        self._db.executemany(
+            "UPDATE messages SET stanza = NULL, content = NULL WHERE payload = ? AND direction = 'in'",
+            [(payload,) for payload in payloads],
+        )
+
     def keep_sent_content(self, payload: bytes, content: bytes) -> None:
         """Keep the ciphertext of a sent message, whose outbox item is pruned."""
         self._db.execute(

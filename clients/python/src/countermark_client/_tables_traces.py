@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS own_receipts (
 CREATE TABLE IF NOT EXISTS closings (
   request BLOB NOT NULL, requested TEXT NOT NULL, at INTEGER NOT NULL, diversion INTEGER NOT NULL,
   note TEXT NOT NULL, PRIMARY KEY (request, requested)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS handling_read (message BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS looked_into (
   destroyed BLOB NOT NULL, appeared BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (destroyed, appeared))
   WITHOUT ROWID;
@@ -56,6 +57,15 @@ class TraceTables(Tables):
     def looked_into(self) -> set[tuple[bytes, bytes]]:
         """(notice of destruction, message of the appearance) that people have looked into."""
         return set(self._db.execute("SELECT destroyed, appeared FROM looked_into").fetchall())
+
+    def set_handling_read(self, message: bytes, at: int) -> None:
+        """Keep that a person has read the restrictions that H3 of a message stands for."""
+        self._db.execute("INSERT OR IGNORE INTO handling_read VALUES (?, ?)", (message, at))
+
+    def handling_read(self, message: bytes) -> bool:
+        """Whether a person has."""
+        row = self._db.execute("SELECT 1 FROM handling_read WHERE message = ?", (message,)).fetchone()
+        return row is not None
 
     def traced_conversations(self) -> list[bytes]:
         """Conversations that hold a tracing request, the newest first; by their manifests' text."""

@@ -120,6 +120,11 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
             ),
             Listed("accept", "receiving:accept", "State to the senders that these messages were taken in."),
             Listed(
+                "forget",
+                "receiving:forget",
+                "Delete the content of received messages whose retention is over; manifests, receipts and proofs stay.",
+            ),
+            Listed(
                 "reject", "receiving:reject", "State to its sender that the message HASH was not taken in."
             ),
             Listed(

@@ -58,6 +58,7 @@ _HINTS: Final = {
     "not_witnessed_yet": "nothing is lost; ask again later, or tell the broker's operator",
     "no_consent": "ask for it: `countermark answer HASH release-consent-request …`; silence is no consent",
     "no_pointer": "`countermark trace show HASH` tells what was answered",
+    "h3_not_read": "`countermark show HASH` shows them; then `countermark accept HASH --handling-read`",
     "invalid_item": "`countermark type tracing-request` tells what its items hold",
     "item_not_named": "name it with --item",
     "not_a_trace": "`countermark trace list` lists the conversations that hold a tracing request",

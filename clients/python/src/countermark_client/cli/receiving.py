@@ -241,16 +241,22 @@ def _tell_purged(client: Client, told: int) -> int:
 
 @click.command("accept")
 @click.argument("hashes", metavar="HASH...", nargs=-1, required=True)
+@click.option(
+    "--handling-read", is_flag=True, help="You have read the restrictions that handling code H3 stands for."
+)
 @with_home
 @command
-def accept(hashes: tuple[str, ...], access: Access) -> Result:
+def accept(hashes: tuple[str, ...], handling_read: bool, access: Access) -> Result:
     """State to the senders that these messages were taken in.
 
-    Example:
+    Examples:
       countermark accept 4be1c0ffee 90ab12cd34
+      countermark accept 4be1c0ffee --handling-read
     """
     with access.client() as client:
         messages = [message_of(client, h) for h in hashes]
+        for message in messages if handling_read else ():
+            client.acknowledge_handling(message)
         count = client.accept_many(messages)
     return Result(
         [
@@ -283,3 +289,19 @@ def reject(message_hash: str, reason: str, details: str | None, access: Access) 
         message = message_of(client, message_hash)
         client.reject(message, reason, details)
     return Result([f"rejected: {message.hex()} ({reason})"], message=message.hex(), reason=reason)
+
+
+@click.command("forget")
+@with_home
+@command
+def forget(access: Access) -> Result:
+    """Delete the content of received messages whose retention is over; manifests, receipts and proofs stay.
+
+    Made for cron and systemd timers. Messages that are neither accepted nor rejected are left; so are backups.
+
+    Example:
+      countermark forget
+    """
+    with access.client() as client:
+        gone = client.forget_expired()
+    return Result([f"forgotten: {len(gone)}"] if gone else [], forgotten=[m.hex() for m in gone])
