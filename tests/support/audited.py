@@ -23,7 +23,7 @@ from countermark_protocol.checkpoint import sign_checkpoint
 from countermark_protocol.claims import DIRECTORY_KINDS
 from countermark_protocol.documents import parse_document, sign_document
 from countermark_protocol.encoding import encode_json
-from countermark_protocol.identifiers import Address, authority_of
+from countermark_protocol.identifiers import Address, Origin, authority_of
 from countermark_protocol.keys import fingerprint, sha256
 from countermark_protocol.leaf import Leaf, parse_leaf
 from countermark_protocol.mandates import Oversight, Witness
@@ -276,7 +276,9 @@ class MemoryLog:
     @property
     def mandate(self) -> Mandate:
         scope = Scope.OVERSIGHT if self.auditor == OVERSEER else Scope.NATIONAL
-        return Mandate(self.world.origin, self.world.entries[0].document.data, self.auditor, scope)
+        founding = self.world.entries[0].document
+        # As it was founded: a succession changes the name.
+        return Mandate(Origin(founding.claims["log"]), founding.data, self.auditor, scope)
 
     @property
     def fingerprint(self) -> str:

@@ -18,6 +18,7 @@ from countermark_protocol.receipts import ReceiptStage
 from countermark_protocol.records import InstanceKey
 from countermark_protocol.signers import MlDsa65Signer, PairSigner
 from countermark_protocol.submission import encode_submission, parse_submission
+from countermark_protocol.succession import Predecessor, next_origin
 from countermark_protocol.tiles import encode_bundle, parse_bundle
 from support.audited import MemoryLog, audited_world, rebuilt
 from support.world import (
@@ -452,3 +453,19 @@ def test_half_of_a_pair(world, paired, auditor, half):
         world.receipt(KAMPALA, [world.first], signer=paired.first if half == "first" else other)
     )
     assert logged(MemoryLog(world, auditor)) == [(Check.SIGNATURE, entry.index)]
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_a_succession_with_another_root_than_its_leaves_give(world, honest):
+    index = world.state.size
+    root = world.state.frontier.root() if honest else bytes(32)
+    record = world.log_record(predecessor=Predecessor(world.state.origin, index, root))
+    following = next_origin(world.state.origin)
+    data = world.record_statement(
+        Kind.GOVERNANCE, "", record, world.governors[: world.quorum], (), origin=following
+    )
+    world.force(data)
+    world.origin = following
+    done = MemoryLog(world).sync(Mirror(None))
+    found = [(f.check, f.index) for f in done.open]
+    assert found == ([] if honest else [(Check.DECISION, index)])
