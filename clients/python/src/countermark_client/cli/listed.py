@@ -259,6 +259,16 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
                 "Export notices that this profile holds as a table, by the mapping read the other way.",
             ),
             Listed(
+                "assistance",
+                "assisting:assistance",
+                "Match needs with resources: draft requests, rank offers, agree on matches, publish an overview.",
+            ),
+            Listed(
+                "report",
+                "own_reports:report",
+                "Compute figures for a report from this profile's messages, each with the messages that it counts.",
+            ),
+            Listed(
                 "tlog-proof",
                 "proving:tlog_proof",
                 "Prove in one small file that a message is in the log, and verify such files.",
