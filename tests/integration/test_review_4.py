@@ -117,7 +117,7 @@ def open_stream(port, body_length, receive_buffer=0, connection="close"):
     client = socket.socket()
     if receive_buffer:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    client.settimeout(60)
+    client.settimeout(600)  # all of a long body, on a busy machine
     client.connect(("127.0.0.1", port))
     head = f"POST /v1/messages/bulk HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\nContent-Length: {body_length}\r\n\r\n"
     client.sendall(head.encode())
