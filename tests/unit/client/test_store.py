@@ -76,19 +76,19 @@ def test_nothing_decrypted_reaches_the_disk(tmp_path):
         world.client(world.profile(a, folder=tmp_path / a))
         for a in ("ke.police.nairobi", "be.contact.federal")
     )
-    sent = sender.send("tracing-request", testing.sample_request("SECRET-CASE-77"), to=["be.contact.federal"])
+    sent = sender.send("tracing-request", testing.sample_request("HIDDEN-CASE-77"), to=["be.contact.federal"])
     [received] = receiver.inbox()
-    received.reject("not_for_us", "SECRET-DETAIL-78")
+    received.reject("not_for_us", "HIDDEN-DETAIL-78")
     sender.notices()
-    assert sender.conversation(sent)[0].content.national_case_ref == "SECRET-CASE-77"
-    assert receiver.conversation(sent)[0].content.national_case_ref == "SECRET-CASE-77"
-    assert sender.status(sent).recipients[0].details == {"message": "SECRET-DETAIL-78"}
+    assert sender.conversation(sent)[0].content.national_case_ref == "HIDDEN-CASE-77"
+    assert receiver.conversation(sent)[0].content.national_case_ref == "HIDDEN-CASE-77"
+    assert sender.status(sent).recipients[0].details == {"message": "HIDDEN-DETAIL-78"}
     for file in tmp_path.rglob("*"):
         if file.is_file():
             data = file.read_bytes()
-            assert b"SECRET-CASE" not in data, file
-            assert b"SECRET-DETAIL" not in data, file
-    assert "SECRET" not in repr(received) + repr(sender.conversation(sent)) + repr(sender.status(sent))
+            assert b"HIDDEN-CASE" not in data, file
+            assert b"HIDDEN-DETAIL" not in data, file
+    assert "HIDDEN" not in repr(received) + repr(sender.conversation(sent)) + repr(sender.status(sent))
 
 
 def _fill(store):
