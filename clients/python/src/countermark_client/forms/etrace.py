@@ -17,6 +17,7 @@ from countermark_client.forms.pairs import (
     Pair,
     converted,
     fill,
+    find,
     put,
     read,
     records_of,
@@ -189,13 +190,16 @@ def from_etrace(document: Mapping[str, Any]) -> JsonObject:
         MalformedError: ``bad_form``: it is not one, or its records are of several cases.
     """
     records = records_of(document, "records", FORM)
-    cases = {str((record.get("requester") or {}).get("case_number")) for record in records}
+    cases = {str(find(record, "requester.case_number")) for record in records}
     if len(cases) > 1:
         wrong(FORM, f"records of one case, got {len(cases)}: turn each case on its own", "/records")
     content: JsonObject = {}
     read(REQUEST_PAIRS, records[0], content)
     content["items"] = [_read_item(record, number) for number, record in enumerate(records, 1)]
-    people = [records[0].get("possessor"), *(records[0].get("associates") or [])]
+    associates = records[0].get("associates", [])
+    if not isinstance(associates, list):
+        wrong(FORM, "a list of objects", "/records/0/associates")
+    people = [records[0].get("possessor"), *associates]
     possessors: list[JsonObject] = []
     for theirs in people:
         if theirs is None:

@@ -19,7 +19,10 @@ from countermark_protocol.errors import NotFoundError
 WITH_ITEMS: Final = (
     "confiscation-notice",
     "destruction-notice",
+    "found-or-surrendered-notice",
+    "hit-notice",
     "lost-or-stolen-notice",
+    "tracing-clarification",
     "tracing-request",
 )
 _TRACING: Final = "tracing-request"
