@@ -21,6 +21,7 @@ if typing.TYPE_CHECKING:
     from countermark_client._disclosing import Disclosed
     from countermark_client._drafting import DraftedMessage
     from countermark_client._evidence import MadeEvidence
+    from countermark_client._evidence_kept import Evidence
     from countermark_client._holdings import MadeHoldings, Narrowing
     from countermark_client._http import client_tls
     from countermark_client._invitations import Approved, Invited, PendingEnrolment
@@ -58,7 +59,7 @@ if typing.TYPE_CHECKING:
         SignedBy,
         Successor,
     )
-    from countermark_client._profile import Evidence, Profile
+    from countermark_client._profile import Profile
     from countermark_client._renewal import KeyEnd, Renewed
     from countermark_client._restored import Adopted, Compared
     from countermark_client._self_check import SelfCheck
@@ -97,7 +98,8 @@ else:
                 "ConversationItem Correction Draft FlushReport Judged LogReport MessageRef MessageStatus Notice Purged "
                 "OpenedMessage OpenPosition Outcome Recalled RecipientStatus Rejected Sent SignedBy Successor"
             ),
-            "countermark_client._profile": "Evidence Profile",
+            "countermark_client._evidence_kept": "Evidence",
+            "countermark_client._profile": "Profile",
             "countermark_client._renewal": "KeyEnd Renewed",
             "countermark_client._restored": "Adopted Compared",
             "countermark_client._session": "Watch",

@@ -24,7 +24,14 @@ from typing import Final
 from countermark_client._bundle_post import EXPORTED
 from countermark_client._database import check_integrity, snapshot
 from countermark_client._halting import RESTORED
-from countermark_client._profile import KEY_FILE, LOCK_FILE, PROFILE_FILE, STATE_FILE, TRUST_FILE, token_of
+from countermark_client._profile_files import (
+    KEY_FILE,
+    LOCK_FILE,
+    PROFILE_FILE,
+    STATE_FILE,
+    TRUST_FILE,
+    token_of,
+)
 from countermark_client._restored import mark_of
 from countermark_client._session import Clock, system_clock
 from countermark_client._store import Store

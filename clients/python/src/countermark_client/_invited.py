@@ -13,7 +13,7 @@ import httpx
 
 from countermark_client import _http
 from countermark_client._invitations import check_told
-from countermark_client._profile import check_broker_url
+from countermark_client._profile_files import check_broker_url
 from countermark_client._session import problem_error
 from countermark_client._trust import TrustFile, read_trust_file
 from countermark_protocol.answers import parse_problem

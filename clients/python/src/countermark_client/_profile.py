@@ -15,15 +15,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
-from urllib.parse import urlsplit
+from typing import cast
 
+from countermark_client._evidence_kept import Evidence, keep_evidence, kept_evidence
 from countermark_client._keystore import (
     INSTANCE,
     SEALING,
@@ -37,17 +34,26 @@ from countermark_client._keystore import (
     token_library,
     write_private,
 )
-from countermark_client._recovery import keep_copies, set_recovery_key
+from countermark_client._profile_files import (
+    FORMAT,
+    KEY_FILE,
+    PROFILE_FILE,
+    TRUST_FILE,
+    About,
+    check_broker_url,
+    lock_folder,
+    make_folder,
+    open_store,
+)
+from countermark_client._recovery import keep_copies
 from countermark_client._store import Store
 from countermark_client._tables_log import LOG_NAME
-from countermark_client._token_file import TOKEN_FILE, TokenFile, read_token_file
+from countermark_client._token_file import TOKEN_FILE, TokenFile
 from countermark_client._trust import TrustFile, read_trust_file
 from countermark_client.errors import StorageError
 from countermark_protocol.claims import Claims
-from countermark_protocol.encoding import encode_json, malformed, parse_object
+from countermark_protocol.encoding import malformed, parse_object
 from countermark_protocol.errors import (
-    ConflictError,
-    CountermarkError,
     InconsistentLogError,
     NotFoundError,
     UncheckableError,
@@ -56,47 +62,6 @@ from countermark_protocol.identifiers import Address, Origin, parse_address
 from countermark_protocol.keyfile import StoredKey
 from countermark_protocol.keys import Algorithm, PublicKey
 from countermark_protocol.succession import next_origin
-
-FORMAT: Final = "countermark-profile-1"
-PROFILE_FILE: Final = "profile.json"
-TRUST_FILE: Final = "trust.countermark"
-KEY_FILE: Final = "keys.json"
-STATE_FILE: Final = "state.db"
-LOCK_FILE: Final = "lock"
-EVIDENCE_FOLDER: Final = "evidence"
-#: What convinces a third party, beside the pieces that it is made of.
-CONTRADICTION_FILE: Final = "contradiction.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """Signed bytes that contradict each other, kept for governors and auditors.
-
-    Attributes:
-        code: of the error.
-        message: what contradicts what.
-        pieces: the raw bytes of both sides, in the order the message names them.
-        folder: where they are kept, or None for a profile in memory.
-        contradiction: the file that convinces a third party; None of what is an alarm and no more.
-    """
-
-    code: str
-    message: str
-    pieces: tuple[bytes, ...]
-    folder: Path | None
-    contradiction: bytes | None = None
-
-
-def check_broker_url(url: str) -> str:
-    """Check a broker's base URL: scheme, host, port, and nothing else.
-
-    Raises:
-        MalformedError: ``broker_url``.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
-        malformed("broker_url", "the broker's URL must be http(s)://<host>[:<port>] without a path")
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 class Profile:
@@ -201,9 +166,9 @@ class Profile:
             VerificationError: the trust file is not signed as it must be.
         """
         place = Path(folder)
-        about = _About(parse_address(address) if address is not None else None, broker_url, trust, holder)
+        about = About(parse_address(address) if address is not None else None, broker_url, trust, holder)
         chosen = tuple(keys) if keys is not None else (make_key(INSTANCE), make_key(SEALING))
-        _make_folder(place)
+        make_folder(place)
         keystore = MemoryKeystore(chosen)
         about.recover(place, recovery, chosen)
         save_key_file(place / KEY_FILE, keystore, passphrase)
@@ -249,11 +214,11 @@ class Profile:
             CountermarkError: as `create`.
         """
         place = Path(folder)
-        about = _About(parse_address(address) if address is not None else None, broker_url, trust, holder)
+        about = About(parse_address(address) if address is not None else None, broker_url, trust, holder)
         fresh = (make_key(SEALING),) if address is not None else ()
         chosen = tuple(sealing) if sealing is not None else fresh
         tokens = token_library()
-        _make_folder(place)
+        make_folder(place)
         keystore = tokens.TokenKeystore(place / TOKEN_FILE, TokenFile(token), pin)
         for use, uri in (named or {}).items():
             keystore = keystore.with_named(use, uri)
@@ -266,7 +231,7 @@ class Profile:
         return cls._establish(place, about, f"token:{TOKEN_FILE}", keystore, pin)
 
     @classmethod
-    def _establish(cls, place: Path, about: _About, uri: str, keystore: Keystore, passphrase: str) -> Profile:
+    def _establish(cls, place: Path, about: About, uri: str, keystore: Keystore, passphrase: str) -> Profile:
         write_private(place / TRUST_FILE, about.trust)
         # Last, since it is what makes the folder a profile.
         write_private(place / PROFILE_FILE, about.encode(uri))
@@ -276,10 +241,10 @@ class Profile:
             holder=about.holder,
             trust=about.trust_file,
             keystore=keystore,
-            store=_open_store(place),
+            store=open_store(place),
             folder=place,
         )
-        profile._lock = _lock_folder(place)
+        profile._lock = lock_folder(place)
         profile._passphrase = passphrase
         return profile
 
@@ -309,7 +274,7 @@ class Profile:
         url = check_broker_url(settings.text("broker", 300))
         holder, uri = settings.text("holder", 64), settings.text("keys", 300)
         settings.done()
-        lock = _lock_folder(place)
+        lock = lock_folder(place)
         try:
             profile = cls(
                 address=address,
@@ -317,7 +282,7 @@ class Profile:
                 holder=holder,
                 trust=trust,
                 keystore=open_keystore(uri, place, passphrase),
-                store=_open_store(place),
+                store=open_store(place),
                 folder=place,
             )
         except BaseException:
@@ -445,128 +410,12 @@ class Profile:
             error: with the raw signed bytes.
             at: ms since 1970.
         """
-        place, contradiction = None, self._contradiction(error)
-        if self.folder is not None:
-            place = self.folder / EVIDENCE_FOLDER / f"{at}-{error.code}-{secrets.token_hex(2)}"
-            place.mkdir(mode=0o700, parents=True)
-            for number, piece in enumerate(error.evidence, 1):
-                write_private(place / f"{number}.bin", piece)
-            if contradiction is not None:
-                write_private(place / CONTRADICTION_FILE, contradiction)
-            about: dict[str, Any] = {
-                "code": error.code,
-                "message": error.message,
-                "at": at,
-                "facts": error.facts,
-            }
-            write_private(place / "about.json", json.dumps(about, indent=1, default=str).encode())
-        evidence = Evidence(error.code, error.message, error.evidence, place, contradiction)
+        evidence = keep_evidence(self.folder, self.store, self.log, error, at)
         self._evidence.append(evidence)
         return evidence
-
-    def _contradiction(self, error: InconsistentLogError) -> bytes | None:
-        """The file that convinces a third party, by the directory as read; None if the judge is not convinced."""
-        # Only who has found something needs the judge.
-        from countermark_protocol import contradictions  # noqa: PLC0415
-
-        with contextlib.suppress(CountermarkError):
-            made = contradictions.Contradiction(
-                error.code, error.evidence, contradictions.of_logged(self.store.directory())
-            )
-            contradictions.prove_contradiction(made)
-            return contradictions.encode_contradiction(made, self.log)
-        return None
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """Contradictions found, those of earlier runs first."""
-        if self.folder is None or not (self.folder / EVIDENCE_FOLDER).exists():
-            return tuple(self._evidence)
-        out: list[Evidence] = []
-        for place in sorted((self.folder / EVIDENCE_FOLDER).iterdir()):
-            about = parse_object((place / "about.json").read_bytes(), "evidence")
-            file = place / CONTRADICTION_FILE
-            pieces = sorted(place.glob("*.bin"), key=lambda p: int(p.stem))
-            out.append(
-                Evidence(
-                    str(about["code"]),
-                    str(about["message"]),
-                    tuple(p.read_bytes() for p in pieces),
-                    place,
-                    file.read_bytes() if file.exists() else None,
-                )
-            )
-        return tuple(out)
-
-
-class _About:
-    """What a new profile is of, checked before anything is made.
-
-    Args:
-        address: of the endpoint, or None.
-        broker_url: base URL of the broker.
-        trust: bytes of the trust file.
-        holder: pseudonym of who uses this instance.
-    """
-
-    def __init__(self, address: Address | None, broker_url: str, trust: bytes, holder: str) -> None:
-        self.address, self.trust, self.holder = address, trust, holder
-        self.url = check_broker_url(broker_url)
-        self.trust_file = read_trust_file(trust)
-
-    def encode(self, keys: str) -> bytes:
-        """The profile file; `keys` names the keystore."""
-        out: dict[str, Any] = {"format": FORMAT}
-        if self.address is not None:
-            out["address"] = self.address
-        rest = {"broker": self.url, "log": self.trust_file.origin, "holder": self.holder, "keys": keys}
-        return encode_json({**out, **rest})
-
-    def recover(self, place: Path, recovery: PublicKey | None, keys: Iterable[StoredKey]) -> None:
-        """Keep copies of sealing keys for the recovery key, if there is one."""
-        if recovery is not None and self.address is not None:
-            set_recovery_key(place, recovery, self.trust_file.origin, self.address, keys)
-
-
-def _make_folder(place: Path) -> None:
-    if place.exists() and any(place.iterdir()):
-        raise ConflictError("profile_exists", f"the folder {place} is not empty: choose another one")
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    place.chmod(0o700)
-
-
-def token_of(folder: Path | str) -> str | None:
-    """URI of the token that a profile's keys are in; None if they are in a key file, or there is no profile.
-
-    Raises:
-        CountermarkError: the profile's files are damaged.
-    """
-    place = Path(folder)
-    if not (place / PROFILE_FILE).exists():
-        return None
-    scheme, _, name = str(
-        Claims(parse_object((place / PROFILE_FILE).read_bytes(), "profile"), "profile").raw("keys")
-    ).partition(":")
-    return read_token_file(place / name).token if scheme == "token" else None
-
-
-def _open_store(folder: Path) -> Store:
-    path = folder / STATE_FILE
-    path.touch(mode=0o600, exist_ok=True)
-    return Store(path)
-
-
-def _lock_folder(folder: Path) -> int:
-    """Hold a profile's folder for this process; the descriptor that holds it."""
-    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
-    with contextlib.suppress(ImportError):  # no such locks on this system: the user keeps to one process
-        import fcntl  # noqa: PLC0415
-
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            raise ConflictError(
-                "profile_in_use", f"another process has the profile in {folder} open: wait until it ends"
-            ) from None
-    return descriptor
+        kept = kept_evidence(self.folder) if self.folder is not None else None
+        return tuple(self._evidence) if kept is None else kept

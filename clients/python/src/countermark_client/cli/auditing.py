@@ -306,7 +306,7 @@ def verify(
 
 
 def _own_fingerprint(access: Access) -> str:
-    from countermark_client._profile import TRUST_FILE  # noqa: PLC0415  needed here alone, and slow to load
+    from countermark_client._profile_files import TRUST_FILE  # noqa: PLC0415  needed here alone, and slow to load
     from countermark_client._trust import read_trust_file  # noqa: PLC0415
 
     path = access.home / TRUST_FILE

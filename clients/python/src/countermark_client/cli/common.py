@@ -17,7 +17,7 @@ import click
 
 import countermark_client
 from countermark_client._keystore import MemoryKeystore, load_key_file, token_library, write_private
-from countermark_client._profile import token_of
+from countermark_client._profile_files import token_of
 from countermark_client._session import Clock, system_clock
 from countermark_client._settings import Settings
 from countermark_client.cli.output import say, utc

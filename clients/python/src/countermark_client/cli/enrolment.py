@@ -18,7 +18,8 @@ from countermark_client._keystore import (
     token_library,
     write_private,
 )
-from countermark_client._profile import Profile, check_broker_url
+from countermark_client._profile import Profile
+from countermark_client._profile_files import check_broker_url
 from countermark_client._trust import TrustFile, read_trust_file
 from countermark_client.cli.common import (
     FILE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from countermark_client import _http
-from countermark_client._profile import check_broker_url
+from countermark_client._profile_files import check_broker_url
 from countermark_client._proving import logged_document
 from countermark_client._session import problem_error
 from countermark_client._trust import TrustFile

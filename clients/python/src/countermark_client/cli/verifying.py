@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from countermark_client._evidence_kept import CONTRADICTION_FILE
 from countermark_client._models import Judged, LogReport
-from countermark_client._profile import CONTRADICTION_FILE
 from countermark_client._verdict_words import verdict_json, verdict_text
 from countermark_client._words import moment
 from countermark_client.cli.common import Access, with_home
