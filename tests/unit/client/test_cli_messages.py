@@ -184,6 +184,24 @@ def test_standard_input(cli):
     assert "logged" in cli.run(*args, "--format", "json", home=POLICE, stdin=text).stdout
 
 
+def test_what_a_person_should_know_of_a_content_is_said_and_sent_all_the_same(cli):
+    content = testing.sample_notice("KE-1")
+    content["items"][0]["yearOfManufacture"] = 1931
+    content["items"][0].pop("noMarksReason", None)
+    content["items"][0]["marks"] = [
+        {"kind": "SERIAL", "component": part, "text": text, "status": "LEGIBLE"}
+        for part, text in (("FRAME", "AB1234"), ("BARREL", "XY9876"))
+    ]
+    path = cli.file("old.json", content)
+    result = cli.run("send", "lost-or-stolen-notice", "--to", KAMPALA, "--file", path, home=POLICE)
+    assert "warning: /items/0/marks" in result.stderr
+    assert "different serials" in result.stderr
+    told = cli.json("send", "lost-or-stolen-notice", "--to", KAMPALA, "--file", path, home=POLICE)
+    assert {"serials_differ"} <= {each["rule"] for each in told["warnings"]}
+    assert told["logged"] == 1
+    assert "warnings" not in send(cli)
+
+
 def test_checking_sends_nothing_and_needs_no_profile(world, cli):
     before = world.broker.state.size
     args = ("send", "lost-or-stolen-notice", "--to", KAMPALA, "--file", notice(cli), "--check")

@@ -161,6 +161,15 @@ class Composer:
             directory.head,
         )
 
+    def _terms(self, draft: Draft, now: int, *, drafted: bool) -> _Terms:
+        target = self._target(draft)
+        return _Terms(
+            draft.handling or (target.manifest.handling if target is not None else default_handling(now)),
+            draft.exercise or (target is not None and target.manifest.exercise),
+            target,
+            drafted,
+        )
+
     def _choose(self, draft: Draft, *, drafted: bool) -> _Chosen:
         """Resolve a draft's names, and leave out whom only a selector found and what stands against."""
         now = self._session.clock()
@@ -171,13 +180,7 @@ class Composer:
                     "draft_needed",
                     f"{draft.on_behalf_of} must sign what is sent on its behalf: make a draft, and hand it the file",
                 )
-        target = self._target(draft)
-        terms = _Terms(
-            draft.handling or (target.manifest.handling if target is not None else default_handling(now)),
-            draft.exercise or (target is not None and target.manifest.exercise),
-            target,
-            drafted,
-        )
+        terms = self._terms(draft, now, drafted=drafted)
         content = draft.content
         document = _contents.content_document(content) if isinstance(content, _contents.Message) else content
         own = self._session.profile.endpoint
@@ -365,21 +368,7 @@ class Composer:
         *,
         forwarded: bool,
     ) -> None:
-        handling, exercise, target = terms.handling, terms.exercise, terms.target
-        circumstances = _contents.Circumstances(
-            today=dt.datetime.fromtimestamp(now / 1000, dt.UTC).date(),
-            # Drills may play through another State's records; what is passed on was found by who asked first.
-            sender_country=None if exercise or forwarded else _country(self._session.profile.endpoint),
-            addressee_country=_country(recipients[0]) if len(recipients) == 1 else None,
-            urgency=Urgency(draft.urgency),
-            tlp=handling.tlp,
-            classification=handling.classification,
-        )
-        findings = list(_contents.review(message, circumstances))
-        if isinstance(message, _contents.TracingResponse) and target is not None:
-            request = self._request(target)
-            if request is not None:
-                findings += _contents.review_answer(request, message)
+        findings = self._findings(draft, message, recipients, terms, now, forwarded=forwarded)
         amending = amendment_findings(self._session, draft, message)
         if amending:
             told = "; ".join(f"{f['field']}: {f['text']}" for f in amending)
@@ -399,6 +388,50 @@ class Composer:
                 + ". Classify it as it says, or draft it and let another holder of the endpoint release it",
                 findings=[{"rule": f.rule, "field": f.field, "text": f.text} for f in held],
             )
+
+    def _findings(
+        self,
+        draft: Draft,
+        message: _contents.Message,
+        recipients: tuple[Address, ...],
+        terms: _Terms,
+        now: int,
+        *,
+        forwarded: bool,
+    ) -> list[_contents.Finding]:
+        handling, target = terms.handling, terms.target
+        circumstances = _contents.Circumstances(
+            today=dt.datetime.fromtimestamp(now / 1000, dt.UTC).date(),
+            # Drills may play through another State's records; what is passed on was found by who asked first.
+            sender_country=None if terms.exercise or forwarded else _country(self._session.profile.endpoint),
+            addressee_country=_country(recipients[0]) if len(recipients) == 1 else None,
+            urgency=Urgency(draft.urgency),
+            tlp=handling.tlp,
+            classification=handling.classification,
+        )
+        findings = list(_contents.review(message, circumstances))
+        if isinstance(message, _contents.TracingResponse) and target is not None:
+            request = self._request(target)
+            if request is not None:
+                findings += _contents.review_answer(request, message)
+        return findings
+
+    def review(self, draft: Draft) -> tuple[_contents.Finding, ...]:
+        """What a person should know of a draft's content, and what does not hinder its being sent.
+
+        Raises:
+            MalformedError, UncheckableError: the content is not valid.
+        """
+        now = self._session.clock()
+        terms = self._terms(draft, now, drafted=True)
+        message = draft.content
+        if not isinstance(message, _contents.Message):
+            message = _lowest(draft.type, (v for name, v in known_types() if name == draft.type), message)
+        recipients: tuple[Address, ...] = ()
+        with contextlib.suppress(MalformedError):  # a name: whom it leads to, `resolve` tells
+            recipients = tuple(parse_address(to) for to in draft.to)
+        found = self._findings(draft, message, recipients, terms, now, forwarded=True)
+        return tuple(each for each in found if each.severity is _contents.Severity.WARN)
 
     def _check_trace(
         self, draft: Draft, message: _contents.Message, recipients: tuple[Address, ...], terms: _Terms

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from countermark_protocol.messages.lost_or_stolen import LostOrStolenNotice
     from countermark_protocol.messages.marking_system import MarkingSystemDescription
     from countermark_protocol.messages.release_consent import ReleaseConsentDecision
-    from countermark_protocol.messages.review import Circumstances, Severity, review, review_answer
+    from countermark_protocol.messages.review import Circumstances, Finding, Severity, review, review_answer
     from countermark_protocol.messages.tracing_request import TracingRequest
     from countermark_protocol.messages.tracing_response import TracingResponse
     from countermark_protocol.messages.weapon import FirearmItem
@@ -47,7 +47,7 @@ else:
             "countermark_protocol.messages.json_schema": "json_schema",
             "countermark_protocol.messages.licence": "LicenceVerificationResponse",
             "countermark_protocol.messages.lost_or_stolen": "LostOrStolenNotice",
-            "countermark_protocol.messages.review": "Circumstances Severity review review_answer",
+            "countermark_protocol.messages.review": "Circumstances Finding Severity review review_answer",
             "countermark_protocol.messages.tracing_request": "TracingRequest",
             "countermark_protocol.messages.tracing_response": "TracingResponse",
             "countermark_protocol.registry": "content_document find_model validate_content",
@@ -69,6 +69,7 @@ __all__ = [
     "Custody",
     "Decided",
     "Described",
+    "Finding",
     "FirearmItem",
     "LicenceVerificationResponse",
     "LostOrStolenNotice",

@@ -13,6 +13,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from countermark_client import _contents
 from countermark_client._accounts import Accounts
 from countermark_client._addressing import Resolution
 from countermark_client._compose import Composer
@@ -189,6 +190,10 @@ class Sender:
         with contextlib.suppress(TransportError):
             yield from self._log.sync()
         return self._composer.resolve(draft)
+
+    def review(self, draft: Draft) -> tuple[_contents.Finding, ...]:
+        """What a person should know of a draft's content; as of `Composer.review`."""
+        return self._composer.review(draft)
 
     def _make(self, draft: Draft, *, may_read: bool) -> Flow[_Made]:
         digest = digest_of(draft) if draft.reference is not None else None

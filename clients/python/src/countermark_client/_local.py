@@ -11,6 +11,7 @@ from countermark_client._bundle_post import Exported, Imported
 from countermark_client._core import Core
 from countermark_client._models import (
     ConversationItem,
+    Draft,
     Judged,
     MessageRef,
     MessageStatus,
@@ -38,7 +39,7 @@ from countermark_protocol.sealing import SealingKey
 from countermark_protocol.tracing.calendars import NO_HOLIDAYS, Holidays
 
 if TYPE_CHECKING:
-    from countermark_client._contents import Custody, FirearmItem, Pair
+    from countermark_client._contents import Custody, Finding, FirearmItem, Pair
 
 
 class LocalCalls:
@@ -89,6 +90,15 @@ class LocalCalls:
         """
         with self._undisturbed():
             return self._core.sender.sent(message_hash(message))
+
+    def review(self, draft: Draft) -> tuple[Finding, ...]:
+        """What a person should know of a draft's content before it is sent; none of it hinders that.
+
+        Raises:
+            MalformedError, UncheckableError: the content is not valid.
+        """
+        with self._undisturbed():
+            return self._core.sender.review(draft)
 
     def status(self, message: MessageRef) -> MessageStatus:
         """How far a sent message is, as far as notices were read."""

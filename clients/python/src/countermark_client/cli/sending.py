@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from countermark_client import Client
 
 #: Options that become part of each message; rows sent with others are others.
+#: Shown of one file; all of them stand in the JSON.
+_MOST_WARNINGS: Final = 10
 _PART_OF_THE_MESSAGE: Final = (
     "urgency", "tlp", "classification", "codes", "purpose", "originator_control", "releasable_to",
     "retention_until", "reply_by", "expires_in", "exercise", "visible",
@@ -299,12 +301,30 @@ def _send(
             )
             drafts = with_references(drafts, f"named:{options['run']}", sent_as)
         drafts, resolved = settle(client, drafts, assumed=options["yes"])
+        warnings = _warn(client, valid, drafts)
         result = deliver(client, rows, drafts, message_type, options["report"])
+        if warnings:
+            result["warnings"] = warnings
         if resolved:
             result["resolved"] = [resolution_json(found) for found in resolved]
         if options["wait"] == "witnessed":
             result = _wait_witnessed(client, result, timedelta(seconds=options["within"]))
         return result
+
+
+def _warn(client: Client, rows: Sequence[Row], drafts: Sequence[Draft]) -> list[dict[str, Any]]:
+    """Say what a person should know of the contents, and send them all the same."""
+    found = [
+        {"row": row.number, "rule": each.rule, "field": each.field, "text": each.text}
+        for row, draft in zip(rows, drafts, strict=True)
+        for each in client.review(draft)
+    ]
+    for each in found[:_MOST_WARNINGS]:
+        where = f"row {each['row']}, " if len(rows) > 1 else ""
+        remark(f"warning: {where}{each['field'] or 'the message'}: {each['text']}")
+    if len(found) > _MOST_WARNINGS:
+        remark(f"warning: and {len(found) - _MOST_WARNINGS} more: --json lists them")
+    return found
 
 
 def _wait_witnessed(client: Client, result: Result, within: timedelta) -> Result:
