@@ -9,4 +9,5 @@ pytest_plugins = [
     "support.broker_fixtures",
     "support.templates",
     "support.softhsm",
+    "support.long_runs",
 ]
