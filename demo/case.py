@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from countermark_client import Client, Draft, Received, Sent
-from countermark_client.reports import make_report
+from countermark_client.reports import Figure, make_report
 from countermark_protocol.encoding import JsonObject
 from countermark_protocol.tracing.custody_drawing import custody_svg, custody_text
 from demo import other_notices, records
@@ -308,11 +308,16 @@ class Case:
         seized = int(self._row["crime_on"][:4])
         years = range(seized, dt.datetime.now(dt.UTC).year + 1)
         made = make_report(messages, "ke", years, "poa", exercise=True)
-        return [
-            f"{figure.year}  {figure.table:16} {', '.join(figure.cell):34} {figure.count:>3}  from "
-            + " ".join(sorted({source.message[:8] for each in figure.counted for source in each.sources}))
-            for figure in made.figures
-        ]
+        return [_in_words(figure) for figure in made.figures]
+
+
+def _in_words(figure: Figure) -> str:
+    messages = sorted({source.message[:8] for each in figure.counted for source in each.sources})
+    more = f" and {len(messages) - 6} more" if len(messages) > 6 else ""
+    cell = ", ".join(figure.cell)
+    return (
+        f"{figure.year}  {figure.table:16} {cell:34} {figure.count:>3}  from {' '.join(messages[:6])}{more}"
+    )
 
 
 def play_case(world: World, inventions: Inventions, tell: Callable[[str], None]) -> Case:
