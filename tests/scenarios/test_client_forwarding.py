@@ -203,6 +203,7 @@ def test_the_requester_follows_a_pointer_itself(story):
     story.asked().pointed()
     list(story.nairobi.inbox())
     forwarded = story.nairobi.forward_trace(story.sent, "BE")
+    assert story.nairobi.duplicate_traces() == ()  # the next step of a case is not the case once more
     [arrived] = list(story.brussels.inbox())
     assert arrived.content.previous_traces[-1].country == "AT"
     assert arrived.content.contact == story.request.content.contact

@@ -33,12 +33,13 @@ def test_a_list_is_shown_in_a_language_and_says_what_it_lacks():
     assert {"list": "iso3166_countries", "code": "BR", "label": "Brésil", "language": "fr"} in entries
 
 
-@pytest.mark.parametrize("name", ["weapons", "x"])
-def test_a_list_that_does_not_exist_is_told_with_those_that_do(name):
+@pytest.mark.parametrize(("name", "meant"), [("weapons", True), ("x", False), ("", False)])
+def test_a_list_that_does_not_exist_is_told_with_those_that_may_be_meant(name, meant):
     shown = run("show", name)
     assert shown.exit_code == 1
     assert "no_such_list" in shown.stderr
-    assert "WEAPON_CATEGORY" in shown.stderr
+    assert ("did you mean WEAPON_CATEGORY?" in shown.stderr) is meant
+    assert "countermark codes list" in shown.stderr
 
 
 def test_places_are_looked_up_and_not_shown():

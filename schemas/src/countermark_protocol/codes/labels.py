@@ -26,6 +26,9 @@ from countermark_protocol.errors import NotFoundError
 
 #: Languages in which labels are asked for, BCP 47; the first is the one that every code has.
 LANGUAGES: Final = ("en", "fr", "es", "ar")
+#: Names that an error suggests at most, more help nobody; and how many letters they share with what was typed.
+_MOST_MEANT: Final = 8
+_STEM: Final = 5
 _OWN_EDITION: Final = "countermark 1"
 #: Modules of `countermark_protocol.codes` whose enumerations are no code lists of messages.
 _MACHINERY: Final = frozenset(
@@ -133,8 +136,11 @@ def _codes(name: str) -> Mapping[str, str]:
     try:
         return load_code_list(CodeListName(name)).entries
     except ValueError:
+        stem = name.casefold()[:_STEM]
+        near = [each for each in list_names() if stem and stem in each.casefold()]
+        meant = f"; did you mean {', '.join(near)}?" if 0 < len(near) <= _MOST_MEANT else ""
         raise NotFoundError(
-            "no_such_list", f"expected the name of a code list, got {name[:60]!r}: {', '.join(list_names())}"
+            "no_such_list", f"expected the name of a code list, got {name[:60]!r}{meant}"
         ) from None
 
 

@@ -103,6 +103,7 @@ class Sighting:
         day: when; None if not told.
         logged: ms since 1970, when the message was logged.
         destroyed: whether the message tells of its destruction.
+        previous: of a tracing request, the traces that it follows: country and reference of each.
     """
 
     message: bytes
@@ -114,6 +115,7 @@ class Sighting:
     day: dt.date | None
     logged: int
     destroyed: bool = False
+    previous: tuple[tuple[str | None, str], ...] = ()
 
 
 def sightings_of(
@@ -132,7 +134,9 @@ def sightings_of(
     days: dict[str, dt.date] = {}
     country: str | None = None
     day: dt.date | None = None
+    previous: tuple[tuple[str | None, str], ...] = ()
     if isinstance(content, TracingRequest):
+        previous = tuple((trace.country, trace.ref) for trace in content.previous_traces)
         items, day, country = content.items, content.recovery.date, content.recovery.place.country
     elif isinstance(content, ConfiscationNotice):
         items, day, country = content.items, content.event.date, content.event.place.country
@@ -157,6 +161,7 @@ def sightings_of(
             days.get(item.item_ref, day),
             logged,
             isinstance(content, DestructionNotice),
+            previous,
         )
         for item in items
     )
@@ -194,13 +199,16 @@ class Pair:
 def duplicates(sightings: Sequence[Sighting]) -> tuple[Pair, ...]:
     """Requests made twice: one weapon, found in one State, within seven days. They are linked, never refused.
 
+    A request that follows another trace than the other does is the next step of a case, not the case once more.
+
     Args:
         sightings: of tracing requests.
     """
     return tuple(
         pair
         for pair in _pairs(sightings)
-        if pair.earlier.country is not None
+        if pair.earlier.previous == pair.later.previous
+        and pair.earlier.country is not None
         and pair.earlier.country == pair.later.country
         and pair.earlier.day is not None
         and pair.later.day is not None

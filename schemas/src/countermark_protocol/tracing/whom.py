@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from countermark_protocol.codes.matching import UNKNOWN_TEXT, folded, match_make
 from countermark_protocol.codes.serials import serial_keys
-from countermark_protocol.codes.weapons import MarkKind
+from countermark_protocol.codes.weapons import Component, MarkKind
 from countermark_protocol.errors import UncheckableError
 from countermark_protocol.messages.marking_system import MarkingSystemDescription, SerialFormat
 from countermark_protocol.messages.marks import Mark
@@ -197,7 +197,7 @@ def _marked(item: FirearmItem) -> Iterator[_Found]:
 
 
 def _on(mark: Mark) -> str:
-    return mark.component.value.lower()
+    return "weapon" if mark.component is Component.UNKNOWN else mark.component.value.lower()
 
 
 def _described(item: FirearmItem, descriptions: Sequence[Described]) -> Iterator[_Found]:

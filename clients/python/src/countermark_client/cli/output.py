@@ -96,6 +96,8 @@ _HINTS: Final = {
     "missing_possession": "let the holder of that key run `countermark document sign FILE --key … --possession`",
     "never_sent_again": "`countermark outbox renew HASH` makes it anew, under a new id",
     "no_such_key": "see which keys there are with `countermark whoami`",
+    "no_such_code": "`countermark codes show LIST` lists its codes; `codes find` takes any part of a word",
+    "no_such_list": "`countermark codes list` lists them",
     "no_such_record": "give what is missing as an option; `countermark directory` lists what there is",
     "no_key_file": "make one with `countermark key new`",
     "no_profile": "make one with `countermark init`, or name another with --home or COUNTERMARK_HOME",
