@@ -28,7 +28,8 @@ from countermark_protocol.receipts import ReceiptStage
 from support.broker_fixtures import AUTHORITY, found, running, write_home
 from support.broker_process import BrokerProcess
 from support.database import refuse_rows, sql
-from support.world import BRUSSELS, KAMPALA, LYON, MOMBASA, NAIROBI, World, now_ms
+from support.short_lived import accept_expired
+from support.world import BRUSSELS, KAMPALA, LYON, MOMBASA, NAIROBI, World
 
 REQUEST = bytes(32)
 
@@ -229,19 +230,11 @@ async def short(tmp_path, empty_database):
     return world, home
 
 
-async def expired(world, node, recipients):
-    sealed = world.message(NAIROBI, recipients, expires_at=now_ms() + 400)
-    await accept_message(node, sealed.data)
-    while now_ms() <= sealed.manifest.expires_at:
-        await asyncio.sleep(0.02)
-    return sealed
-
-
 async def test_no_notice_while_the_last_beat_is_older_than_a_gap(short):
     """A process that stood still between its beat and its notices was away, whether or not it has beaten since."""
     world, home = short
     async with running(world, home) as broker:
-        await expired(world, broker.node, [KAMPALA])
+        await accept_expired(world, broker.node, [KAMPALA])
         sql(home, "UPDATE heartbeat SET last = last - 10800000, gap_end = gap_end - 10800000")
         assert await notify_once(broker.node) == 0
         await beat_once(broker.node)
@@ -259,7 +252,7 @@ async def test_the_heart_beats_between_batches(short, monkeypatch):
         await real(node)
 
     async with running(world, home) as broker:
-        await expired(world, broker.node, [KAMPALA, BRUSSELS])
+        await accept_expired(world, broker.node, [KAMPALA, BRUSSELS])
         monkeypatch.setattr(undelivered, "beat_once", counted)
         task = asyncio.create_task(undelivered.keep_watch(broker.node))
         while broker.node.metrics.undelivered._value.get() < 2:
@@ -283,7 +276,7 @@ async def test_the_watch_survives_a_defect(short, monkeypatch):
         return await real(node)
 
     async with running(world, home) as broker:
-        await expired(world, broker.node, [KAMPALA])
+        await accept_expired(world, broker.node, [KAMPALA])
         monkeypatch.setattr(undelivered, "notify_once", failing)
         task = asyncio.create_task(undelivered.keep_watch(broker.node))
         for _ in range(200):

@@ -17,6 +17,7 @@ from countermark_protocol.boxes import Box
 from countermark_protocol.documents import parse_document
 from countermark_protocol.receipts import parse_undelivered
 from support.broker_fixtures import found, running, write_home
+from support.short_lived import accept_expired, accept_short_lived
 from support.world import BRUSSELS, KAMPALA, NAIROBI, World, now_ms
 
 HOUR = 3_600_000
@@ -49,18 +50,10 @@ async def notices(node, address=NAIROBI):
     return [parse_undelivered(claims) for claims in every if claims["kind"] == "undelivered"]
 
 
-async def expire(world, node, recipients):
-    sealed = world.message(NAIROBI, recipients, expires_at=now_ms() + 400)
-    await accept_message(node, sealed.data)
-    while now_ms() <= sealed.manifest.expires_at:
-        await asyncio.sleep(0.02)
-    return sealed
-
-
 async def test_exactly_one_notice_each_on_two_nodes(short):
     world, home = short
     async with running(world, home) as one, running(world, home) as two:
-        sealed = await expire(world, one.node, [KAMPALA, BRUSSELS])
+        sealed = await accept_expired(world, one.node, [KAMPALA, BRUSSELS])
         await two.node.publisher.advance()
         made = await asyncio.gather(*(notify_once(b.node) for b in (one, two) for _ in range(3)))
         assert sum(made) == 2
@@ -74,7 +67,7 @@ async def test_exactly_one_notice_each_on_two_nodes(short):
 async def test_a_receipt_in_time_prevents_it_and_a_late_one_still_releases(short):
     world, home = short
     async with running(world, home) as broker:
-        sealed = await expire(world, broker.node, [KAMPALA, BRUSSELS])
+        sealed = await accept_expired(world, broker.node, [KAMPALA, BRUSSELS])
         # Late, but before the notice: it prevents the notice.
         answer = await accept_receipt(
             broker.node, world.receipt(KAMPALA, [sealed]), Caller(KAMPALA, bytes(32))
@@ -115,8 +108,7 @@ async def test_grace_runs_from_the_end_of_the_brokers_own_absence(tmp_path, empt
         # Not the first beat's, which now lies hours back: the absence has just ended.
         assert second.gap_end >= first.last
         # Due by its own expiry, long ago; but the broker has only just come back.
-        sealed = world.message(NAIROBI, [KAMPALA], expires_at=now_ms() + 300)
-        await accept_message(broker.node, sealed.data)
+        sealed = await accept_short_lived(world, broker.node, [KAMPALA])
         due = await broker.node.database.read(read_due, now_ms() + 3_600_000, 10, 10**6)
         assert [d.payload_hash for d in due] == [sealed.payload_hash]
         assert await notify_once(broker.node) == 0
@@ -179,8 +171,7 @@ async def test_grace_runs_from_the_end_of_an_outage_in_which_a_node_still_ran(
     )
     await found(world, home)
     async with running(world, home, clock=MovableClock()) as broker:
-        sealed = world.message(NAIROBI, [KAMPALA], expires_at=now_ms() + 400)
-        await accept_message(broker.node, sealed.data)
+        await accept_short_lived(world, broker.node, [KAMPALA])
         outage(broker, away=True)
         began = await broker.node.database.read(read_beat)
         # Well beyond expiry and grace: without the outage the notice would have come.
@@ -239,7 +230,7 @@ async def test_the_watch_does_it_by_itself(tmp_path, empty_database):
     home = write_home(world, tmp_path / "home", heartbeat_ms=50, database_url=empty_database)
     await found(world, home)
     async with running(world, home) as broker:
-        sealed = await expire(world, broker.node, [KAMPALA])
+        sealed = await accept_expired(world, broker.node, [KAMPALA])
         while not (found_notices := await notices(broker.node)):
             await asyncio.sleep(0.02)
         assert [n.message for n in found_notices] == [sealed.payload_hash]
