@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from countermark_client.forms.markings import mark_line, read_line, reference_serial, with_pattern
+from countermark_client.forms.markings import (
+    begin_item,
+    end_item,
+    mark_line,
+    read_lines,
+    reference_serial,
+    with_pattern,
+)
 from countermark_client.forms.pairs import (
     Converted,
     Pair,
@@ -24,8 +31,7 @@ from countermark_client.forms.pairs import (
     text_of,
     wrong,
 )
-from countermark_protocol.codes.matching import UNKNOWN_TEXT
-from countermark_protocol.codes.weapons import Component, WeaponCategory
+from countermark_protocol.codes.weapons import Component
 from countermark_protocol.encoding import JsonObject
 
 FORM: Final = "ATF 3312.1"
@@ -158,27 +164,17 @@ def _read_serial(record: Mapping[str, Any], firearm: Mapping[str, Any], at: str)
 
 def _read_item(record: Mapping[str, Any], number: int) -> JsonObject:
     at = f"/records/{number - 1}"
-    item: JsonObject = {"itemRef": str(number)}
-    read(ITEM_PAIRS, record, item)
+    item = begin_item(ITEM_PAIRS, record, number)
     firearm = record.get("firearm")
     if not isinstance(firearm, Mapping):
         wrong(FORM, "an object", f"{at}/firearm")
-    if item.get("category") not in WeaponCategory.__members__:
-        item["category"] = WeaponCategory.UNKNOWN.value
-    item["originForm"] = "UNKNOWN"
     for name, theirs, scheme in CODES:
-        coded = item.setdefault(name, {"text": UNKNOWN_TEXT})
         code = firearm.get(theirs)
         if code is not None:
-            coded.update(code=text_of(code, FORM, f"{at}/firearm/{theirs}"), scheme=scheme)
-    lines = firearm.get("additional_markings", [])
-    if not isinstance(lines, list):
-        lines = [lines]
+            item[name].update(code=text_of(code, FORM, f"{at}/firearm/{theirs}"), scheme=scheme)
     serial = _read_serial(record, firearm, at)
-    marks = [serial] if serial else []
-    marks += [read_line(text_of(line, FORM, f"{at}/firearm/additional_markings")) for line in lines]
-    item.update({"marks": marks} if marks else {"noMarksReason": "NOT_RECORDED"})
-    return item
+    others = read_lines(firearm.get("additional_markings", []), FORM, f"{at}/firearm/additional_markings")
+    return end_item(item, [*([serial] if serial else []), *others])
 
 
 def from_etrace(document: Mapping[str, Any]) -> JsonObject:

@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from countermark_client.forms.markings import mark_line, read_line, reference_serial, with_pattern
+from countermark_client.forms.markings import (
+    begin_item,
+    end_item,
+    mark_line,
+    read_lines,
+    reference_serial,
+    with_pattern,
+)
 from countermark_client.forms.pairs import (
     Converted,
     Pair,
@@ -22,8 +29,6 @@ from countermark_client.forms.pairs import (
     records_of,
     text_of,
 )
-from countermark_protocol.codes.matching import UNKNOWN_TEXT
-from countermark_protocol.codes.weapons import WeaponCategory
 from countermark_protocol.encoding import JsonObject
 
 FORM: Final = "iARMS"
@@ -125,13 +130,7 @@ def to_iarms(content: Mapping[str, Any], *, trace: bool) -> Converted:
 
 def _read_item(record: Mapping[str, Any], number: int) -> JsonObject:
     at = f"/records/{number - 1}"
-    item: JsonObject = {"itemRef": str(number)}
-    read(ITEM_PAIRS, record, item)
-    if item.get("category") not in WeaponCategory.__members__:
-        item["category"] = WeaponCategory.UNKNOWN.value
-    item["originForm"] = "UNKNOWN"
-    for name in ("make", "calibre"):
-        item.setdefault(name, {"text": UNKNOWN_TEXT})
+    item = begin_item(ITEM_PAIRS, record, number)
     marks: list[JsonObject] = []
     text = record.get("serial_number")
     if text is not None or "serial_status" in record:
@@ -141,13 +140,7 @@ def _read_item(record: Mapping[str, Any], number: int) -> JsonObject:
         mark["status"] = record.get("serial_status", "LEGIBLE")
         put(mark, "pattern", record.get("serial_in_part"))
         marks.append(with_pattern(mark))
-    lines = record.get("unique_marks", [])
-    marks += [
-        read_line(text_of(line, FORM, f"{at}/unique_marks"))
-        for line in (lines if isinstance(lines, list) else [lines])
-    ]
-    item.update({"marks": marks} if marks else {"noMarksReason": "NOT_RECORDED"})
-    return item
+    return end_item(item, marks + read_lines(record.get("unique_marks", []), FORM, f"{at}/unique_marks"))
 
 
 def from_iarms(document: Mapping[str, Any]) -> JsonObject:

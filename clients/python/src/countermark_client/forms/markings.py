@@ -13,8 +13,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from countermark_client.forms.pairs import put
-from countermark_protocol.codes.weapons import Component, MarkKind, MarkStatus
+from countermark_client.forms.pairs import Pair, put, read, text_of
+from countermark_protocol.codes.matching import UNKNOWN_TEXT
+from countermark_protocol.codes.weapons import Component, MarkKind, MarkStatus, OriginForm, WeaponCategory
 from countermark_protocol.encoding import JsonObject
 
 _REFERENCE: Final = (Component.FRAME.value, Component.RECEIVER.value, Component.UNKNOWN.value)
@@ -70,3 +71,30 @@ def read_line(line: str) -> JsonObject:
             put(mark, "pattern", pattern)
             return with_pattern(mark)
     return {"kind": "OTHER", "component": "UNKNOWN", "text": line, "status": "LEGIBLE"}
+
+
+def read_lines(lines: Any, form: str, at: str) -> list[JsonObject]:
+    """The lines of additional markings of a record; one text stands for a list of one.
+
+    Raises:
+        MalformedError: ``bad_form``: something else than texts.
+    """
+    return [read_line(text_of(line, form, at)) for line in (lines if isinstance(lines, list) else [lines])]
+
+
+def begin_item(pairs: Sequence[Pair], record: Mapping[str, Any], number: int) -> JsonObject:
+    """The weapon of a record, as far as members correspond; what neither says is not known."""
+    item: JsonObject = {"itemRef": str(number)}
+    read(pairs, record, item)
+    if item.get("category") not in WeaponCategory.__members__:
+        item["category"] = WeaponCategory.UNKNOWN.value
+    item["originForm"] = OriginForm.UNKNOWN.value
+    for name in ("make", "calibre"):
+        item.setdefault(name, {"text": UNKNOWN_TEXT})
+    return item
+
+
+def end_item(item: JsonObject, marks: list[JsonObject]) -> JsonObject:
+    """The weapon with its marks, or with the reason why it has none."""
+    item.update({"marks": marks} if marks else {"noMarksReason": "NOT_RECORDED"})
+    return item
