@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -144,25 +144,15 @@ def make_key(use: str, algorithm: Algorithm | None = None, *, second: bool = Fal
         return StoredKey(use, chosen, private, secrets.token_bytes(32) if second else None)
 
 
-class MemoryKeystore:
-    """Keys held in memory: what a key file gives once opened, and what tests use."""
+class KeyLookup(ABC):
+    """How a key is found among those that a keystore opened, wherever they lie."""
 
-    def __init__(self, keys: tuple[StoredKey, ...]) -> None:
-        self._stored = keys
-        self._signers = [(k.use, load_signer(k.algorithm, k.private, k.second)) for k in keys if _signs(k)]
-        self._sealing = {
-            use: [SealingKey(k.private, k.algorithm) for k in keys if k.use == use]
-            for use in (SEALING, SEALING_OLD, RECOVERY)
-        }
+    #: (use, signer), the oldest first within a use.
+    _signers: Sequence[tuple[str, Signer]]
 
-    def __repr__(self) -> str:
-        """Uses only; never a key."""
-        return f"{type(self).__name__}({', '.join(sorted({k.use for k in self._stored}))})"
-
-    @property
-    def stored(self) -> tuple[StoredKey, ...]:
-        """The keys as kept, oldest first within a use."""
-        return self._stored
+    @abstractmethod
+    def sealing_keys(self) -> tuple[SealingKey, ...]:
+        """The current sealing key and the former ones, newest first."""
 
     def signer(self, use: str) -> Signer:
         """The newest signing key of a use."""
@@ -186,6 +176,27 @@ class MemoryKeystore:
             if key_id is None
             else f"this keystore does not hold the sealing key {key_id.hex()}: restore it from its backup",
         )
+
+
+class MemoryKeystore(KeyLookup):
+    """Keys held in memory: what a key file gives once opened, and what tests use."""
+
+    def __init__(self, keys: tuple[StoredKey, ...]) -> None:
+        self._stored = keys
+        self._signers = [(k.use, load_signer(k.algorithm, k.private, k.second)) for k in keys if _signs(k)]
+        self._sealing = {
+            use: [SealingKey(k.private, k.algorithm) for k in keys if k.use == use]
+            for use in (SEALING, SEALING_OLD, RECOVERY)
+        }
+
+    def __repr__(self) -> str:
+        """Uses only; never a key."""
+        return f"{type(self).__name__}({', '.join(sorted({k.use for k in self._stored}))})"
+
+    @property
+    def stored(self) -> tuple[StoredKey, ...]:
+        """The keys as kept, oldest first within a use."""
+        return self._stored
 
     def sealing_keys(self) -> tuple[SealingKey, ...]:
         """The current sealing key and the former ones, newest first."""

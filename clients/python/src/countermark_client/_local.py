@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -42,14 +43,14 @@ if TYPE_CHECKING:
     from countermark_client._contents import Custody, Finding, FirearmItem, Pair
 
 
-class LocalCalls:
+class LocalCalls(ABC):
     """The part of `Client` and `AsyncClient` that is the same in both."""
 
     _core: Core
 
+    @abstractmethod
     def _undisturbed(self) -> AbstractContextManager[object]:
         """While it is entered, no other call of this client runs."""
-        raise NotImplementedError
 
     @property
     def watch(self) -> Watch:

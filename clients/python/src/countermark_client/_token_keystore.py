@@ -15,7 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from countermark_client._keystore import SEALING, SEALING_OLD, Checked, GrowingKeystore, write_private
+from countermark_client._keystore import (
+    SEALING,
+    SEALING_OLD,
+    Checked,
+    GrowingKeystore,
+    KeyLookup,
+    write_private,
+)
 from countermark_client._token_file import (
     KeyName,
     NamedKey,
@@ -26,7 +33,6 @@ from countermark_client._token_file import (
     wrapping_context,
 )
 from countermark_protocol.errors import CountermarkError, NotFoundError, UncheckableError
-from countermark_protocol.identifiers import KeyId
 from countermark_protocol.keyfile import StoredKey
 from countermark_protocol.keys import Algorithm, PublicKey, Signer
 from countermark_protocol.sealing import SealingKey
@@ -45,7 +51,7 @@ _ID_BYTES: Final = 8
 _PROBE: Final = b"countermark: does this key sign?"
 
 
-class TokenKeystore(GrowingKeystore):
+class TokenKeystore(KeyLookup, GrowingKeystore):
     """Keys in one token.
 
     Args:
@@ -62,7 +68,9 @@ class TokenKeystore(GrowingKeystore):
         self._uri = parse_token_uri(file.token, key=False)
         self._pin = pin or read_pin(self._uri, PIN_VARIABLE)
         self._token = open_token(self._uri, self._pin)
-        self._signers = [(k.use, TokenSigner(self._token, self._uri_of(k.name), k.public)) for k in file.keys]
+        self._signers: list[tuple[str, TokenSigner]] = [
+            (k.use, TokenSigner(self._token, self._uri_of(k.name), k.public)) for k in file.keys
+        ]
         #: Unwrapped when the first of them is wanted, since whoever only signs needs none.
         self._sealing: tuple[tuple[str, StoredKey, SealingKey], ...] | None = None
 
@@ -79,29 +87,6 @@ class TokenKeystore(GrowingKeystore):
         return replace(self._uri, object=name.label, id=name.id)
 
     # --- what a keystore gives ---
-
-    def signer(self, use: str) -> Signer:
-        """The newest signing key of a use."""
-        found = self.signers(use)
-        if not found:
-            raise NotFoundError("no_such_key", f"this keystore has no key for '{use}': make one first")
-        return found[0]
-
-    def signers(self, use: str) -> tuple[Signer, ...]:
-        """All signing keys of a use, newest first."""
-        return tuple(signer for u, signer in reversed(self._signers) if u == use)
-
-    def sealing_key(self, key_id: KeyId | None = None) -> SealingKey:
-        """The sealing key with this id, or the current one."""
-        for key in self.sealing_keys():
-            if key_id is None or key.public_key.key_id == key_id:
-                return key
-        raise NotFoundError(
-            "no_such_key",
-            "this keystore has no sealing key"
-            if key_id is None
-            else f"this keystore does not hold the sealing key {key_id.hex()}: restore it from its backup",
-        )
 
     def sealing_keys(self) -> tuple[SealingKey, ...]:
         """The current sealing key and the former ones, newest first."""
