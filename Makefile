@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := schemas tokens clients/python clients/witness broker
+PACKAGES := schemas tokens clients/python clients/console clients/witness broker
 # Tests start some hundred processes: where this is set, each would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -84,7 +84,7 @@ audit: $(STAMP)  ## known vulnerabilities in the locked requirements
 lock:  ## lock the requirements anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-emit-package countermark-protocol --no-emit-package countermark-client --no-emit-package countermark-broker \
-	  --no-emit-package countermark-witness --no-emit-package countermark-tokens \
+	  --no-emit-package countermark-witness --no-emit-package countermark-tokens --no-emit-package countermark-console \
 	  requirements.in -o requirements.lock
 	for part in requirements build; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \

@@ -16,6 +16,7 @@ PACKAGES = {
     "schemas": "countermark_protocol",
     "tokens": "countermark_tokens",
     "clients/python": "countermark_client",
+    "clients/console": "countermark_console",
     "clients/witness": "countermark_witness",
     "broker": "countermark_broker",
 }

@@ -25,6 +25,7 @@ SOURCES = (
     ROOT / "tokens" / "src" / "countermark_tokens",
     ROOT / "broker" / "src" / "countermark_broker",
     ROOT / "clients" / "python" / "src" / "countermark_client",
+    ROOT / "clients" / "console" / "src" / "countermark_console",
     ROOT / "clients" / "witness" / "src" / "countermark_witness",
 )
 BASE = "CountermarkError"

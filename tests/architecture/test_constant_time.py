@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ["schemas/src", "clients/python/src", "clients/witness/src", "broker/src"]
+SOURCES = ["schemas/src", "clients/python/src", "clients/console/src", "clients/witness/src", "broker/src"]
 SECRET = re.compile(
     r"(^|_)(secrets?|passphrase|password|tag|mac|token|pin|opener|cek|private|seed|salt)(_|$)"
 )

@@ -18,6 +18,7 @@ PROTOCOL = ROOT / "schemas" / "src" / "countermark_protocol"
 FOLDERS = (
     "schemas/src",
     "clients/python/src",
+    "clients/console/src",
     "clients/witness/src",
     "broker/src",
     "demo",

@@ -93,7 +93,13 @@ def test_every_direct_dependency_is_locked():
         re.sub(r"[-_.]+", "-", m).lower()
         for m in re.findall(r"^([A-Za-z0-9_.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     }
-    for name in ("countermark-protocol", "countermark-client", "countermark-broker", "countermark-witness"):
+    for name in (
+        "countermark-protocol",
+        "countermark-client",
+        "countermark-broker",
+        "countermark-witness",
+        "countermark-console",
+    ):
         for requirement in importlib.metadata.requires(name) or ():
             wanted = re.sub(r"[-_.]+", "-", re.match(r"[A-Za-z0-9_.-]+", requirement)[0]).lower()
             assert wanted.startswith("countermark-") or wanted in locked, requirement
