@@ -10,4 +10,5 @@ pytest_plugins = [
     "support.templates",
     "support.softhsm",
     "support.long_runs",
+    "support.console",
 ]

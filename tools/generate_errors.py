@@ -263,6 +263,8 @@ def _message(expression: ast.expr | None) -> str:
             out = "".join(_text(v) or "…" for v in values)
         case ast.IfExp(body=body):
             out = _message(body)
+        case ast.Call(func=ast.Name(id="N_"), args=[marked]):  # to be translated where it is shown
+            out = _message(marked)
         case _:
             return ""
     out = re.sub("…+", "…", " ".join(out.split()))
@@ -438,7 +440,12 @@ def render(sources: Sources) -> str:
         if cls is None or (name == BASE and not rows):
             continue
         lines += [f"## {name}", "", f"{cls.summary} A kind of `{cls.base}`." if name != BASE else cls.summary]
-        lines += ["", f"Status {status}{_exceptions(rows, by_code)}. Hint: {hint}.", ""]
+        shown = (
+            "Shown as a page of the console"
+            if cls is not None and cls.module.startswith("countermark_console.")
+            else f"Status {status}{_exceptions(rows, by_code)}"
+        )
+        lines += ["", f"{shown}. Hint: {hint}.", ""]
         lines += [*_table(rows), ""] if rows else []
     lines += ["## A defect", "", "No class of ours stands behind these; nothing else is told.", ""]
     lines += [*_table([r for r in raised if r.error == ""]), ""]

@@ -1,0 +1,37 @@
+"""The app: every area's pages, behind the guard. `create_app` takes an opened console; nothing here reads settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from fastapi import Depends, FastAPI
+from starlette.staticfiles import StaticFiles
+
+from countermark_console.console import Console
+from countermark_console.security.middleware import GuardMiddleware
+from countermark_console.web import agency_log, home, keys, sign_in
+from countermark_console.web.failures import add_failures, refusal_page
+from countermark_console.web.visitor import check_form
+
+_STATIC: Final = Path(__file__).parent / "static"
+#: One router an area. Pages of a new area are added here, its entry of the navigation in `web/navigation.py`.
+ROUTERS: Final = (sign_in.router, home.router, keys.router, agency_log.router)
+
+
+def create_app(console: Console) -> FastAPI:
+    """The console's pages."""
+    app = FastAPI(
+        title="Countermark console",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(check_form)],
+    )
+    app.state.console = console
+    for router in ROUTERS:
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.add_middleware(GuardMiddleware, settings=console.settings, refuse=refusal_page)
+    add_failures(app)
+    return app

@@ -1,0 +1,107 @@
+"""The console as one object: everything that pages and commands work with, built in one place."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Final
+
+from countermark_console.agency_log import actions
+from countermark_console.agency_log.log import CONSOLE, AgencyLog
+from countermark_console.clock import Clock, system_clock
+from countermark_console.config import Settings
+from countermark_console.people.accounts import People
+from countermark_console.people.attempts import Attempts
+from countermark_console.people.sessions import Sessions
+from countermark_console.store.database import Database
+from countermark_console.store.facts import Facts
+from countermark_console.store.tables import STEPS
+from countermark_console.vault import Vault
+
+#: Seconds between two looks at whether keys and sessions have been idle for too long.
+_TICK: Final = 5.0
+
+
+@dataclass(frozen=True)
+class Console:
+    """One agency's console. Use `Console.open`.
+
+    Attributes:
+        settings: it runs with.
+        clock: ms since 1970.
+        database: the agency's own store.
+        log: the agency's own log.
+        attempts: failed ones.
+        people: accounts.
+        sessions: that stand.
+        facts: single values that are kept.
+        vault: the agency's keys.
+    """
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    log: AgencyLog
+    attempts: Attempts
+    people: People
+    sessions: Sessions
+    facts: Facts
+    vault: Vault
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    @classmethod
+    def open(cls, settings: Settings, clock: Clock = system_clock) -> Console:
+        """Open the store, and upgrade it where it is of an earlier release.
+
+        Raises:
+            SettingsError: the database cannot be used.
+        """
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database = Database(settings.database)
+        database.upgrade(STEPS)
+        log = AgencyLog(database, settings.home, clock)
+        attempts = Attempts(database, clock)
+        people = People(database, log, attempts, clock)
+        return cls(
+            settings=settings,
+            clock=clock,
+            database=database,
+            log=log,
+            attempts=attempts,
+            people=people,
+            sessions=Sessions(
+                database,
+                people,
+                clock,
+                idle_minutes=settings.session_idle_minutes,
+                hours=settings.session_hours,
+            ),
+            facts=Facts(database),
+            vault=Vault(
+                settings.profile_folder,
+                clock,
+                settings.lock_minutes,
+                verify=str(settings.broker_ca) if settings.broker_ca else True,
+            ),
+        )
+
+    def tick(self) -> None:
+        """Lock keys and forget sessions that nobody uses."""
+        if self.vault.lock_if_idle():
+            self.log.write(CONSOLE, actions.KEYS_LOCKED, detail="idle")
+        self.sessions.sweep()
+
+    def start(self) -> None:
+        """Begin the work that goes on beside the pages."""
+
+        def work() -> None:
+            while not self._stop.wait(_TICK):
+                self.tick()
+
+        threading.Thread(target=work, name="console-tick", daemon=True).start()
+
+    def close(self) -> None:
+        """Lock the keys and close the store."""
+        self._stop.set()
+        self.vault.lock()
+        self.database.close()

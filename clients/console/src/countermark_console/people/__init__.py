@@ -1,0 +1,1 @@
+"""Who works at the console: accounts, roles, second factors, sessions."""

@@ -1,0 +1,1 @@
+"""What stands between a browser and the pages: pure decisions, and the one middleware that carries them out."""
