@@ -7,6 +7,7 @@ import pytest
 
 from countermark_protocol.accounts import Verdict
 from countermark_protocol.answers import parse_accepted
+from countermark_protocol.attachments import SealedAttachment
 from countermark_protocol.claims import Kind, Seen
 from countermark_protocol.documents import encode_document, make_signature, parse_document, sign_document
 from countermark_protocol.encoding import encode_json
@@ -193,9 +194,9 @@ def another_log(world):
     return good(world, origin="other.example.org/log").data
 
 
-@case(403, "reserved_attachments")
-def attachments(world):
-    return good(world, extra={"attachments": [{"digest": "00", "size": 1}]}).data
+@case(422, "attachment_mismatch")
+def attachments_without_their_pieces(world):
+    return good(world, attachments=(SealedAttachment(bytes(32), 328),)).data
 
 
 @case(401, "too_few_signatures")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -67,6 +67,7 @@ from countermark_protocol.sealing import (
 from countermark_protocol.signers import Ed25519Signer
 from countermark_protocol.submission import encode_submission
 from countermark_protocol.types import TYPES
+from support.attached import Attached, attach_all
 
 ORIGIN = Origin("log.example.org/countermark/1")
 BROKER = Address("xo-secretariat.broker.main")
@@ -125,6 +126,12 @@ class Sealed:
     stanzas: tuple[bytes, ...]
     content: bytes
     secrets: ContentSecrets
+    attached: tuple[Attached, ...] = ()
+
+    @property
+    def pieces(self) -> dict[bytes, bytes]:
+        """The pieces of all attachments, by digest: what is uploaded before the submission."""
+        return {piece.digest: piece.data for one in self.attached for piece in one.pieces}
 
     @property
     def payload_hash(self) -> bytes:
@@ -362,19 +369,26 @@ class World:
         *,
         type: str = "confiscation-notice",  # noqa: A002  the manifest's own word
         content: dict[str, Any] | None = None,
+        files: Mapping[str, bytes] | None = None,
         seen: Seen = NOTHING_SEEN,
         signer: Any = None,
         **changes: Any,
     ) -> Sealed:
-        """A sealed and signed submission; `changes` are members of the manifest."""
+        """A sealed and signed submission; `files` are attached, `changes` are members of the manifest."""
         now = changes.pop("sent_at", now_ms())
         message_id = changes.pop("id", make_message_id(now, os.urandom(10)))
         agency = self.agencies.get(Address(sender)) or self.agency(sender)
         secrets = ContentSecrets(os.urandom(32), os.urandom(32))
-        parts = split_content(content or {"note": f"from {sender}", "items": [{"serial": "unknown"}]})
+        attached = attach_all(secrets, files or {})
+        parts = split_content(
+            content or {"note": f"from {sender}", "items": [{"serial": "unknown"}]},
+            [one.descriptor for one in attached],
+        )
         ciphertext, sealed = seal_content(parts, secrets, os.urandom(24))
         origin = changes.pop("origin", self.origin)
-        binding = MessageBinding(origin, message_id, type, agency.address, (sealed.digest,))
+        named = tuple(one.file.named for one in attached)
+        digests = (sealed.digest, *(one.digest for one in named))
+        binding = MessageBinding(origin, message_id, type, agency.address, digests)
         by_row: dict[RecipientRow, bytes] = {}
         for recipient in recipients:
             there = self.agencies.get(Address(recipient)) or self.agency(recipient)
@@ -399,12 +413,13 @@ class World:
             "handling": handling(),
             "exercise": True,
             "content": sealed,
+            "attachments": named,
         }
         manifest = Manifest(**(values | changes))
         document = sign_document(encode_json(manifest.to_json() | extra), [signer or agency.instance])
         stanzas = tuple(by_row[row] for row in rows)
-        data = encode_submission(document, rows, stanzas, ciphertext)
-        return Sealed(data, document, manifest, rows, stanzas, ciphertext, secrets)
+        data = encode_submission(document, rows, stanzas, ciphertext, [one.file.pieces for one in attached])
+        return Sealed(data, document, manifest, rows, stanzas, ciphertext, secrets, attached)
 
     def reply(
         self,
@@ -514,7 +529,7 @@ class World:
         """Open what a recipient was given; the parts."""
         agency = self.agencies[Address(recipient)]
         binding = MessageBinding(
-            manifest.header.log, manifest.id, manifest.type, manifest.sender, (manifest.content.digest,)
+            manifest.header.log, manifest.id, manifest.type, manifest.sender, manifest.ciphertexts
         )
         info = binding.info(agency.address, agency.sealing.public_key.key_id)
         return open_content(content, unwrap_secrets(agency.sealing, info, stanza), manifest.content)

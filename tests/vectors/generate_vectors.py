@@ -608,8 +608,8 @@ def submission_cases(world, stanzas, message, other):
         "swapped_attachment_digest_count",
         "submission",
         sub(message.data[:-2] + b"\x00\x01"),
-        "PolicyError",
-        "reserved_attachments",
+        "MalformedError",
+        "attachment_mismatch",
     )
     out.bad(
         "unknown_version",
@@ -622,11 +622,11 @@ def submission_cases(world, stanzas, message, other):
     attached = payload | {"attachments": [{"digest": X(fixed("attachment", 32)), "size": 10}]}
     out.good("manifest", "manifest", {"payload": B(encode_json(payload))})
     out.bad(
-        "swapped_attachment_digest_reserved",
+        "attachment_of_a_size_that_none_has",
         "manifest",
         {"payload": B(encode_json(attached))},
-        "PolicyError",
-        "reserved_attachments",
+        "MalformedError",
+        "bad_member",
     )
     out.bad(
         "on_behalf_of_oneself",

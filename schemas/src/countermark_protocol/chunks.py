@@ -79,7 +79,7 @@ def _check_key(key: bytes) -> None:
         raise ValueError(msg)
 
 
-def _regroup(blocks: Iterable[bytes | memoryview], size: int) -> Iterator[bytes | memoryview]:
+def regroup(blocks: Iterable[bytes | memoryview], size: int) -> Iterator[bytes | memoryview]:
     """Cut blocks of any size into pieces of exactly `size` bytes and a last one, shorter, maybe empty."""
     pending = bytearray()  # always shorter than `size` between blocks
     for block in blocks:
@@ -141,7 +141,7 @@ def seal_stream(
 
 def _seal(derived: _Derived, salt: bytes, blocks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     yield salt + derived.commitment
-    for number, chunk in enumerate(_regroup(blocks, CHUNK_BYTES)):
+    for number, chunk in enumerate(regroup(blocks, CHUNK_BYTES)):
         yield derived.aead.encrypt(derived.nonce(number), chunk, None)
 
 
@@ -153,8 +153,8 @@ def seal_chunks(key: bytes, plaintext: bytes, salt: bytes, context: bytes) -> by
 # --- opening -----------------------------------------------------------------------------------------
 
 
-class _Opening(Iterator[bytes]):
-    """An iterator that keeps failing once it failed.
+class StickyIterator(Iterator[bytes]):
+    """An iterator that keeps failing once it failed; with it everything that was opened is given out.
 
     A generator that raised ends quietly at the next call, and a caller that tries again would take what it
     has for the whole message.
@@ -196,7 +196,7 @@ def open_stream(key: bytes, context: bytes, blocks: Iterable[bytes | memoryview]
             (the message ends where it cannot end), ``too_many_chunks``.
     """
     _check_key(key)
-    return _Opening(_open(key, context, blocks))
+    return StickyIterator(_open(key, context, blocks))
 
 
 def _truncated(where: str) -> SealError:
@@ -218,7 +218,7 @@ def _open(key: bytes, context: bytes, blocks: Iterable[bytes | memoryview]) -> I
         raise SealError(
             "wrong_key", "the sealed message commits to another key or context than the given one"
         )
-    pieces = _regroup(chain([bytes(head[HEADER_BYTES:])], source), SEALED_CHUNK_BYTES)
+    pieces = regroup(chain([bytes(head[HEADER_BYTES:])], source), SEALED_CHUNK_BYTES)
     for number, piece in enumerate(pieces):
         if len(piece) < TAG_BYTES:
             raise _truncated("without its last chunk, which is always shorter than the others")

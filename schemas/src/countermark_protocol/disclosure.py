@@ -110,7 +110,6 @@ def parse_disclosed(data: bytes) -> UnverifiedDisclosure:
         MalformedError: ``oversized_disclosure``, ``not_a_disclosure``, ``part_count``, ``bad_part_name``,
             ``bad_disclosure`` (a part neither open nor closed), ``nothing_disclosed``, or not in its one form.
         UncheckableError: ``unknown_version``.
-        PolicyError: its manifest uses what this version reserves.
 
     Does not prove: anything (`verify_shown`).
     """

@@ -74,6 +74,13 @@ def labelled_hash(label: str, *fields: bytes) -> bytes:
     return hashlib.sha256(_prefixed(label, fields)).digest()
 
 
+def labelled_hash_of_large(label: str, field: bytes | memoryview) -> bytes:
+    """`labelled_hash` of one field, without a copy of it; 32 bytes."""
+    digest = hashlib.sha256(_start(label) + len(field).to_bytes(8, "big"))
+    digest.update(field)
+    return digest.digest()
+
+
 def labelled_hmac(label: str, key: bytes, *fields: bytes) -> bytes:
     """HMAC-SHA-256 under `key` over the same framing as `labelled_hash`; 32 bytes."""
     return hmac.digest(key, _prefixed(label, fields), "sha256")

@@ -13,9 +13,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from countermark_protocol.attachments import (
+    MAX_ATTACHMENTS,
+    SealedAttachment,
+    check_piece_total,
+    parse_sealed_attachment,
+)
 from countermark_protocol.claims import Claims, Header, Kind, read_header
 from countermark_protocol.encoding import JsonObject, encode_hex, malformed, parse_digest
-from countermark_protocol.errors import PolicyError
 from countermark_protocol.handling import Handling, parse_handling
 from countermark_protocol.identifiers import (
     Address,
@@ -121,6 +126,7 @@ class Manifest:
     handling: Handling
     exercise: bool
     content: SealedContent
+    attachments: tuple[SealedAttachment, ...] = ()
     group: ResolvedGroup | None = None
     reply_by: int | None = None
     conversation: bytes | None = None
@@ -129,6 +135,11 @@ class Manifest:
     stage: Stage | None = None
     outcome: Outcome | None = None
     on_behalf_of: Address | None = None
+
+    @property
+    def ciphertexts(self) -> tuple[bytes, ...]:
+        """Digests of everything that was sealed: the content's, then each attachment's."""
+        return (self.content.digest, *(named.digest for named in self.attachments))
 
     def to_json(self) -> JsonObject:
         """The payload, members in the order of the spec; encode it with `encode_json`."""
@@ -168,7 +179,7 @@ class Manifest:
             "size": self.content.size,
             "commitment": encode_hex(self.content.commitment),
         }
-        out["attachments"] = []
+        out["attachments"] = [named.to_json() for named in self.attachments]
         if self.stage is not None:
             out["stage"] = self.stage.value
         if self.outcome is not None:
@@ -219,16 +230,14 @@ def parse_manifest(payload: JsonObject) -> Manifest:
 
     Raises:
         MalformedError: a member is missing, wrong or unknown, or members contradict each other.
-        PolicyError: it uses what this version reserves (``reserved_attachments``).
     """
     claims = Claims(payload, "manifest")
     header = read_header(claims)
     if header.kind is not Kind.MESSAGE:
         claims.bad("kind", "'message'")
     count, root, visible = claims.parsed("recipients", _recipients)
-    if claims.raw("attachments") != []:
-        claims.items("attachments", 0, 256)
-        raise PolicyError("reserved_attachments", "attachments are reserved for a later version: expected []")
+    attachments = claims.list_of("attachments", parse_sealed_attachment, 0, MAX_ATTACHMENTS)
+    check_piece_total(attachments)
     manifest = Manifest(
         header=header,
         id=claims.parsed("id", parse_message_id),
@@ -249,6 +258,7 @@ def parse_manifest(payload: JsonObject) -> Manifest:
         handling=claims.parsed("handling", parse_handling),
         exercise=claims.boolean("exercise"),
         content=claims.parsed("content", _content),
+        attachments=attachments,
         stage=claims.choice("stage", Stage) if claims.has("stage") else None,
         outcome=claims.optional("outcome", _outcome),
         on_behalf_of=claims.optional("on_behalf_of", parse_address),

@@ -29,7 +29,6 @@ from countermark_protocol.keys import Signer
 from countermark_protocol.submission import (
     MAX_SUBMISSION_BYTES,
     Submission,
-    encode_submission,
     parse_submission,
 )
 
@@ -57,8 +56,7 @@ class MessageDraft:
 
     def body(self) -> bytes:
         """The exact bytes of the submission."""
-        s = self.submission
-        return encode_submission(s.document.data, s.rows, s.stanzas, s.content)
+        return self.submission.signed_anew(self.submission.document.data)
 
     def encode(self) -> bytes:
         """The file."""
@@ -76,7 +74,7 @@ class MessageDraft:
         Raises:
             ConflictError: ``already_signed``.
         """
-        s, document = self.submission, self.submission.document
+        document = self.submission.document
         if any(one.key_id == signer.public_key.key_id for one in document.signatures):
             raise ConflictError(
                 "already_signed", "this key has signed the draft already: another one must, by another person"
@@ -84,8 +82,7 @@ class MessageDraft:
         signed = encode_document(
             document.payload, [*document.signatures, *make_signatures(document.payload, signer, purpose)]
         )
-        body = encode_submission(signed, s.rows, s.stanzas, s.content)
-        return MessageDraft(parse_submission(body), self.stanzas)
+        return MessageDraft(parse_submission(self.submission.signed_anew(signed)), self.stanzas)
 
 
 def parse_message_draft(data: bytes) -> MessageDraft:

@@ -15,6 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from countermark_protocol.attachments import SealedAttachment
+from countermark_protocol.descriptors import (
+    AttachmentDescriptor,
+    attachment_number,
+    check_described,
+    parse_descriptor,
+    part_name,
+)
 from countermark_protocol.encoding import (
     JsonObject,
     Reader,
@@ -50,11 +58,11 @@ class Part:
     data: bytes
 
 
-def split_content(document: JsonObject) -> tuple[Part, ...]:
-    """Split a content document into its parts, in member order.
+def split_content(document: JsonObject, attachments: Sequence[AttachmentDescriptor] = ()) -> tuple[Part, ...]:
+    """Split a content document into its parts, in member order; what describes its attachments follows.
 
     Raises:
-        MalformedError: a member's name is outside the language.
+        MalformedError: a member's name is outside the language, or a descriptor is none.
     """
     parts: list[Part] = []
     for member, value in document.items():
@@ -64,13 +72,56 @@ def split_content(document: JsonObject) -> tuple[Part, ...]:
             parts.extend(Part(f"/{member}/{i}", encode_json(element)) for i, element in enumerate(value))
         else:
             parts.append(Part(f"/{member}", encode_json(value)))
+    parts.extend(Part(part_name(k), described.encode()) for k, described in enumerate(attachments))
     if not 1 <= len(parts) <= MAX_PARTS:
         malformed("part_count", f"a content has 1 to {MAX_PARTS} parts, got {len(parts)}")
     return tuple(parts)
 
 
+@dataclass(frozen=True, slots=True)
+class JoinedParts:
+    """What a whole list of parts says.
+
+    Attributes:
+        document: the content.
+        attachments: what it says of each attachment, in the manifest's order.
+    """
+
+    document: JsonObject
+    attachments: tuple[AttachmentDescriptor, ...]
+
+
+def join_all_parts(parts: Sequence[Part], named: Sequence[SealedAttachment]) -> JoinedParts:
+    """Put a *whole* list of parts together: the content, then what describes each attachment.
+
+    Args:
+        parts: of the opened content, in order.
+        named: the manifest's ``attachments``.
+
+    Raises:
+        MalformedError: as `join_parts`; ``part_order`` (attachments not last, or not in order), or a descriptor that is
+            none (`parse_descriptor`).
+        SealError: ``attachment_count`` (not one descriptor for each attachment of the manifest), ``attachment_size``.
+    """
+    first = next((i for i, p in enumerate(parts) if attachment_number(p.name) is not None), len(parts))
+    described: list[AttachmentDescriptor] = []
+    for k, part in enumerate(parts[first:]):
+        if attachment_number(part.name) != k:
+            malformed("part_order", f"part {part.name[:64]} does not follow the one before it")
+        described.append(parse_descriptor(part.data, f"part {part.name}"))
+    document = join_parts(parts[:first])
+    if len(described) != len(named):
+        raise SealError(
+            "attachment_count",
+            f"the message describes {len(described)} attachments, its manifest names {len(named)}",
+        )
+    for descriptor, one in zip(described, named, strict=True):
+        check_described(descriptor, one)
+    return JoinedParts(document, tuple(described))
+
+
 def join_parts(parts: Sequence[Part]) -> JsonObject:
-    """Put a *whole* list of parts together into the content document.
+    """Put the parts of a content without attachments together into the content document.
 
     Raises:
         MalformedError: names repeat, skip an index or split what must be whole, or a part is not strict

@@ -1,7 +1,8 @@
 """A submission: everything a sender hands in with a message, as one strict binary unit.
 
 Layout: version u8 ‖ manifest document u32-sized ‖ row count u16 ‖ rows in order, each (salt 32 ‖ endpoint
-u8-sized ‖ sealing key id 32 ‖ stanza u16-sized) ‖ content u32-sized ‖ attachment count u16 (0).
+u8-sized ‖ sealing key id 32 ‖ stanza u16-sized) ‖ content u32-sized ‖ attachment count u16 ‖ for each its piece count
+u16 and the digests of its pieces, 32 bytes each. The pieces themselves are uploaded before (docs/spec/api.md).
 
 Source: docs/spec/messages.md §4.
 """
@@ -12,9 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from countermark_protocol.attachments import MAX_ATTACHMENTS, MAX_PIECES, SealedAttachment, check_pieces
 from countermark_protocol.documents import MAX_PAYLOAD_BYTES, UnverifiedDocument, parse_document
-from countermark_protocol.encoding import Reader, Writer, labelled_hash, malformed
-from countermark_protocol.errors import PolicyError, UncheckableError
+from countermark_protocol.encoding import (
+    DIGEST_BYTES,
+    Reader,
+    Writer,
+    labelled_hash_of_large,
+    malformed,
+)
+from countermark_protocol.errors import UncheckableError
 from countermark_protocol.identifiers import KeyId, parse_address
 from countermark_protocol.manifest import MAX_CONTENT_BYTES, Manifest, parse_manifest
 from countermark_protocol.recipients import (
@@ -28,7 +36,11 @@ from countermark_protocol.recipients import (
 SUBMISSION_VERSION: Final = 1
 MAX_DOCUMENT_BYTES: Final = MAX_PAYLOAD_BYTES + 64 * 1024
 MAX_SUBMISSION_BYTES: Final = (
-    MAX_DOCUMENT_BYTES + MAX_CONTENT_BYTES + MAX_RECIPIENTS * (MAX_STANZA_BYTES + 256)
+    MAX_DOCUMENT_BYTES
+    + MAX_CONTENT_BYTES
+    + MAX_RECIPIENTS * (MAX_STANZA_BYTES + 256)
+    + MAX_ATTACHMENTS * 2
+    + MAX_PIECES * DIGEST_BYTES
 )
 
 
@@ -42,6 +54,7 @@ class Submission:
         rows: recipients, in order.
         stanzas: one for each row.
         content: the ciphertext.
+        pieces: digests of the pieces of each attachment, in the manifest's order.
     """
 
     document: UnverifiedDocument
@@ -49,16 +62,38 @@ class Submission:
     rows: tuple[RecipientRow, ...]
     stanzas: tuple[bytes, ...]
     content: bytes
+    pieces: tuple[tuple[bytes, ...], ...] = ()
+
+    def signed_anew(self, document: bytes) -> bytes:
+        """The submission encoded with another signed document of the same payload."""
+        return encode_submission(document, self.rows, self.stanzas, self.content, self.pieces)
 
 
 def encode_submission(
-    document: bytes, rows: Sequence[RecipientRow], stanzas: Sequence[bytes], content: bytes
+    document: bytes,
+    rows: Sequence[RecipientRow],
+    stanzas: Sequence[bytes],
+    content: bytes,
+    pieces: Sequence[Sequence[bytes]] = (),
 ) -> bytes:
-    """Encode a submission; `rows` must be in order, `stanzas` in the order of `rows`."""
+    """Encode a submission.
+
+    Args:
+        document: the signed manifest.
+        rows: in order.
+        stanzas: in the order of `rows`.
+        content: the ciphertext.
+        pieces: digests of the pieces of each attachment, in the manifest's order; the pieces are uploaded before.
+    """
     out = Writer().uint(SUBMISSION_VERSION, 1).sized(document, 4).uint(len(rows), 2)
     for row, stanza in zip(rows, stanzas, strict=True):
         out.fixed(row.salt, 32).sized(row.endpoint.encode(), 1).fixed(row.sealing_key, 32).sized(stanza, 2)
-    return out.sized(content, 4).uint(0, 2).done()
+    out.sized(content, 4).uint(len(pieces), 2)
+    for digests in pieces:
+        out.uint(len(digests), 2)
+        for digest in digests:
+            out.fixed(digest, DIGEST_BYTES)
+    return out.done()
 
 
 def parse_submission(data: bytes) -> Submission:
@@ -66,8 +101,8 @@ def parse_submission(data: bytes) -> Submission:
 
     Raises:
         MalformedError: not the one encoding; rows that do not give the manifest's root
-            (``recipients_root_mismatch``) or count; content that is not the one named (``content_mismatch``).
-        PolicyError: it uses what this version reserves.
+            (``recipients_root_mismatch``) or count; content that is not the one named (``content_mismatch``);
+            pieces that are not those of the attachments named (``attachment_mismatch``).
         UncheckableError: another version.
     """
     reader = Reader(data, "submission")
@@ -91,18 +126,34 @@ def parse_submission(data: bytes) -> Submission:
         rows.append(RecipientRow(salt, endpoint, key_id, stanza_hash(stanza)))
         stanzas.append(stanza)
     content = reader.sized(4, MAX_CONTENT_BYTES, "content")
-    if reader.uint(2, "attachment count") != 0:
-        raise PolicyError(
-            "reserved_attachments", "attachments are reserved for a later version: expected none"
-        )
+    pieces = _pieces(reader, manifest.attachments)
     reader.end()
     if manifest.recipient_count != count or manifest.recipient_root != recipients_root(rows):
         malformed(
             "recipients_root_mismatch",
             "the recipient rows are not those that the manifest commits to: one was added, removed or changed",
         )
-    if manifest.content.size != len(content) or manifest.content.digest != labelled_hash(
+    if manifest.content.size != len(content) or manifest.content.digest != labelled_hash_of_large(
         "ciphertext", content
     ):
         malformed("content_mismatch", "the content is not the one that the manifest names")
-    return Submission(document, manifest, tuple(rows), tuple(stanzas), content)
+    for named, digests in zip(manifest.attachments, pieces, strict=True):
+        check_pieces(named, digests)
+    return Submission(document, manifest, tuple(rows), tuple(stanzas), content, pieces)
+
+
+def _pieces(reader: Reader, attachments: Sequence[SealedAttachment]) -> tuple[tuple[bytes, ...], ...]:
+    """Lists of pieces, as many and as long as the manifest says: so nothing is read that it does not bound."""
+    _expect(reader.uint(2, "attachment count"), len(attachments), "attachments")
+    lists: list[tuple[bytes, ...]] = []
+    for named in attachments:
+        _expect(reader.uint(2, "piece count"), named.pieces, f"pieces of an attachment of {named.size} bytes")
+        lists.append(tuple(reader.fixed(DIGEST_BYTES, "piece digest") for _ in range(named.pieces)))
+    return tuple(lists)
+
+
+def _expect(count: int, expected: int, what: str) -> None:
+    if count != expected:
+        malformed(
+            "attachment_mismatch", f"the manifest names {expected} {what}, the submission lists {count}"
+        )

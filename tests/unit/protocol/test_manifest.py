@@ -2,9 +2,10 @@
 
 import pytest
 
+from countermark_protocol.attachments import MAX_ATTACHMENTS, MAX_SEALED_BYTES, MIN_SEALED_BYTES
 from countermark_protocol.claims import Header, Kind, Seen
 from countermark_protocol.encoding import encode_json, parse_object
-from countermark_protocol.errors import CountermarkError, MalformedError, PolicyError
+from countermark_protocol.errors import CountermarkError, MalformedError
 from countermark_protocol.manifest import (
     MAX_CONTENT_BYTES,
     MAX_VALIDITY_MS,
@@ -161,9 +162,38 @@ def test_longest_validity():
     assert parse_manifest(one.to_json()) == one
 
 
-def test_reserved_members_are_refused_by_their_own_codes():
-    attachment = {"digest": HASH.hex(), "size": 10}
-    refused(PolicyError, "reserved_attachments", manifest().to_json() | {"attachments": [attachment]})
+def attached(*sizes):
+    return [{"digest": bytes([n, *HASH[1:]]).hex(), "size": size} for n, size in enumerate(sizes)]
+
+
+@pytest.mark.parametrize("sizes", [(), (MIN_SEALED_BYTES,) * MAX_ATTACHMENTS, (MAX_SEALED_BYTES,) * 3])
+def test_attachments(sizes):
+    json = manifest().to_json() | {"attachments": attached(*sizes)}
+    read = parse_manifest(json)
+    assert [one.size for one in read.attachments] == list(sizes)
+    assert read.ciphertexts == (read.content.digest, *(one.digest for one in read.attachments))
+    assert read.to_json() == json
+
+
+@pytest.mark.parametrize(
+    ("code", "attachments"),
+    [
+        ("bad_member", {}),
+        ("bad_member", attached(MIN_SEALED_BYTES) * 2),
+        (
+            "bad_member",
+            attached(*[MIN_SEALED_BYTES] * (MAX_ATTACHMENTS - 1)) + attached(MIN_SEALED_BYTES + 16) * 2,
+        ),
+        ("bad_member", attached(MIN_SEALED_BYTES - 1)),
+        ("bad_member", attached(MAX_SEALED_BYTES + 1)),
+        ("not_an_object", ["attachment"]),
+        ("not_hex", [{"digest": HASH.hex().upper(), "size": 1000}]),
+        ("unknown_member", [{"digest": HASH.hex(), "size": 1000, "name": "a.jpg"}]),
+        ("too_many_pieces", attached(*[MAX_SEALED_BYTES] * 4)),
+    ],
+)
+def test_attachments_that_none_can_be(code, attachments):
+    refused(MalformedError, code, manifest().to_json() | {"attachments": attachments})
 
 
 def test_nobody_sends_on_behalf_of_himself_and_the_member_reads_back():

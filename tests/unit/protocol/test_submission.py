@@ -6,7 +6,7 @@ import pytest
 
 from countermark_protocol.documents import sign_document
 from countermark_protocol.encoding import Writer, encode_json
-from countermark_protocol.errors import CountermarkError, MalformedError, PolicyError, UncheckableError
+from countermark_protocol.errors import CountermarkError, MalformedError, UncheckableError
 from countermark_protocol.recipients import MAX_STANZA_BYTES, order_rows, recipients_root, stanza_hash
 from countermark_protocol.submission import MAX_DOCUMENT_BYTES, encode_submission, parse_submission
 from support.protocol_world import make_world
@@ -47,10 +47,6 @@ def test_version_and_end():
     refused(UncheckableError, "unknown_version", b"\x02" + GOOD.data[1:])
     refused(MalformedError, "trailing_bytes", GOOD.data + b"\x00")
     refused(MalformedError, "oversized_field", b"\x01" + (MAX_DOCUMENT_BYTES + 1).to_bytes(4, "big"))
-
-
-def test_attachments_are_reserved():
-    refused(PolicyError, "reserved_attachments", GOOD.data[:-2] + b"\x00\x01")
 
 
 def test_a_recipient_stripped_added_or_changed():

@@ -15,7 +15,7 @@ from countermark_client._acting import Acts
 from countermark_client._flows_send import Sender
 from countermark_client._io import Flow
 from countermark_client._models import MessageRef, message_hash
-from countermark_client._open import manifest_of
+from countermark_client._open import binding_of, manifest_of
 from countermark_client._session import Session
 from countermark_client._settling import ACT
 from countermark_client._store import Direction, OutboxItem, OutboxState, StoredMessage
@@ -131,10 +131,7 @@ class Disclosing:
             ciphertext = stored.content
         if ciphertext is None or stored.stanza is None:
             raise NotFoundError("not_opened", "this profile holds no opened message of that hash")
-        binding = MessageBinding(
-            manifest.header.log, manifest.id, manifest.type, manifest.sender, (manifest.content.digest,)
-        )
-        secrets = self._unwrap(binding, stored.stanza)
+        secrets = self._unwrap(binding_of(manifest), stored.stanza)
         return open_content(ciphertext, secrets, manifest.content), secrets.opener
 
     def _unwrap(self, binding: MessageBinding, stanza: bytes) -> ContentSecrets:

@@ -55,7 +55,7 @@ def binding_of(manifest: Manifest) -> MessageBinding:
         message_id=manifest.id,
         type=manifest.type,
         sender=manifest.sender,
-        ciphertexts=(manifest.content.digest,),
+        ciphertexts=manifest.ciphertexts,
     )
 
 

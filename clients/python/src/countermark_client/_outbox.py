@@ -38,7 +38,7 @@ from countermark_protocol.errors import (
 )
 from countermark_protocol.identifiers import KeyId
 from countermark_protocol.proof import recipient_to_json
-from countermark_protocol.submission import encode_submission, parse_submission
+from countermark_protocol.submission import parse_submission
 
 _BULK: Final = "/v1/messages/bulk"
 #: Verdicts of a bulk answer that are written together: one sync of the disk for all of them.
@@ -298,7 +298,7 @@ class Outbox:
         signed = sign_document(document.payload, [signer])
         body = signed
         if submission is not None:
-            body = encode_submission(signed, submission.rows, submission.stanzas, submission.content)
+            body = submission.signed_anew(signed)
         self._store.set_outbox_body(item.payload, body)
         return True
 

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from countermark_client._open import manifest_of
+from countermark_client._open import binding_of, manifest_of
 from countermark_client._store import Direction, StoredMessage
 from countermark_client._succession import sent_ciphertext
 from countermark_client._verdict_words import verdict_json
@@ -52,7 +52,7 @@ from countermark_protocol.leaf import Leaf, parse_leaf
 from countermark_protocol.manifest import Manifest
 from countermark_protocol.parts import join_parts
 from countermark_protocol.proof import parse_inclusion, path_to_json, recipient_to_json, verify_leaf
-from countermark_protocol.sealing import ContentSecrets, MessageBinding, open_content, unwrap_secrets
+from countermark_protocol.sealing import ContentSecrets, open_content, unwrap_secrets
 from countermark_protocol.statements import verify_statement
 from countermark_protocol.submission import parse_submission
 from countermark_protocol.verdicts import verdict_on_message
@@ -82,13 +82,7 @@ def _ciphertext(client: Client, stored: StoredMessage) -> bytes:
 
 
 def _secrets(client: Client, stored: StoredMessage, manifest: Manifest) -> ContentSecrets:
-    binding = MessageBinding(
-        log=manifest.header.log,
-        message_id=manifest.id,
-        type=manifest.type,
-        sender=manifest.sender,
-        ciphertexts=(manifest.content.digest,),
-    )
+    binding = binding_of(manifest)
     for key in client.profile.keystore.sealing_keys():
         try:
             info = binding.info(client.profile.endpoint, key.public_key.key_id)
