@@ -43,6 +43,7 @@ if typing.TYPE_CHECKING:
         Correction,
         Draft,
         FlushReport,
+        HeldMessage,
         Judged,
         LogReport,
         MessageRef,
@@ -95,8 +96,9 @@ else:
                 "make_key register_scheme"
             ),
             "countermark_client._models": (
-                "ConversationItem Correction Draft FlushReport Judged LogReport MessageRef MessageStatus Notice Purged "
-                "OpenedMessage OpenPosition Outcome Recalled RecipientStatus Rejected Sent SignedBy Successor"
+                "ConversationItem Correction Draft FlushReport HeldMessage Judged LogReport MessageRef MessageStatus "
+                "Notice Purged OpenedMessage OpenPosition Outcome Recalled RecipientStatus Rejected Sent SignedBy "
+                "Successor"
             ),
             "countermark_client._evidence_kept": "Evidence",
             "countermark_client._profile": "Profile",
@@ -139,6 +141,7 @@ __all__ = [
     "Evidence",
     "Exported",
     "FlushReport",
+    "HeldMessage",
     "Imported",
     "Invited",
     "Judged",

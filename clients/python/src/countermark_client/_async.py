@@ -490,7 +490,9 @@ class AsyncClient(LocalCalls):
 
     # --- receiving ---
 
-    async def inbox(self, box: Box | str | None = None, *, wait: float = 0.0) -> AsyncIterator[AsyncReceived]:
+    async def inbox(
+        self, box: Box | str | None = None, *, wait: float = 0.0, known: Iterable[bytes] = ()
+    ) -> AsyncIterator[AsyncReceived]:
         """Messages to this endpoint, those of ``urgent`` first; ends when there are no more.
 
         Each is proven to be in the log, signed for (`delivered` is logged), opened and validated. One that does
@@ -500,12 +502,13 @@ class AsyncClient(LocalCalls):
         Args:
             box: ``urgent`` or ``routine``; both if None.
             wait: seconds to wait for further messages before ending.
+            known: payload hashes of messages that are not given out, because the caller has them already.
 
         Raises:
             VerificationError: something the broker answered is not proven.
         """
         only = Box(box) if box is not None else None
-        given: set[bytes] = set()
+        given = set(known)
         while True:
             opened, rejected = await self._run(self._core.inbox.next_batch(frozenset(given), wait, only))
             self._core.rejected.extend(rejected)

@@ -126,8 +126,10 @@ class Inbox:
 
     def _pending(self, done: frozenset[bytes], boxes: Sequence[Box]) -> list[StoredMessage]:
         limit = self._session.settings.page_size
-        found = self._store.messages_by_stage(*OPEN_STAGES, limit=limit + len(done))
-        return [m for m in found if m.payload not in done and m.box in boxes][:limit]
+        open_ = self._store.open_messages(*OPEN_STAGES)
+        wanted = [payload for payload, box in open_ if payload not in done and box in boxes][:limit]
+        found = (self._store.message(payload, Direction.IN) for payload in wanted)
+        return [m for m in found if m is not None]
 
     def _held(
         self, done: frozenset[bytes], boxes: Sequence[Box]

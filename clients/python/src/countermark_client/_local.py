@@ -13,6 +13,7 @@ from countermark_client._core import Core
 from countermark_client._models import (
     ConversationItem,
     Draft,
+    HeldMessage,
     Judged,
     MessageRef,
     MessageStatus,
@@ -124,6 +125,20 @@ class LocalCalls(ABC):
         """All messages that this profile holds, in log order."""
         with self._undisturbed():
             return self._core.overview.messages(Direction(direction) if direction is not None else None)
+
+    def message(self, message: MessageRef) -> ConversationItem:
+        """One message that this profile holds, sent or received.
+
+        Raises:
+            NotFoundError: ``unknown_message``.
+        """
+        with self._undisturbed():
+            return self._core.overview.message(message)
+
+    def names(self) -> list[HeldMessage]:
+        """All messages of this profile that are in the log, by name alone and in log order: nothing is opened."""
+        with self._undisturbed():
+            return self._core.overview.names()
 
     def traces(self, holidays: Holidays = NO_HOLIDAYS) -> list[TracedCase]:
         """Every conversation about a trace that this profile holds, the newest first, as it stands now.

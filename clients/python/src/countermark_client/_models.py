@@ -485,6 +485,21 @@ class ConversationItem:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldMessage:
+    """That a profile holds a message.
+
+    Attributes:
+        message: payload hash, 32 bytes.
+        direction: ``in`` or ``out``.
+        stage: how far it is.
+    """
+
+    message: bytes
+    direction: str
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
 class LogReport:
     """What `Client.verify_log` recomputed.
 

@@ -13,6 +13,7 @@ from countermark_client._boxes import Boxes
 from countermark_client._io import Flow
 from countermark_client._models import (
     ConversationItem,
+    HeldMessage,
     Judged,
     MessageRef,
     MessageStatus,
@@ -136,6 +137,17 @@ class Overview:
     def messages(self, direction: Direction | None) -> list[ConversationItem]:
         """All messages that this profile holds, in log order."""
         return [self._item(m) for m in self._store.messages(direction=direction)]
+
+    def message(self, ref: MessageRef) -> ConversationItem:
+        """One message; see `Client.message`."""
+        stored = self._store.message(message_hash(ref))
+        if stored is None:
+            raise NotFoundError("unknown_message", "this profile holds no message of that hash")
+        return self._item(stored)
+
+    def names(self) -> list[HeldMessage]:
+        """Every logged message by name; see `Client.names`."""
+        return [HeldMessage(*name) for name in self._store.message_names()]
 
     def verdicts(self) -> list[Judged]:
         """The verdict on every logged message, by all that is known here of its keys; in log order."""

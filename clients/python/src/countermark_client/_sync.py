@@ -488,7 +488,9 @@ class Client(LocalCalls):
 
     # --- receiving ---
 
-    def inbox(self, box: Box | str | None = None, *, wait: float = 0.0) -> Iterator[Received]:
+    def inbox(
+        self, box: Box | str | None = None, *, wait: float = 0.0, known: Iterable[bytes] = ()
+    ) -> Iterator[Received]:
         """Messages to this endpoint, those of ``urgent`` first; ends when there are no more.
 
         Each is proven to be in the log, signed for (`delivered` is logged), opened and validated. One that does
@@ -498,12 +500,13 @@ class Client(LocalCalls):
         Args:
             box: ``urgent`` or ``routine``; both if None.
             wait: seconds to wait for further messages before ending.
+            known: payload hashes of messages that are not given out, because the caller has them already.
 
         Raises:
             VerificationError: something the broker answered is not proven.
         """
         only = Box(box) if box is not None else None
-        given: set[bytes] = set()
+        given = set(known)
         while True:
             opened, rejected = self._run(self._core.inbox.next_batch(frozenset(given), wait, only))
             self._core.rejected.extend(rejected)

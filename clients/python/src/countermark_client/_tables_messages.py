@@ -69,6 +69,21 @@ class MessageTables(Tables):
         )
         return [_message(row) for row in rows]
 
+    def open_messages(self, *stages: MessageStage) -> list[tuple[bytes, str]]:
+        """(payload hash, box) of received messages of these stages, in the order of `messages_by_stage`."""
+        marks = ",".join("?" * len(stages))
+        return self._db.execute(
+            f"SELECT payload, box FROM messages WHERE direction = 'in' AND stage IN ({marks}) "  # noqa: S608
+            "ORDER BY box = 'urgent' DESC, position",
+            [s.value for s in stages],
+        ).fetchall()
+
+    def message_names(self) -> list[tuple[bytes, str, str]]:
+        """(payload hash, direction, stage) of all messages that are in the log, in log order."""
+        return self._db.execute(
+            "SELECT payload, direction, stage FROM messages WHERE idx IS NOT NULL ORDER BY idx, direction DESC"
+        ).fetchall()
+
     def open_positions(self, box: str) -> list[tuple[int, bytes | None]]:
         """(position, payload hash) of every verified position that no receipt has answered; None if not kept."""
         return self._db.execute(
