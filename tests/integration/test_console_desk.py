@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import create_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy import inspect
 
 from countermark_client import testing
 from countermark_console.desk.cases import CaseFilter, Cases, Status
 from countermark_console.desk.receiving import Receiving
 from countermark_console.desk.shelf import Filter, Shelf
-from countermark_console.desk.tables import create_tables
+from countermark_console.desk.steps import STEPS
+from countermark_console.desk.tables import metadata
+from countermark_console.store.database import Database
 from countermark_protocol.errors import ConflictError, MalformedError, NotFoundError
 
 KENYA, BELGIUM = "ke.police.nairobi", "be.contact.federal"
@@ -21,14 +22,14 @@ class Agency:
 
     def __init__(self, world, address, url):
         self.client = world.client(address)
-        self.engine = create_engine(url, poolclass=NullPool)
-        create_tables(self.engine)
+        self.database = Database(url)
+        self.database.upgrade(STEPS)
         self.told = []
         self.world = world
         self.restart()
 
     def restart(self):
-        self.shelf, self.cases = Shelf(self.engine), Cases(self.engine)
+        self.shelf, self.cases = Shelf(self.database), Cases(self.database)
         self.receiving = Receiving(
             lambda: self.client, self.shelf, self.cases, self.world.clock, self.told.extend
         )
@@ -44,12 +45,16 @@ def world():
 
 @pytest.fixture
 def belgium(world, empty_database):
-    return Agency(world, BELGIUM, empty_database)
+    agency = Agency(world, BELGIUM, empty_database)
+    yield agency
+    agency.database.close()
 
 
 @pytest.fixture
 def kenya(world, tmp_path):
-    return Agency(world, KENYA, f"sqlite:///{tmp_path}/kenya.sqlite3")
+    agency = Agency(world, KENYA, f"sqlite:///{tmp_path}/kenya.sqlite3")
+    yield agency
+    agency.database.close()
 
 
 def test_a_trace_is_followed_from_the_question_to_the_end_on_both_desks(kenya, belgium):
@@ -225,3 +230,17 @@ def test_witnesses_and_a_broker_that_is_away_are_told_of(world, kenya, belgium):
     locked = Receiving(lambda: None, belgium.shelf, belgium.cases, world.clock)
     locked.try_round()
     assert locked.state.code == "locked"
+
+
+def test_the_steps_make_the_tables(empty_database):
+    database = Database(empty_database)
+    database.upgrade(STEPS)
+    seen = inspect(database.engine)
+    for name, table in metadata.tables.items():
+        there = {column["name"] for column in seen.get_columns(name)}
+        assert there == set(table.columns.keys())
+        named = {index.name for index in table.indexes}
+        assert named == {
+            one["name"] for one in seen.get_indexes(name) if not one.get("duplicates_constraint")
+        }
+    database.close()

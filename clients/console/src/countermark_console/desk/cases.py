@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, and_, func, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from countermark_client import TracedCase
 from countermark_console.desk.shelf import PAGE
 from countermark_console.desk.tables import cases, messages, notes
+from countermark_console.store.database import Database
 from countermark_protocol.encoding import malformed
 from countermark_protocol.errors import ConflictError, NotFoundError
 from countermark_protocol.tracing.due import Due, Task
@@ -136,11 +137,11 @@ class Cases:
     """The cases of one desk.
 
     Args:
-        engine: of its database, with the tables made.
+        database: the agency's own store, upgraded by `steps.STEPS`.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     # --- following the messages ---
 
@@ -155,7 +156,7 @@ class Cases:
         Returns:
             The case; None if the desk holds no message of it.
         """
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             rows: Sequence[Any] = connection.execute(
                 select(
                     messages.c.hash,
@@ -250,13 +251,13 @@ class Cases:
         if not said or len(said) > 10_000:
             malformed("empty_note", "expected a note of 1 to 10,000 characters")
         self.get(conversation)
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             connection.execute(
                 insert(notes).values(conversation=conversation, at=at, person=person, text=said)
             )
 
     def _set(self, conversation: str, **values: Any) -> None:
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             done = connection.execute(
                 update(cases).where(cases.c.conversation == conversation).values(**values)
             )
@@ -271,7 +272,7 @@ class Cases:
         Raises:
             NotFoundError: ``unknown_case``.
         """
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             found = _row(connection, conversation)
         if found is None:
             raise _unknown()
@@ -280,7 +281,7 @@ class Cases:
     def notes(self, conversation: str) -> tuple[Note, ...]:
         """The notes of a case, the oldest first."""
         query = select(notes).where(notes.c.conversation == conversation).order_by(notes.c.number)
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             return tuple(Note(row.at, row.person, row.text) for row in connection.execute(query))
 
     def page(
@@ -313,7 +314,7 @@ class Cases:
             if not (moved.isascii() and moved.isdecimal() and number.isascii() and number.isdecimal()):
                 malformed("bad_place", "expected the place of a page, as the page before it names it")
             query = query.where(tuple_(cases.c.moved_at, cases.c.number) < tuple_(int(moved), int(number)))
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(query.limit(limit + 1)).all()
         found = tuple(map(_case, rows[:limit]))
         return found, (found[-1].place if len(rows) > limit else None)
@@ -321,7 +322,7 @@ class Cases:
     def waiting(self, now: int) -> tuple[int, int]:
         """How many cases wait for this agency, and how many of these are overdue."""
         ours = cases.c.status == Status.WAITING_FOR_US.value
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             count = connection.execute(select(func.count()).where(ours)).scalar_one()
             late = connection.execute(
                 select(func.count()).where(and_(ours, cases.c.deadline < now))
@@ -340,7 +341,7 @@ class Cases:
             .outerjoin(cases, cases.c.conversation == held.c.conversation)
             .where(or_(cases.c.messages.is_(None), cases.c.messages != held.c.held))
         )
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             return tuple(row.conversation for row in connection.execute(query))
 
     def running(self) -> tuple[str, ...]:
@@ -350,7 +351,7 @@ class Cases:
                 [Status.WAITING_FOR_US.value, Status.WAITING_FOR_THEM.value, Status.ANSWERED.value]
             )
         )
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             return tuple(row.conversation for row in connection.execute(query))
 
 

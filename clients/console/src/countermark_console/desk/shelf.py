@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, and_, func, select, tuple_, update
+from sqlalchemy import Connection, Row, and_, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from countermark_console.desk.entries import Entry
 from countermark_console.desk.tables import messages, terms
 from countermark_console.desk.words import finds, index_words, words_of
+from countermark_console.store.database import Database
 from countermark_protocol.encoding import JsonObject, encode_json, malformed
 from countermark_protocol.errors import NotFoundError
 
@@ -119,11 +120,11 @@ class Shelf:
     """The messages of one desk.
 
     Args:
-        engine: of its database, with the tables made.
+        database: the agency's own store, upgraded by `steps.STEPS`.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     # --- storing ---
 
@@ -136,7 +137,7 @@ class Shelf:
             at: when, ms since 1970.
         """
         new = []
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             for entry in entries:
                 number = _insert(connection, entry, read_by, at)
                 if number is not None:
@@ -147,7 +148,7 @@ class Shelf:
 
     def set_stage(self, hashes: Iterable[str], stage: str, direction: str = "in") -> None:
         """Note how far messages are."""
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             for name in hashes:
                 connection.execute(
                     update(messages)
@@ -157,7 +158,7 @@ class Shelf:
 
     def set_receipts(self, name: str, receipts: Sequence[JsonObject]) -> None:
         """Note what became of a sent message at its recipients."""
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             connection.execute(
                 update(messages)
                 .where(messages.c.hash == name, messages.c.direction == "out")
@@ -171,7 +172,7 @@ class Shelf:
             size: of the tree: entries below it are covered.
             at: ms since 1970 at which it existed by their word.
         """
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             done = connection.execute(
                 update(messages)
                 .where(messages.c.witnessed_at.is_(None), messages.c.log_index < size)
@@ -181,7 +182,7 @@ class Shelf:
 
     def mark_read(self, name: str, person: str, at: int) -> bool:
         """Note that somebody has read a message; whether nobody had."""
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             done = connection.execute(
                 update(messages)
                 .where(messages.c.hash == name, messages.c.read_at.is_(None))
@@ -197,7 +198,7 @@ class Shelf:
         Raises:
             NotFoundError: ``unknown_message``.
         """
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             row = connection.execute(
                 select(messages).where(messages.c.hash == name).order_by(messages.c.direction)
             ).first()
@@ -207,13 +208,13 @@ class Shelf:
 
     def stages(self) -> dict[tuple[str, str], str]:
         """(hash, direction) of every message, with its stage."""
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(select(messages.c.hash, messages.c.direction, messages.c.stage))
             return {(row.hash, row.direction): row.stage for row in rows}
 
     def unsettled(self) -> list[str]:
         """Hashes of sent messages of which not every recipient has answered yet."""
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(
                 select(messages.c.hash).where(messages.c.stage == "logged", messages.c.direction == "out")
             )
@@ -221,7 +222,7 @@ class Shelf:
 
     def open_hashes(self) -> list[str]:
         """Hashes of received messages that nobody has accepted or rejected."""
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(
                 select(messages.c.hash).where(messages.c.stage == "delivered", messages.c.direction == "in")
             )
@@ -229,7 +230,7 @@ class Shelf:
 
     def conversation(self, conversation: str) -> tuple[StoredMessage, ...]:
         """All messages of a conversation, in log order."""
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(
                 select(messages)
                 .where(messages.c.conversation == conversation)
@@ -256,7 +257,7 @@ class Shelf:
         if after is not None:
             index, number = _place(after)
             query = query.where(tuple_(messages.c.log_index, messages.c.number) < tuple_(index, number))
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(query.limit(limit + 1)).all()
         found = tuple(map(_stored, rows[:limit]))
         return Page(found, found[-1].place if len(rows) > limit else None)
@@ -272,12 +273,12 @@ class Shelf:
             .where(messages.c.urgent, messages.c.read_at.is_(None), messages.c.direction == "in")
             .order_by(messages.c.log_index.desc())
         )
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             return tuple(map(_stored, connection.execute(query.limit(PAGE)).all()))
 
     def newest(self) -> int:
         """Number of the newest row; 0 if there is none. It rises with every message that comes."""
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             return int(connection.execute(select(func.max(messages.c.number))).scalar() or 0)
 
     def unwitnessed(self) -> tuple[int, int] | None:
@@ -285,7 +286,7 @@ class Shelf:
         query = select(func.min(messages.c.log_index), func.max(messages.c.log_index)).where(
             messages.c.witnessed_at.is_(None)
         )
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             low, high = connection.execute(query).one()
         return None if low is None else (int(low), int(high))
 
@@ -300,18 +301,18 @@ class Shelf:
             .order_by(terms.c.folded)
             .limit(limit)
         )
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             return [row.text for row in connection.execute(query)]
 
     def _count(self, *conditions: Any) -> int:
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             return int(connection.execute(select(func.count()).where(*conditions)).scalar_one())
 
     def _condition(self, wanted: Filter) -> Any:
         c = messages.c
         found: list[Any] = []
         if wanted.text:
-            words = finds(self._engine.dialect.name, wanted.text)
+            words = finds(self._database.dialect, wanted.text)
             if words is not None:
                 found.append(words)
         found += [

@@ -12,8 +12,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Connection,
-    Engine,
     Index,
     Integer,
     LargeBinary,
@@ -195,27 +193,3 @@ told = Table(
     Column("hash", String(64), primary_key=True),  # of an urgent message that the duty officer was told of
     Column("at", BigInteger, nullable=False),
 )
-
-#: The index of words, in the way that each database does it best.
-_SEARCH: Final = {
-    "sqlite": (
-        "CREATE VIRTUAL TABLE IF NOT EXISTS desk_search USING fts5(words, content='', tokenize='unicode61')",
-    ),
-    "postgresql": (
-        "CREATE TABLE IF NOT EXISTS desk_search (number BIGINT PRIMARY KEY, words TSVECTOR NOT NULL)",
-        "CREATE INDEX IF NOT EXISTS desk_search_words ON desk_search USING gin (words)",
-    ),
-}
-
-
-def create_tables(engine: Engine) -> None:
-    """Make what is missing of the desk's tables."""
-    metadata.create_all(engine)
-    with engine.begin() as connection:
-        create_search(connection)
-
-
-def create_search(connection: Connection) -> None:
-    """Make the index of words if there is none."""
-    for statement in _SEARCH[connection.dialect.name]:
-        connection.execute(text(statement))
