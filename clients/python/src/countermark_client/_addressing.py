@@ -8,8 +8,9 @@ The broker is never asked who belongs to a name: it gets the recipients, each by
 - ``contact:<country>``: the points of contact that a country has designated; ``contact:made-in`` takes the country of
   manufacture from the content.
 
-A selector takes whom it finds and can be written to, and names whom it left out. Everything else must be reached in
-full, or nothing is sent. What was resolved stands in the message: later changes of a group change nothing of it.
+A selector takes whom it finds, and leaves out, by name, whom a rule or the sender's own handling excludes. Everybody
+else must be reached, or be left out by the sender by name, or nothing is sent. What was resolved stands in the message:
+later changes of a group change nothing of it.
 
 Source: docs/spec/messages.md §2.
 """
@@ -21,7 +22,7 @@ import re
 import zoneinfo
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from countermark_protocol.directory import Directory
 from countermark_protocol.encoding import JsonObject, malformed
@@ -31,6 +32,9 @@ from countermark_protocol.manifest import ResolvedGroup
 from countermark_protocol.offices import OfficeHours, on_duty
 from countermark_protocol.recipients import MAX_RECIPIENTS
 from countermark_protocol.records import EndpointRecord, GroupRecord
+
+if TYPE_CHECKING:
+    from countermark_client._recipient_problems import Problem
 
 GROUP_PREFIX: Final = "group:"
 CONTACT_PREFIX: Final = "contact:"
@@ -63,12 +67,12 @@ class Addressee:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Whom a selector found, and why it is not written to.
+    """Whom a name led to, and why it is not written to.
 
     Attributes:
         address: of the endpoint.
-        by: the selector.
-        code: of the problem.
+        by: the name.
+        code: of the problem; ``left_out`` where there is none, and the sender left it out all the same.
         message: in words.
     """
 
@@ -84,7 +88,8 @@ class Resolution:
 
     Attributes:
         recipients: ordered by address.
-        left_out: by selectors.
+        left_out: by selectors, and by the sender's own word.
+        problems: what stands against recipients: as long as there is any, nothing is sent.
         group: the group, with the statement that its members were taken from; None if none was named.
         size: entries of the log whose directory was used.
         dir_count: directory statements in it.
@@ -93,6 +98,7 @@ class Resolution:
 
     recipients: tuple[Addressee, ...]
     left_out: tuple[LeftOut, ...]
+    problems: tuple[Problem, ...]
     group: ResolvedGroup | None
     size: int
     dir_count: int

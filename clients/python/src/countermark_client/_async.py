@@ -291,6 +291,7 @@ class AsyncClient(LocalCalls):
         visible: bool | None = None,
         reference: str | None = None,
         alternates: bool = False,
+        leave_out: Sequence[str] = (),
     ) -> Sent:
         """Send a message and prove that it is in the log; arguments as in `Draft`.
 
@@ -316,6 +317,7 @@ class AsyncClient(LocalCalls):
             visible=visible,
             reference=reference,
             alternates=alternates,
+            leave_out=leave_out,
         )
         return await self._run(self._core.sender.send(draft))
 

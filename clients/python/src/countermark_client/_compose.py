@@ -9,30 +9,34 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from countermark_client import _contents
-from countermark_client._addressing import LeftOut, Resolution, addressee, office_of, resolve_names
+from countermark_client._addressing import LeftOut, Named, Resolution, addressee, resolve_names
 from countermark_client._amending import amendment_findings
-from countermark_client._drafting import refuses_on_national_security
 from countermark_client._log import LogView
 from countermark_client._models import Draft, MessageRef, message_hash
 from countermark_client._open import UnacceptableError, open_received
+from countermark_client._quotas import Left, lane_of
+from countermark_client._recipient_problems import FAULTS, Problem, RecipientChecks, Terms, lowest
 from countermark_client._releases import Releases
 from countermark_client._revocations import Revocations
 from countermark_client._seal import Composed, Sealer, Target
 from countermark_client._session import Session
-from countermark_client._store import Direction, MessageStage, StoredMessage
+from countermark_client._store import Direction, StoredMessage
 from countermark_client._traces import Proposed, Traces
-from countermark_client._words import moment
 from countermark_protocol.authors import authenticate
-from countermark_protocol.decision import check_policy
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document, verify_document
-from countermark_protocol.encoding import JsonObject, malformed
-from countermark_protocol.errors import MalformedError, NotFoundError, PolicyError, UncheckableError
+from countermark_protocol.encoding import encode_json, malformed
+from countermark_protocol.errors import (
+    CountermarkError,
+    MalformedError,
+    NotFoundError,
+    PolicyError,
+    UncheckableError,
+)
 from countermark_protocol.handling import Classification, Handling, HandlingCode, Tlp, UsePurpose
 from countermark_protocol.identifiers import (
     Address,
@@ -44,11 +48,9 @@ from countermark_protocol.manifest import (
     Urgency,
     parse_manifest,
 )
-from countermark_protocol.policy import PolicyFacts
-from countermark_protocol.records import KeysRecord
 from countermark_protocol.resets import reset_of
 from countermark_protocol.tracing.deadlines import limits_of
-from countermark_protocol.types import TYPES, find_type, known_types
+from countermark_protocol.types import TYPES, known_types
 
 #: Records of a trace are kept for years; an agency that must delete earlier says so in `handling`.
 _DEFAULT_RETENTION_MS: Final = 5 * 365 * 24 * 3600 * 1000
@@ -71,16 +73,6 @@ def default_handling(now: int) -> Handling:
 
 
 @dataclass(frozen=True, slots=True)
-class _Terms:
-    """What a draft takes over from the message that it replies to, if it does not say otherwise."""
-
-    handling: Handling
-    exercise: bool
-    target: Target | None
-    drafted: bool
-
-
-@dataclass(frozen=True, slots=True)
 class _Chosen:
     """Recipients by address with the name that led to each, and what stands against them."""
 
@@ -88,8 +80,8 @@ class _Chosen:
     left_out: tuple[LeftOut, ...]
     group: ResolvedGroup | None
     message: _contents.Message
-    problems: list[JsonObject]
-    terms: _Terms
+    problems: list[Problem]
+    terms: Terms
     now: int
 
 
@@ -101,6 +93,7 @@ class Composer:
         self._log = log
         self._revocations = revocations
         self._sealer = Sealer(session, log, revocations)
+        self._checks = RecipientChecks(session, revocations)
         self._traces = Traces(session)
         self._releases = Releases(session)
 
@@ -108,12 +101,13 @@ class Composer:
     def _directory(self) -> Directory:
         return self._revocations.directory
 
-    def compose(self, draft: Draft, *, drafted: bool = False) -> Composed:
+    def compose(self, draft: Draft, *, drafted: bool = False, left: Left | None = None) -> Composed:
         """Check a draft in full, then seal and sign it.
 
         Args:
             draft: what is to be sent.
             drafted: it is signed by others before it is sent.
+            left: what the broker says that this endpoint may still send; None where it was not asked.
 
         Raises:
             MalformedError: content that is not valid, an address that is none.
@@ -126,12 +120,9 @@ class Composer:
         """
         chosen = self._choose(draft, drafted=drafted)
         self._tell_of_resets(tuple(chosen.recipients), chosen.now)
-        if chosen.problems:
-            named = "; ".join(f"{p['recipient']}: {p['message']}" for p in chosen.problems[:5])
-            more = f" (and {len(chosen.problems) - 5} more)" if len(chosen.problems) > 5 else ""
-            raise PolicyError(
-                "recipients_refused", f"nothing was sent. {named}{more}", problems=chosen.problems
-            )
+        problems = [*chosen.problems, *self._quota_problems(draft, chosen, left)]
+        if problems:
+            raise _refused(problems, tuple(chosen.recipients))
         message, recipients = chosen.message, tuple(chosen.recipients)
         terms, now = chosen.terms, chosen.now
         _check_h3(message, terms.handling)
@@ -139,9 +130,23 @@ class Composer:
         self._review(draft, message, recipients, terms, now, forwarded=forwarded)
         self._check_trace(draft, message, recipients, terms)
         draft = self._with_deadline(draft, message, recipients, now)
-        return self._sealer.seal(
+        composed = self._sealer.seal(
             draft, message, recipients, chosen.group, terms.handling, terms.exercise, terms.target, now
         )
+        return replace(composed, left_out=chosen.left_out)
+
+    def members_among(
+        self, addresses: tuple[Address, ...], group: ResolvedGroup | None
+    ) -> tuple[Address, ...]:
+        """Those of some addresses that a group holds now; none of no group."""
+        record = self._directory.group(group.name) if group is not None else None
+        return tuple(a for a in addresses if record is not None and a in record.members)
+
+    def count(self, draft: Draft) -> int:
+        """How many endpoints a draft's names lead to, whether they can be written to or not; 0 if to nobody."""
+        with contextlib.suppress(CountermarkError):
+            return len(self._named(draft, self._session.clock()).chosen)
+        return 0
 
     def resolve(self, draft: Draft) -> Resolution:
         """Whom a draft would go to, and whom its selectors leave out; nothing is made or sent.
@@ -155,15 +160,16 @@ class Composer:
         return Resolution(
             tuple(addressee(directory, a, by, chosen.now) for a, by in chosen.recipients.items()),
             chosen.left_out,
+            tuple(chosen.problems),
             chosen.group,
             self._log.seen.size,
             directory.count,
             directory.head,
         )
 
-    def _terms(self, draft: Draft, now: int, *, drafted: bool) -> _Terms:
+    def _terms(self, draft: Draft, now: int, *, drafted: bool) -> Terms:
         target = self._target(draft)
-        return _Terms(
+        return Terms(
             draft.handling or (target.manifest.handling if target is not None else default_handling(now)),
             draft.exercise or (target is not None and target.manifest.exercise),
             target,
@@ -181,36 +187,64 @@ class Composer:
                     f"{draft.on_behalf_of} must sign what is sent on its behalf: make a draft, and hand it the file",
                 )
         terms = self._terms(draft, now, drafted=drafted)
-        content = draft.content
-        document = _contents.content_document(content) if isinstance(content, _contents.Message) else content
-        own = self._session.profile.endpoint
-        named = resolve_names(self._directory, draft.to, own, document, alternates=draft.alternates, time=now)
-        recipients, left_out = dict(named.chosen), []
+        named = self._named(draft, now)
+        recipients, left_out = dict(named.chosen), self._left_out_by_choice(draft, named, terms)
+        for one in left_out:
+            del recipients[one.address]
+        if not recipients:
+            malformed("nobody_left", "expected a recipient that is not left out, got none")
         while True:
-            message, problems = self._problems(draft, tuple(recipients), named.group, terms)
-            dropped = [p for p in problems if p["recipient"] in named.selected & recipients.keys()]
+            message, problems = self._checks.problems(draft, tuple(recipients), named.group, terms)
+            dropped = [
+                p
+                for p in problems
+                if p.recipient in named.selected & recipients.keys() and p.code not in FAULTS
+            ]
             if not dropped:
                 break
             for problem in dropped:
-                by = recipients.pop(problem["recipient"], None)
+                by = recipients.pop(Address(problem.recipient), None)
                 if by is not None:
-                    address = Address(problem["recipient"])
-                    left_out.append(LeftOut(address, by, problem["code"], problem["message"]))
+                    left_out.append(LeftOut(Address(problem.recipient), by, problem.code, problem.message))
             if not recipients:
                 told = "; ".join(f"{one.address}: {one.message}" for one in left_out[:5])
                 raise NotFoundError("nobody_selected", f"nobody who was selected can be written to. {told}")
-        return _Chosen(recipients, tuple(left_out), named.group, message, problems, terms, now)
+        ordered = tuple(sorted(left_out, key=lambda one: one.address))
+        return _Chosen(recipients, ordered, named.group, message, problems, terms, now)
 
-    def _problems(
-        self, draft: Draft, recipients: tuple[Address, ...], group: ResolvedGroup | None, terms: _Terms
-    ) -> tuple[_contents.Message, list[JsonObject]]:
-        message, problems = self._content(draft, recipients)
-        # Roles, countries and handling are asked of the table that stands; the broker decides again.
-        problems += self._policy_problems(draft, message, recipients, terms, group)
-        problems += self._succession_problems(draft, recipients)
-        if group is not None and terms.handling.tlp is Tlp.RED:
-            problems += [_problem(group.name, "red_to_group", "TLP:RED names its recipients one by one")]
-        return message, problems
+    def _named(self, draft: Draft, now: int) -> Named:
+        content = draft.content
+        document = _contents.content_document(content) if isinstance(content, _contents.Message) else content
+        own = self._session.profile.endpoint
+        return resolve_names(self._directory, draft.to, own, document, alternates=draft.alternates, time=now)
+
+    def _left_out_by_choice(self, draft: Draft, named: Named, terms: Terms) -> list[LeftOut]:
+        """Whom the sender leaves out by name, each with what stands against it, if anything does."""
+        chosen = dict.fromkeys(parse_address(address, "leave_out") for address in draft.leave_out)
+        strangers = [address for address in chosen if address not in named.chosen]
+        if strangers:
+            malformed(
+                "not_addressed",
+                f"{', '.join(strangers[:5])} would not get this message: expected recipients to leave out",
+            )
+        if not chosen:
+            return []
+        _, problems = self._checks.problems(draft, tuple(chosen), named.group, terms)
+        against = {p.recipient: p for p in reversed(problems)}
+        return [
+            LeftOut(address, named.chosen[address], problem.code, problem.message)
+            if (problem := against.get(address)) is not None
+            else LeftOut(address, named.chosen[address], "left_out", "left out by its sender")
+            for address in chosen
+        ]
+
+    def _quota_problems(self, draft: Draft, chosen: _Chosen, left: Left | None) -> list[Problem]:
+        if left is None:
+            return []
+        lane = lane_of(Urgency(draft.urgency), exercise=chosen.terms.exercise)
+        size = len(encode_json(_contents.content_document(chosen.message)))
+        short = left.short_of(lane, recipients=len(chosen.recipients), content=size)
+        return [Problem(self._session.profile.endpoint, *short)] if short is not None else []
 
     def _tell_of_resets(self, recipients: tuple[Address, ...], now: int) -> None:
         for recipient in recipients:
@@ -247,123 +281,12 @@ class Composer:
     def _stored(self, ref: MessageRef) -> StoredMessage | None:
         return self._session.store.message(message_hash(ref))
 
-    def _content(
-        self, draft: Draft, recipients: tuple[Address, ...]
-    ) -> tuple[_contents.Message, list[JsonObject]]:
-        """Validate the content as the lowest version that holds it and that all recipients read.
-
-        The lowest: who reads an older version only, or passes it on to one who does, is not left out for nothing.
-        """
-        known = sorted(v for name, v in known_types() if name == draft.type)
-        if not known:
-            find_type(draft.type, 1)  # raises, naming the one that may be meant
-        wanted = set(known)
-        if isinstance(draft.content, _contents.Message):
-            if draft.type != draft.content.TYPE:
-                malformed("wrong_type", f"expected content of a {draft.type}, got a {draft.content.TYPE}")
-            wanted = {draft.content.VERSION}
-        problems: list[JsonObject] = []
-        common, read_by = wanted, dict[Address, set[int]]()
-        for recipient in recipients:
-            keys = self._directory.keys(recipient)
-            if keys is None or keys.sealing is None:
-                _, alternates = office_of(self._directory, recipient, self._session.clock())
-                hint = f"; {', '.join(alternates)} stands in for it" if alternates else ""
-                text = f"is no active endpoint with keys{hint}"
-                problems.append(_problem(recipient, "unknown_recipient", text))
-                continue
-            reads = set(keys.reads.get(draft.type, ()))
-            if not reads & wanted:
-                text = f"reads {sorted(reads) or 'no'} versions of {draft.type}, not {sorted(wanted)}"
-                problems.append(_problem(recipient, "version_not_read", text))
-                continue
-            if not self._sealer.key_of(recipient):
-                problems.append(_no_key(recipient, keys, self._session.clock()))
-            common, read_by[recipient] = common & reads, reads
-        document = (
-            _contents.content_document(draft.content)
-            if isinstance(draft.content, _contents.Message)
-            else draft.content
-        )
-        message = _lowest(draft.type, wanted, document)
-        if not problems and message.VERSION not in common:
-            higher = [v for v in sorted(common) if v > message.VERSION]
-            if higher:
-                return _contents.validate_content(draft.type, higher[0], document), problems
-            text = f"does not read version {message.VERSION} of {draft.type}, which this content needs"
-            problems = [
-                _problem(recipient, "version_not_read", text)
-                for recipient, reads in read_by.items()
-                if message.VERSION not in reads
-            ]
-        return message, problems
-
-    def _policy_problems(
-        self,
-        draft: Draft,
-        message: _contents.Message,
-        recipients: tuple[Address, ...],
-        terms: _Terms,
-        group: ResolvedGroup | None,
-    ) -> list[JsonObject]:
-        handling, exercise, target = terms.handling, terms.exercise, terms.target
-        facts = PolicyFacts(
-            sender=self._session.profile.endpoint,
-            type=message.TYPE,
-            recipients=len(recipients),
-            classification=handling.classification,
-            exercise=exercise,
-            replied_to=target.manifest.sender if target is not None else None,
-            # Who else is party to a conversation is known to the broker alone: here nobody is ruled out.
-            parties=frozenset(recipients) if target is not None else frozenset(),
-            tlp=handling.tlp,
-            to_group=group is not None,
-            on_behalf_of=Address(draft.on_behalf_of) if draft.on_behalf_of is not None else None,
-            time=self._session.clock(),
-        )
-        problems: list[JsonObject] = []
-        for recipient in recipients:
-            try:
-                check_policy(self._directory, facts, recipient, released=terms.drafted)
-            except PolicyError as error:
-                problems.append(_problem(recipient, error.code, error.message))
-            if handling.releasable_to and authority_of(recipient) not in handling.releasable_to:
-                text = f"the handling does not release it to '{authority_of(recipient)}'"
-                problems.append(_problem(recipient, "not_releasable", text))
-        if not terms.drafted and refuses_on_national_security(message):
-            text = "two persons must sign a refusal on the ground of national security: make a draft of it"
-            problems += [_problem(r, "release_required", text) for r in recipients]
-        problems += [
-            _problem(r, *_unbound) for r in recipients for _unbound in _unbound_by_type(draft, target)
-        ]
-        return problems
-
-    def _succession_problems(self, draft: Draft, recipients: tuple[Address, ...]) -> list[JsonObject]:
-        """What stands against taking the place of an earlier message: it was never logged, or would live on.
-
-        A correction goes to everyone who got the original (docs/spec/messages.md §2), else some would go on
-        believing it. Who cannot be reached any more is no hindrance.
-        """
-        if draft.supersedes is None:
-            return []
-        payload = message_hash(draft.supersedes)
-        earlier = self._session.store.message(payload, Direction.OUT)
-        if earlier is not None and earlier.stage in {MessageStage.REFUSED, MessageStage.GIVEN_UP}:
-            text = "the message that this supersedes was never logged: send this one by itself"
-            return [_problem(r, "supersedes_not_own", text) for r in recipients]
-        had = {d.recipient for d in self._session.store.deliveries(payload)}
-        reachable = {r for r in map(Address, had - set(recipients)) if self._sealer.key_of(r) is not None}
-        text = (
-            "received the message that this supersedes, and would go on believing it: send this one there too"
-        )
-        return [_problem(r, "superseded_not_reached", text) for r in sorted(reachable)]
-
     def _review(
         self,
         draft: Draft,
         message: _contents.Message,
         recipients: tuple[Address, ...],
-        terms: _Terms,
+        terms: Terms,
         now: int,
         *,
         forwarded: bool,
@@ -394,7 +317,7 @@ class Composer:
         draft: Draft,
         message: _contents.Message,
         recipients: tuple[Address, ...],
-        terms: _Terms,
+        terms: Terms,
         now: int,
         *,
         forwarded: bool,
@@ -426,7 +349,7 @@ class Composer:
         terms = self._terms(draft, now, drafted=True)
         message = draft.content
         if not isinstance(message, _contents.Message):
-            message = _lowest(draft.type, (v for name, v in known_types() if name == draft.type), message)
+            message = lowest(draft.type, (v for name, v in known_types() if name == draft.type), message)
         recipients: tuple[Address, ...] = ()
         with contextlib.suppress(MalformedError):  # a name: whom it leads to, `resolve` tells
             recipients = tuple(parse_address(to) for to in draft.to)
@@ -434,7 +357,7 @@ class Composer:
         return tuple(each for each in found if each.severity is _contents.Severity.WARN)
 
     def _check_trace(
-        self, draft: Draft, message: _contents.Message, recipients: tuple[Address, ...], terms: _Terms
+        self, draft: Draft, message: _contents.Message, recipients: tuple[Address, ...], terms: Terms
     ) -> None:
         facts, target = _contents.manifest_facts(message), terms.target
         proposed = Proposed(
@@ -475,34 +398,6 @@ class Composer:
         return None
 
 
-def _lowest(type_: str, versions: Iterable[int], document: JsonObject) -> _contents.Message:
-    """A content as the lowest of some versions that holds it; what the newest says of it if none does."""
-    *older, newest = sorted(versions)
-    for version in older:
-        with contextlib.suppress(MalformedError):
-            return _contents.validate_content(type_, version, document)
-    return _contents.validate_content(type_, newest, document)
-
-
-def _unbound_by_type(draft: Draft, target: Target | None) -> list[tuple[str, str]]:
-    """What the type demands of the manifest and the draft does not say, as codes with words."""
-    info = TYPES[draft.type]
-    if info.is_answer and target is None:
-        return [("answer_incomplete", "an answer names the message it replies to")]
-    if info.in_conversation and target is None:
-        return [
-            (
-                "not_in_conversation",
-                f"a {draft.type} names the message of the conversation that it replies to",
-            )
-        ]
-    superseded = message_hash(draft.supersedes) if draft.supersedes is not None else None
-    if info.amends and (target is None or superseded != target.message):
-        text = f"a {draft.type} supersedes the message that it is about, and replies to no other"
-        return [("amends_nothing", text)]
-    return []
-
-
 def _check_h3(message: _contents.Message, handling: Handling) -> None:
     """What H3 stands for is content: a message that bears it says so in its use restrictions."""
     restrictions = getattr(message, "use_restrictions", None)
@@ -513,24 +408,18 @@ def _check_h3(message: _contents.Message, handling: Handling) -> None:
         )
 
 
-def _no_key(recipient: Address, keys: KeysRecord, now: int) -> JsonObject:
-    """Why there is nothing to seal to for a recipient that has keys."""
-    code = "sealing_key_not_accepted"
-    if keys.sealing_from > now:
-        text = (
-            f"its new sealing key counts from {moment(keys.sealing_from)} only, and the one before it not any more: "
-            "wait until then"
-        )
-        return _problem(recipient, code, text) | {"sealing_from": keys.sealing_from}
-    if keys.sealing_until is not None and keys.sealing_until <= now:
-        return _problem(
-            recipient, code, f"its sealing key ended {moment(keys.sealing_until)}: it must publish a new one"
-        )
-    return _problem(recipient, code, "its sealing key is revoked: it must publish a new one")
-
-
-def _problem(recipient: str, code: str, message: str) -> JsonObject:
-    return {"recipient": recipient, "code": code, "message": message}
+def _refused(problems: list[Problem], recipients: tuple[Address, ...]) -> PolicyError:
+    """One report of everything that stands against anybody; facts: `problems`, and how many `others` there are."""
+    bad = {p.recipient for p in problems}
+    named = "; ".join(f"{p.recipient}: {p.message}" for p in problems[:5])
+    more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
+    return PolicyError(
+        "recipients_refused",
+        f"nothing was sent. {named}{more}",
+        problems=[p.to_json() for p in problems],
+        others=len(set(recipients) - bad),
+        leave_out=sorted(bad & set(recipients)),
+    )
 
 
 def _country(address: Address) -> str | None:

@@ -108,6 +108,7 @@ class Drafting:
         """Check, seal and sign a message without sending it; see `Client.draft_message`."""
         yield from self._log.refresh()
         composed = self._composer.compose(draft, drafted=True)
+        self._store.add_left_out(composed.payload_hash, composed.left_out)
         return self._kept(MessageDraft(parse_submission(composed.submission), composed.reader_stanzas))
 
     def read(self, data: bytes) -> Flow[DraftedMessage]:

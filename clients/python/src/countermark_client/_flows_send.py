@@ -25,6 +25,7 @@ from countermark_client._open import manifest_of, open_own
 from countermark_client._originals import Originals
 from countermark_client._outbox import Outbox
 from countermark_client._proving import logged_document
+from countermark_client._quotas import ASKED_FROM, Left, ask_quotas
 from countermark_client._references import Known, References, digest_of
 from countermark_client._revocations import Revocations
 from countermark_client._seal import Composed
@@ -200,7 +201,8 @@ class Sender:
         if draft.supersedes is not None:
             yield from self._originals.learn(message_hash(draft.supersedes))
         try:
-            return _Made(draft, self._composer.compose(draft), digest)
+            left = yield from self._quotas(draft)
+            return _Made(draft, self._composer.compose(draft, left=left), digest)
         except (NotFoundError, PolicyError):
             # Who was enrolled a moment ago is not refused for it: the directory is read again, once.
             if not may_read:
@@ -210,7 +212,13 @@ class Sender:
                 yield from self._log.sync()
             if self._log.directory.count == before:
                 raise
-        return _Made(draft, self._composer.compose(draft), digest)
+        return _Made(draft, self._composer.compose(draft, left=left), digest)
+
+    def _quotas(self, draft: Draft) -> Flow[Left | None]:
+        """What may still be sent, where a draft goes to many."""
+        if self._composer.count(draft) < ASKED_FROM:
+            return None
+        return (yield from ask_quotas(self._session))
 
     def _write(self, portion: Sequence[_Made], replaces: bytes | None = None) -> None:
         """Write messages into the outbox, all or none of them."""
@@ -247,6 +255,7 @@ class Sender:
             )
         )
         self._store.add_deliveries(composed.payload_hash, list(composed.recipients))
+        self._store.add_left_out(composed.payload_hash, composed.left_out)
 
     def sent(self, payload: bytes) -> Sent:
         """The record of a logged message of this profile.
@@ -268,6 +277,7 @@ class Sender:
             conversation=stored.conversation,
             index=stored.index,
             time=stored.time,
+            left_out=self._store.left_out(payload),
         )
 
     # --- making anew ---
@@ -312,6 +322,7 @@ class Sender:
             )
         manifest = manifest_of(stored)
         group = [f"group:{manifest.group.name}"] if manifest.group is not None else None
+        left_out = tuple(one.address for one in self._store.left_out(payload)) if group is not None else ()
         return item, Draft(
             type=manifest.type,
             content=content,
@@ -324,6 +335,7 @@ class Sender:
             supersedes=manifest.supersedes,
             exercise=manifest.exercise,
             visible=manifest.recipients_visible,
+            leave_out=self._composer.members_among(left_out, manifest.group),
             on_behalf_of=manifest.on_behalf_of,
         )
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from countermark_client import _contents
+from countermark_client._addressing import LeftOut
 from countermark_protocol.acts import Purge, PurgeGround
 from countermark_protocol.encoding import JsonObject, parse_digest
 from countermark_protocol.errors import CountermarkError
@@ -67,6 +68,8 @@ class Draft:
             reference is the message that was made first, so that a program which crashed can begin again. Said in
             another way (all but `reply_by` and the retention) it is refused.
         alternates: whether those who stand in for offices that are closed at this moment get it too.
+        leave_out: addresses that its names lead to and that it does not go to. What cannot be sent to somebody is sent
+            to the others only if this says so; whom it names stands in the sent record.
         on_behalf_of: the endpoint in whose name it is sent, which signs too; such a message is drafted first
             (`Client.draft_message`).
         reply_to_document: in the place of `in_reply_to`, the signed manifest of a message that this profile did not
@@ -86,6 +89,7 @@ class Draft:
     visible: bool | None = None
     reference: str | None = None
     alternates: bool = False
+    leave_out: Sequence[str] = ()
     on_behalf_of: str | None = None
     reply_to_document: bytes | None = field(default=None, repr=False)
 
@@ -102,6 +106,7 @@ class Sent:
         conversation: payload hash of its conversation's first message, 32 bytes.
         index: of its log entry.
         time: of its leaf, ms since 1970.
+        left_out: whom its names led to and it did not go to, and why.
     """
 
     message: bytes
@@ -111,6 +116,7 @@ class Sent:
     conversation: bytes
     index: int
     time: int
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def hash(self) -> str:

@@ -96,6 +96,7 @@ def digest_of(draft: Draft) -> bytes:
         "handling": _handling(draft.handling) if draft.handling is not None else None,
         # Only where it is said, so that digests kept by an earlier release stay what they are.
         **({"alternates": True} if draft.alternates else {}),
+        **({"leave_out": sorted(draft.leave_out)} if draft.leave_out else {}),
     }
     if draft.on_behalf_of is not None:
         said["on_behalf_of"] = draft.on_behalf_of

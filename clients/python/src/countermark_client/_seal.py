@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from countermark_client import _contents
+from countermark_client._addressing import LeftOut
 from countermark_client._log import LogView
 from countermark_client._models import Draft, message_hash
 from countermark_client._references import References
@@ -54,6 +55,7 @@ class Composed:
         submission: the exact bytes to send.
         own_stanza: that opens it for its sender; never sent. None without a sealing key.
         reader_stanzas: of a draft: what opens it for those that must judge it; never sent.
+        left_out: whom its names led to and it does not go to.
     """
 
     payload_hash: bytes
@@ -63,6 +65,7 @@ class Composed:
     submission: bytes
     own_stanza: bytes | None
     reader_stanzas: Mapping[Address, bytes] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -290,6 +290,7 @@ class Client(LocalCalls):
         visible: bool | None = None,
         reference: str | None = None,
         alternates: bool = False,
+        leave_out: Sequence[str] = (),
     ) -> Sent:
         """Send a message and prove that it is in the log; arguments as in `Draft`.
 
@@ -315,6 +316,7 @@ class Client(LocalCalls):
             visible=visible,
             reference=reference,
             alternates=alternates,
+            leave_out=leave_out,
         )
         return self._run(self._core.sender.send(draft))
 

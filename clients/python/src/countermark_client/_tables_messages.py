@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
+from countermark_client._addressing import LeftOut
 from countermark_client._records import Direction, MessageStage, StoredDelivery, StoredMessage
 from countermark_client._tables import Tables
 from countermark_protocol.boxes import Box
+from countermark_protocol.identifiers import Address
 
 _COLUMNS: Final = (
     "payload, direction, conversation, document, idx, time, box, position, recipient, recipients, stanza, "
@@ -194,6 +197,21 @@ class MessageTables(Tables):
             (payload,),
         )
         return [StoredDelivery(*row) for row in rows]
+
+    def add_left_out(self, payload: bytes, left_out: Iterable[LeftOut]) -> None:
+        """Keep whom the names of a message led to and it does not go to."""
+        self._db.executemany(
+            "INSERT OR IGNORE INTO left_out VALUES (?, ?, ?, ?, ?)",
+            [(payload, one.address, one.by, one.code, one.message) for one in left_out],
+        )
+
+    def left_out(self, payload: bytes) -> tuple[LeftOut, ...]:
+        """Whom the names of a message led to and it did not go to, by address."""
+        rows = self._db.execute(
+            "SELECT recipient, by, code, message FROM left_out WHERE payload = ? ORDER BY recipient",
+            (payload,),
+        )
+        return tuple(LeftOut(Address(address), *rest) for address, *rest in rows)
 
     def delivery(self, payload: bytes, recipient: str) -> StoredDelivery | None:
         """What became of a sent message at one recipient."""

@@ -13,6 +13,7 @@ from countermark_client._addressing import (
     GROUP_PREFIX,
     MADE_IN,
     Addressee,
+    LeftOut,
     Resolution,
     addressee,
     contacts,
@@ -51,14 +52,17 @@ def addressee_json(one: Addressee) -> dict[str, Any]:
     }
 
 
+def left_out_json(one: LeftOut) -> dict[str, Any]:
+    """Who does not get a message, and why."""
+    return {"address": one.address, "by": one.by, "code": one.code, "message": one.message}
+
+
 def resolution_json(found: Resolution) -> dict[str, Any]:
     """An explicit list, and what it was made from."""
     return {
         "recipients": [addressee_json(one) for one in found.recipients],
-        "left_out": [
-            {"address": one.address, "by": one.by, "code": one.code, "message": one.message}
-            for one in found.left_out
-        ],
+        "left_out": [left_out_json(one) for one in found.left_out],
+        "problems": [one.to_json() for one in found.problems],
         "group": found.group.name if found.group is not None else None,
         "size": found.size,
         "dir_count": found.dir_count,
@@ -72,7 +76,10 @@ def _told(found: Resolution) -> list[str]:
         *(f"  {one.address}  {one.name}  {_office(one)}".rstrip() for one in found.recipients),
     ]
     if found.left_out:
-        lines += ["left out", *(f"  {one.address}: {one.message}" for one in found.left_out)]
+        lines += [
+            f"{len(found.left_out)} left out",
+            *(f"  {one.address}: {one.message}" for one in found.left_out),
+        ]
     return lines
 
 
@@ -117,10 +124,14 @@ def settle(client: Client, drafts: Sequence[Draft], *, assumed: bool) -> tuple[l
         shown.setdefault(addresses, resolved)
         # A group's own statement stands in the message; and under a reference it is the names that are known again.
         named = resolved.group is not None or draft.reference is not None
-        settled.append(draft if named else replace(draft, to=addresses, alternates=False))
+        left_out = tuple(one.address for one in resolved.left_out)
+        explicit = replace(draft, to=(*addresses, *left_out), alternates=False, leave_out=left_out)
+        settled.append(draft if named else explicit)
     for found in shown.values():
         say("\n".join(_told(found)))
-    if shown and sys.stdin.isatty():
+    # What stands against recipients is told by sending, which then sends nothing: there is nothing to ask.
+    stopped = any(found.problems for found in shown.values())
+    if shown and not stopped and sys.stdin.isatty():
         confirm("Send to these?", assumed=assumed)
     return settled, list(shown.values())
 

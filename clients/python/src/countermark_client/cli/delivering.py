@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from countermark_client._models import Draft, Outcome
 from countermark_client._references import Known, References
 from countermark_client._store import OutboxState
+from countermark_client.cli.addressing import left_out_json
 from countermark_client.cli.content_files import Row
 from countermark_client.cli.output import (
     REFUSED,
@@ -265,6 +266,8 @@ def _row_json(row: Row, state: str, outcome: Outcome | None) -> dict[str, Any]:
             "index": sent.index,
             "time": sent.time,
         }
+        if sent.left_out:
+            out["left_out"] = [left_out_json(one) for one in sent.left_out]
     error = row.error or (outcome.error if outcome is not None else None)
     if error is not None:
         out["error"] = error_json(error)
@@ -276,7 +279,9 @@ def _row_lines(row: Row, state: str, outcome: Outcome | None, *, many: bool) -> 
     if outcome is not None and outcome.sent is not None:
         to = outcome.sent.recipients or outcome.draft.to  # of one adopted after a restore they are not known
         whom = to[0] if len(to) == 1 else f"{len(to)} recipients"
-        return [f"{which}logged as entry {outcome.sent.index}, to {whom}: {outcome.sent.hash}"]
+        left = len(outcome.sent.left_out)
+        without = f" ({left} left out, as recorded)" if left else ""
+        return [f"{which}logged as entry {outcome.sent.index}, to {whom}{without}: {outcome.sent.hash}"]
     error = row.error or (outcome.error if outcome is not None else None)
     assert error is not None
     word = "not valid" if state == INVALID else "error"

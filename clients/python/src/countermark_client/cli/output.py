@@ -105,6 +105,8 @@ _HINTS: Final = {
     "other_payload": "merge copies of one file only; `countermark document show` tells what each holds",
     "profile_in_use": "wait until it ends, or make a profile of its own with `countermark init --further-instance`",
     "profile_exists": "choose another folder with --home",
+    "recipients_refused": "do what it says of each, or send to the others by naming each with --leave-out",
+    "not_addressed": "`countermark resolve NAME...` shows whom names lead to",
     "review_refused": "mend the content: these rules bind senders, whatever the policy table allows",
     "sealing_key_changed": "`countermark outbox renew HASH` seals the same content to the new key, under a new id",
     "small_threshold": "give --threshold 3 or more",
@@ -206,11 +208,23 @@ def details_of(error: CountermarkError) -> list[str]:
             f"  {v['field'] or 'top'}: expected {v['expected']}, got {v['got']}"
             for v in error.facts.get("violations", ())
         ),
-        *(f"  {p['recipient']}: {p['message']}" for p in error.facts.get("problems", ())),
         *(f"  {f['field'] or 'top'}: {f['text']}" for f in error.facts.get("findings", ())),
     ]
     hidden = len(out) - _MOST_DETAILS
-    return [*out[:_MOST_DETAILS], f"  (and {hidden} more)"] if hidden > 0 else out
+    shown = [*out[:_MOST_DETAILS], f"  (and {hidden} more)"] if hidden > 0 else out
+    return [*_problems_of(error), *shown]
+
+
+def _problems_of(error: CountermarkError) -> list[str]:
+    """Everything that stands against any recipient, however many: nobody may be missed for a list cut short."""
+    if error.code != "recipients_refused":
+        return []
+    out = [f"  {p['recipient']}: {p['message']}; {p['remedy']}" for p in error.facts["problems"]]
+    leave_out, others = error.facts.get("leave_out"), error.facts.get("others")
+    if leave_out and others:
+        named = " ".join(f"--leave-out {address}" for address in leave_out)
+        out.append(f"  to send it to the other {others} all the same: {named}")
+    return out
 
 
 def as_json() -> bool:

@@ -111,6 +111,13 @@ _MESSAGE_OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
         help="Send it to those, too, who stand in for offices that are closed at this moment.",
     ),
     click.option(
+        "--leave-out",
+        "leave_out",
+        multiple=True,
+        metavar="ADDRESS",
+        help="Send it to the others only; stands in the record of what was sent; may be repeated.",
+    ),
+    click.option(
         "--yes", is_flag=True, help="Do not ask, at a terminal, whether the recipients found are right."
     ),
     click.option(
@@ -210,6 +217,7 @@ def _drafts(
             exercise=options["exercise"],
             visible=options["visible"],
             alternates=options["alternates"],
+            leave_out=options["leave_out"],
         )
         for row in rows
         if row.content is not None
@@ -298,6 +306,7 @@ def _send(
                 [message_type, sorted(to), refs, *(options[n] for n in _PART_OF_THE_MESSAGE)]
                 # Only where it is said, so that rows sent by an earlier release are known again.
                 + (["alternates"] if options["alternates"] else [])
+                + ([sorted(options["leave_out"])] if options["leave_out"] else [])
             )
             drafts = with_references(drafts, f"named:{options['run']}", sent_as)
         drafts, resolved = settle(client, drafts, assumed=options["yes"])

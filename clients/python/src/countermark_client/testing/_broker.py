@@ -32,7 +32,7 @@ from countermark_protocol.boxes import Box
 from countermark_protocol.bulk import BulkVerdict, FrameReader, encode_bulk_checkpoint
 from countermark_protocol.claims import Claims
 from countermark_protocol.documents import UnverifiedDocument, parse_document
-from countermark_protocol.encoding import encode_json, parse_digest
+from countermark_protocol.encoding import JsonObject, encode_json, parse_digest
 from countermark_protocol.errors import (
     ConflictError,
     CountermarkError,
@@ -76,6 +76,7 @@ class TestBroker(Inspection):
         requests: every request that came, in order.
         intercept: called with each request and its answer; what it returns is answered instead.
         bulk_commit: how many submissions of a bulk request are committed together.
+        quotas: what is answered about them, to everybody; none are charged.
         offline: when True, every call is answered 503.
         pass_time: called with the seconds that a long-poll waited; moves the test's clock.
     """
@@ -99,6 +100,7 @@ class TestBroker(Inspection):
         self.intercept: Callable[[Exchange, Answer], Answer] | None = None
         self.offline = False
         self.bulk_commit = 4
+        self.quotas: JsonObject = {}
         self.witnessed, self.stamps = [], []
         self._pass_time = pass_time
         self._leases: dict[tuple[Address, Box, int], tuple[KeyId, int]] = {}
@@ -143,6 +145,9 @@ class TestBroker(Inspection):
                 return self._get_purge(exchange, parse_digest(payload, "payload hash"))
             case "POST", ["v1", "leases"]:
                 return self._post_leases(exchange)
+            case "GET", ["v1", "quotas"]:
+                self._any_instance(exchange)
+                return 200, _JSON, encode_json({"quotas": self.quotas})
             case "GET", ["v1", "leases"]:
                 return self._get_leases(exchange)
             case "POST", ["v1", "invitations"]:
