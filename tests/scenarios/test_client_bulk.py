@@ -111,7 +111,7 @@ def test_what_is_refused_does_not_stop_the_others(world):
 def test_a_refusal_by_the_broker_refuses_that_one_alone_with_its_account(world, monkeypatch):
     kenya = world.client(KENYA)
     kenya.sync()
-    monkeypatch.setattr(kenya._core.sender._composer, "_policy_problems", lambda *_: [])
+    monkeypatch.setattr(kenya._core.sender._composer._checks, "_policy_problems", lambda *_: [])
     world.suspend(UGANDA)
     outcomes = list(kenya.send_bulk([draft("A"), draft("B", to=UGANDA), draft("C"), draft("D")]))
     assert [o.sent is not None for o in outcomes] == [True, False, True, True]

@@ -436,7 +436,7 @@ def test_what_is_not_proven_is_never_pruned(world):
 def test_a_refusal_is_told_again_for_the_same_reference(world, monkeypatch):
     kenya = world.client(KENYA)
     kenya.sync()
-    monkeypatch.setattr(kenya._core.sender._composer, "_policy_problems", lambda *_: [])
+    monkeypatch.setattr(kenya._core.sender._composer._checks, "_policy_problems", lambda *_: [])
     world.suspend(UGANDA)
     for _ in range(2):
         with pytest.raises((PolicyError, NotFoundError)) as caught:

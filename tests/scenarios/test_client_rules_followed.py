@@ -254,7 +254,7 @@ def _caught(client, rule):
 
 
 def _composes_anything(monkeypatch, client):
-    monkeypatch.setattr(client._core.sender._composer, "_policy_problems", lambda *_: [])
+    monkeypatch.setattr(client._core.sender._composer._checks, "_policy_problems", lambda *_: [])
 
 
 def test_a_message_that_the_policy_forbids(world, monkeypatch):
@@ -319,7 +319,7 @@ def test_a_type_that_the_recipient_does_not_read(world, monkeypatch):
     world.enrol("fr.contact.national", reads={"tracing-response": (1,)})
     kenya, france = world.client(KENYA), world.client("fr.contact.national")
     kenya.sync()
-    composer = kenya._core.sender._composer
+    composer = kenya._core.sender._composer._checks
     real = composer._content
     monkeypatch.setattr(composer, "_content", lambda draft, to: (real(draft, to)[0], []))
     _anyhow(monkeypatch, "check_recipient")

@@ -215,7 +215,21 @@ class MessageTables(Tables):
 
     def delivery(self, payload: bytes, recipient: str) -> StoredDelivery | None:
         """What became of a sent message at one recipient."""
-        return next((d for d in self.deliveries(payload) if d.recipient == recipient), None)
+        row = self._db.execute(
+            f"SELECT {_DELIVERY_COLUMNS} FROM deliveries WHERE payload = ? AND recipient = ?",  # noqa: S608
+            (payload, recipient),
+        ).fetchone()
+        return None if row is None else StoredDelivery(*row)
+
+    def standings(self, payload: bytes) -> list[tuple[StoredDelivery, int | None]]:
+        """What became of a sent message, by recipient, each with the time of its undelivered notice; one query."""
+        columns = ", ".join(f"d.{name}" for name in _DELIVERY_COLUMNS.split(", "))
+        rows = self._db.execute(
+            f"SELECT {columns}, min(n.time) FROM deliveries d LEFT JOIN notices n ON n.idx = d.undelivered "  # noqa: S608
+            "WHERE d.payload = ? GROUP BY d.recipient ORDER BY d.recipient",
+            (payload,),
+        )
+        return [(StoredDelivery(*row[:-1]), row[-1]) for row in rows]
 
     def set_delivery(self, d: StoredDelivery) -> None:
         """Set what became of a sent message at one recipient."""
