@@ -61,8 +61,10 @@ if typing.TYPE_CHECKING:
         Successor,
     )
     from countermark_client._profile import Profile
+    from countermark_client._recipient_problems import Problem
     from countermark_client._renewal import KeyEnd, Renewed
     from countermark_client._restored import Adopted, Compared
+    from countermark_client._rollup import RecipientStanding, Rollup, Standing
     from countermark_client._self_check import SelfCheck
     from countermark_client._session import Watch
     from countermark_client._settings import Settings
@@ -104,6 +106,8 @@ else:
             "countermark_client._profile": "Profile",
             "countermark_client._renewal": "KeyEnd Renewed",
             "countermark_client._restored": "Adopted Compared",
+            "countermark_client._rollup": "RecipientStanding Rollup Standing",
+            "countermark_client._recipient_problems": "Problem",
             "countermark_client._session": "Watch",
             "countermark_client._settings": "Settings",
             "countermark_client._store": "Direction MessageStage OutboxItem OutboxState",
@@ -164,18 +168,22 @@ __all__ = [
     "Outcome",
     "OwnKey",
     "PendingEnrolment",
+    "Problem",
     "Profile",
     "Purged",
     "Recalled",
     "Received",
+    "RecipientStanding",
     "RecipientStatus",
     "Rejected",
     "Renewed",
     "Resolution",
+    "Rollup",
     "SelfCheck",
     "Sent",
     "Settings",
     "SignedBy",
+    "Standing",
     "StorageError",
     "Successor",
     "TracedCase",

@@ -26,6 +26,7 @@ from countermark_client._own_keys import alarm_text
 from countermark_client._profile import Profile
 from countermark_client._recovery import recover_keys
 from countermark_client._renewal import KeyEnd
+from countermark_client._rollup import Rollup
 from countermark_client._self_check import SelfCheck
 from countermark_client._session import Watch
 from countermark_client._store import Direction, OutboxItem
@@ -106,6 +107,15 @@ class LocalCalls(ABC):
         """How far a sent message is, as far as notices were read."""
         with self._undisturbed():
             return self._core.overview.status(message)
+
+    def rollup(self, message: MessageRef) -> Rollup:
+        """Who of all recipients of a sent message has collected it and who has not, as far as notices were read.
+
+        Raises:
+            NotFoundError: ``unknown_message``.
+        """
+        with self._undisturbed():
+            return self._core.overview.roll_up(message)
 
     def proof(self, message: MessageRef) -> bytes:
         """The proof kept of a logged message, as JSON: checkpoint, inclusion and deliveries (docs/spec/api.md §4).

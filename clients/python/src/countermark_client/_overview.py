@@ -24,6 +24,7 @@ from countermark_client._models import (
 from countermark_client._open import manifest_of
 from countermark_client._purge_rules import purged_of
 from countermark_client._revocations import Revocations
+from countermark_client._rollup import Rollup, is_late, roll_up
 from countermark_client._session import Session
 from countermark_client._store import Direction, StoredDelivery, StoredMessage
 from countermark_client._succession import open_kept, successor_of
@@ -71,6 +72,10 @@ class Overview:
             purged=purged_of(self._store.purge(payload)),
         )
 
+    def roll_up(self, ref: MessageRef) -> Rollup:
+        """All recipients of a sent message at a glance, as this profile knows."""
+        return roll_up(self._session, ref)
+
     def _recipient_status(self, d: StoredDelivery, expires_at: int) -> RecipientStatus:
         return RecipientStatus(
             recipient=Address(d.recipient),
@@ -79,7 +84,7 @@ class Overview:
             reason=d.reason,
             details=self._open_details(d),
             undelivered=d.undelivered is not None,
-            late=_late(d, expires_at),
+            late=is_late(d, expires_at),
             delivered_at=d.delivered,
             undelivered_at=self._noticed_at(d),
         )
@@ -180,13 +185,9 @@ class Overview:
             reason=stored.reason,
             successor=successor_of(self._session, stored),
             undelivered=sum(1 for d in deliveries if d.undelivered is not None),
-            late=sum(1 for d in deliveries if _late(d, manifest.expires_at)),
+            late=sum(1 for d in deliveries if is_late(d, manifest.expires_at)),
             purged=purged_of(self._store.purge(stored.payload)),
             verdict=self._revocations.verdict(stored),
             corrections=corrections_of(self._session, stored),
             as_corrected=as_corrected(self._session, stored, content) if content is not None else None,
         )
-
-
-def _late(d: StoredDelivery, expires_at: int) -> bool:
-    return d.delivered is not None and d.delivered > expires_at

@@ -113,6 +113,7 @@ _ADDED: Final = (
 )
 _INDEXES: Final = """
 CREATE INDEX IF NOT EXISTS outbox_by_proven ON outbox (proven);
+CREATE INDEX IF NOT EXISTS notices_by_index ON notices (idx);
 CREATE INDEX IF NOT EXISTS messages_by_supersedes ON messages (supersedes) WHERE supersedes IS NOT NULL;
 """
 _VERSION: Final = 2

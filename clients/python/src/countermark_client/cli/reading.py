@@ -18,8 +18,10 @@ from countermark_client._models import (
     RecipientStatus,
     Successor,
 )
+from countermark_client._rollup import Rollup
 from countermark_client._verdict_words import verdict_json, verdict_text
 from countermark_client.cli import _late
+from countermark_client.cli.addressing import left_out_json
 from countermark_client.cli.common import Access, message_of, with_home
 from countermark_client.cli.output import Result, command, safe, short, table, utc
 from countermark_client.cli.sending import find_item
@@ -311,24 +313,36 @@ def _status_json(status: MessageStatus) -> dict[str, Any]:
 @click.command("status")
 @click.argument("message_hash", metavar="HASH")
 @click.option("--offline", is_flag=True, help="As far as receipts were read before.")
+@click.option("--missing", is_flag=True, help="Those alone who have not collected it.")
 @with_home
 @command
-def status(message_hash: str, offline: bool, access: Access) -> Result:
-    """Show how far the sent message HASH is, recipient by recipient; reads new receipts first."""
+def status(message_hash: str, offline: bool, missing: bool, access: Access) -> Result:
+    """Show how far the sent message HASH is, recipient by recipient; reads new receipts first.
+
+    One line says how many of all recipients have collected, accepted or rejected it, who has not, and who was late; the
+    table says since when each stands where it does, and by which entry of the log.
+
+    Examples:
+      countermark status 4be1c0ff
+      countermark status 4be1c0ff --missing
+    """
     with access.client() as client:
         message = message_of(client, message_hash)
         if not offline:
             client.notices()
-        found = client.status(message)
+        found, rollup = client.status(message), client.rollup(message)
+    shown = {one.recipient: one for one in (rollup.missing if missing else rollup.recipients)}
     rows = (
         (
             r.recipient,
             r.stage + _marks(r),
-            utc(r.time),
+            utc(shown[r.recipient].since),
+            "-" if shown[r.recipient].entry is None else shown[r.recipient].entry,
             r.reason or "",
             json.dumps(r.details, ensure_ascii=False) if r.details is not None else "",
         )
         for r in found.recipients
+        if r.recipient in shown
     )
     entry = f", entry {found.index}, logged {utc(found.time)}" if found.index is not None else ""
     lines: list[str | _late.Table] = [f"{found.message.hex()}: {found.stage}{entry}"]
@@ -336,8 +350,47 @@ def status(message_hash: str, offline: bool, access: Access) -> Result:
     lines += _purged_lines(found.purged)
     if found.error:
         lines.append(f"problem: {found.error}")
-    lines.append(table(("RECIPIENT", "STAGE", "SINCE", "REASON", "DETAILS"), rows))
-    return Result(lines, **_status_json(found))
+    lines.append(rollup.summary)
+    if shown:
+        lines.append(table(("RECIPIENT", "STAGE", "SINCE", "ENTRY", "REASON", "DETAILS"), rows))
+    if rollup.left_out:
+        lines.append(
+            table(("LEFT OUT", "BY", "WHY"), ((one.address, one.by, one.message) for one in rollup.left_out))
+        )
+    return Result(lines, **_status_json(found), rollup=rollup_json(rollup))
+
+
+def rollup_json(rollup: Rollup) -> dict[str, Any]:
+    """All recipients of a sent message at a glance; one by one they stand under `recipients`."""
+    return {
+        "summary": rollup.summary,
+        "recipients": len(rollup.recipients),
+        "collected": rollup.collected,
+        "late": rollup.late,
+        "counts": {standing.value: count for standing, count in rollup.counts.items()},
+        "expires_at": rollup.expires_at,
+        "visible": rollup.visible,
+        "group": rollup.group,
+        "missing": [
+            {
+                "recipient": one.recipient,
+                "standing": one.standing.value,
+                "since": one.since,
+                "entry": one.entry,
+            }
+            for one in rollup.missing
+        ],
+        "standings": {
+            one.recipient: {
+                "standing": one.standing.value,
+                "since": one.since,
+                "entry": one.entry,
+                "late": one.late,
+            }
+            for one in rollup.recipients
+        },
+        "left_out": [left_out_json(one) for one in rollup.left_out],
+    }
 
 
 def _marks(r: RecipientStatus) -> str:
