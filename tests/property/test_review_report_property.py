@@ -10,7 +10,7 @@ from support.mirrors import DAY, HOUR, HandMade, at
 BEGIN = at("2026-04-20")
 PARTIES = ("ke.police.a", "ke.contact.b", "ug.contact.c", "tz.contact.d", "be.contact.e")
 YEAR = parse_period("2026", None)
-LISTS = ("overdue", "delivery_times", "response_times")
+LISTS = ("multicasts", "overdue", "delivery_times", "response_times")
 FATES = ("open", "delivered", "accepted", "rejected", "undelivered")
 
 messages = st.lists(

@@ -116,6 +116,33 @@ def test_exact_numbers_of_a_month(made):
     assert overdue[6] == (at("2026-06-01") - at("2026-05-05T07:00")) // MINUTE
 
 
+def test_multicasts_by_type_and_who_collected_them(made):
+    busy(made)
+    alert = made.message(CUSTOMS, [UG, TZ, BE], MONDAY, "trade-route-alert", expires_at=MONDAY + DAY)
+    made.delivered(alert, UG, MONDAY + HOUR)
+    made.delivered(alert, TZ, MONDAY + DAY + 1)
+    made.undelivered(alert, BE, MONDAY + 2 * DAY)
+    made.undelivered(alert, TZ, MONDAY + DAY)  # and collected after all
+    made.leaf(at("2026-06-11"))
+    table = tables(made)["multicasts"]
+    columns = dict(zip(table.columns, zip(*table.rows, strict=True), strict=True))
+    assert columns == {
+        "type": ("confiscation-notice", "tracing-request", "trade-route-alert", "total"),
+        "messages": (1, 1, 1, 3),
+        "recipients": (2, 2, 3, 7),
+        "known": (2, 2, 3, 7),
+        "collected": (0, 1, 2, 3),
+        "late": (0, 0, 1, 1),
+        "undelivered": (0, 0, 1, 1),  # the notice on the other came in June
+        "open": (2, 1, 0, 3),
+        "collected_percent": (0, 50, 66, 42),
+        "late_percent": (None, 0, 50, 33),
+    }
+    # A State sees it of its own; nobody else sees it.
+    assert tables(made, audience="tz")["multicasts_own"].rows[-1][1] == 2
+    assert not any(name.startswith("multicasts") for name in tables(made, audience="public"))
+
+
 def test_drills_count_only_where_they_are_asked_for(made):
     busy(made)
     assert tables(made, traffic=Traffic.EXERCISE)["messages_by_sender"].rows[-1][-1] == 1

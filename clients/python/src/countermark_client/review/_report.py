@@ -16,10 +16,19 @@ from countermark_client._database import Database
 from countermark_client.audit._mirror import Mirror
 from countermark_client.review import _statistics as statistics
 from countermark_client.review._clocks import read_clocks
+from countermark_client.review._multicasts import multicasts
 from countermark_client.review._scope import Period, Traffic, newest_time, one_state, stands_at
 from countermark_client.review._statistics import Population, Share
 from countermark_client.review._suppression import LEAST, OTHER, THRESHOLD, Cross
-from countermark_client.review._tables import TOTAL, Table, of_cross, of_overdue, of_revoked, of_times
+from countermark_client.review._tables import (
+    TOTAL,
+    Table,
+    of_cross,
+    of_multicasts,
+    of_overdue,
+    of_revoked,
+    of_times,
+)
 from countermark_client.review._verdicts import directory_before, signatures
 from countermark_protocol.directory import Directory
 from countermark_protocol.encoding import malformed
@@ -185,6 +194,7 @@ def _part(
     tables += [shown_traces, cross(acknowledgements), cross(statistics.outcomes(database, population))]
     if threshold is None:
         tables.append(cross(statistics.pairs(database, population)))
+        tables.append(of_multicasts(multicasts(database, population), suffix, more))
         tables.append(of_overdue(statistics.overdue(clocks, population), suffix, more))
         tables.append(of_revoked(revoked, suffix, more))
     return tables

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from countermark_client.review._multicasts import Multicasts, total_of
 from countermark_client.review._statistics import Times
 from countermark_client.review._suppression import Cross, protect, shown
 from countermark_client.review._verdicts import RevokedKey
@@ -108,6 +109,39 @@ def of_times(
         rows = tuple((t.group, t.p50, t.p90, t.p95) for t in times if t.group not in without)
         note = "countries with few, or with numbers that are not shown, are left out"
     return Table(name, title, "minutes", 1, columns, rows, note=note)
+
+
+def of_multicasts(found: list[Multicasts], suffix: str = "", more: str = "") -> Table:
+    """The table of messages to several recipients, by type; never for third parties."""
+    columns = (
+        "type",
+        "messages",
+        "recipients",
+        "known",
+        "collected",
+        "late",
+        "undelivered",
+        "open",
+        "collected_percent",
+        "late_percent",
+    )
+    rows = tuple(
+        (
+            one.type,
+            one.messages,
+            one.recipients,
+            one.known,
+            one.collected,
+            one.late,
+            one.undelivered,
+            one.open,
+            one.collected_percent,
+            one.late_percent,
+        )
+        for one in ([*found, total_of(found, TOTAL)] if found else [])
+    )
+    title = f"Messages to several recipients, by type{more}"
+    return Table(f"multicasts{suffix}", title, "deliveries", 1, columns, rows)
 
 
 def of_overdue(clocks: Sequence[Clock], suffix: str = "", more: str = "") -> Table:
