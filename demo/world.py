@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -36,8 +36,11 @@ GROUP = "xo-interpol/firearms-desks"
 #: Sees every statement of the log, and no content.
 AUDITOR = "xo-interpol.auditor.panel"
 
-#: Authority → (name, endpoint → name for people). One endpoint of every role at least; who plays what is made up.
-CAST = {
+#: One endpoint of every role at least; who plays what is made up.
+#: What a cast is: authority → (name, endpoint → name for people).
+Cast = Mapping[str, tuple[str, Mapping[str, str]]]
+
+CAST: Cast = {
     "us": (
         "United States (exercise)",
         {
@@ -233,12 +236,12 @@ def _client(
     return Client(profile, settings=Settings(page_size=500))
 
 
-def govern(world: World) -> None:
+def govern(world: World, cast: Cast = CAST) -> None:
     """The governors' quorum admits the authorities, each with its mandate, and adopts the default policy."""
     quorum = world.governors[:2]
     drafts = Drafts(ORIGIN)
     first = True
-    for code, (name, endpoints) in CAST.items():
+    for code, (name, endpoints) in cast.items():
         key, signer = _fresh("authority")
         draft = drafts.authority(
             code,
@@ -263,7 +266,7 @@ def govern(world: World) -> None:
         client.sync()
 
 
-def _enrol(world: World, authority: Client, endpoints: dict[str, str]) -> None:
+def _enrol(world: World, authority: Client, endpoints: Mapping[str, str]) -> None:
     """Enrol endpoints by the three steps of docs/howto/enrol-an-agency.md, each side with what it has at hand."""
     for address, name in endpoints.items():
         # 1. The authority invites, and gives its applicant the code.

@@ -11,4 +11,5 @@ pytest_plugins = [
     "support.softhsm",
     "support.long_runs",
     "support.console",
+    "support.chromium",
 ]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that some tests need, where this is Debian and we are root; else names what is missing.
 set -u
-packages=(haproxy libfaketime softhsm2 systemd prometheus)
+packages=(chromium fonts-noto-core haproxy libfaketime softhsm2 systemd prometheus)
 
 missing=()
 for package in "${packages[@]}"; do

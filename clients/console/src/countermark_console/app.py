@@ -10,13 +10,21 @@ from starlette.staticfiles import StaticFiles
 
 from countermark_console.console import Console
 from countermark_console.security.middleware import GuardMiddleware
-from countermark_console.web import agency_log, home, keys, sign_in
+from countermark_console.web import account, agency_log, home, keys, people, setup, sign_in
 from countermark_console.web.failures import add_failures, refusal_page
 from countermark_console.web.visitor import check_form
 
 _STATIC: Final = Path(__file__).parent / "static"
 #: One router an area. Pages of a new area are added here, its entry of the navigation in `web/navigation.py`.
-ROUTERS: Final = (sign_in.router, home.router, keys.router, agency_log.router)
+ROUTERS: Final = (
+    sign_in.router,
+    setup.router,
+    home.router,
+    account.router,
+    keys.router,
+    agency_log.router,
+    people.router,
+)
 
 
 def create_app(console: Console) -> FastAPI:

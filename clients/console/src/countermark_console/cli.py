@@ -69,6 +69,8 @@ def serve(inherited: Path | None, home: Path | None, host: str | None, port: int
     bound = listener.getsockname()[1]
     console.log.write(CONSOLE, actions.STARTED, detail=__version__)
     click.echo(f"console  {_address(settings, bound)}/")
+    if not console.people.any():
+        click.echo(f"set-up   {_address(settings, bound)}/setup?code={console.setup_code.text}")
     console.start()
     config = uvicorn.Config(create_app(console), log_level="warning", access_log=False, server_header=False)
     try:

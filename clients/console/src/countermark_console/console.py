@@ -10,9 +10,12 @@ from countermark_console.agency_log import actions
 from countermark_console.agency_log.log import CONSOLE, AgencyLog
 from countermark_console.clock import Clock, system_clock
 from countermark_console.config import Settings
+from countermark_console.network import Network
 from countermark_console.people.accounts import People
 from countermark_console.people.attempts import Attempts
 from countermark_console.people.sessions import Sessions
+from countermark_console.setup.enrolling import Enrolling
+from countermark_console.setup.steps import SetupCode
 from countermark_console.store.database import Database
 from countermark_console.store.facts import Facts
 from countermark_console.store.tables import STEPS
@@ -36,6 +39,8 @@ class Console:
         sessions: that stand.
         facts: single values that are kept.
         vault: the agency's keys.
+        enrolling: the set-up.
+        setup_code: good for the first account.
     """
 
     settings: Settings
@@ -47,10 +52,12 @@ class Console:
     sessions: Sessions
     facts: Facts
     vault: Vault
+    enrolling: Enrolling
+    setup_code: SetupCode
     _stop: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def open(cls, settings: Settings, clock: Clock = system_clock) -> Console:
+    def open(cls, settings: Settings, clock: Clock = system_clock, network: Network | None = None) -> Console:
         """Open the store, and upgrade it where it is of an earlier release.
 
         Raises:
@@ -62,6 +69,9 @@ class Console:
         log = AgencyLog(database, settings.home, clock)
         attempts = Attempts(database, clock)
         people = People(database, log, attempts, clock)
+        facts = Facts(database)
+        network = network or Network(verify=str(settings.broker_ca) if settings.broker_ca else True)
+        vault = Vault(settings.profile_folder, clock, settings.lock_minutes, network)
         return cls(
             settings=settings,
             clock=clock,
@@ -76,13 +86,10 @@ class Console:
                 idle_minutes=settings.session_idle_minutes,
                 hours=settings.session_hours,
             ),
-            facts=Facts(database),
-            vault=Vault(
-                settings.profile_folder,
-                clock,
-                settings.lock_minutes,
-                verify=str(settings.broker_ca) if settings.broker_ca else True,
-            ),
+            facts=facts,
+            vault=vault,
+            enrolling=Enrolling(facts, people, vault, log, network),
+            setup_code=SetupCode(clock()),
         )
 
     def tick(self) -> None:

@@ -16,6 +16,7 @@ from countermark_client import Client
 from countermark_client._profile_files import PROFILE_FILE
 from countermark_console.clock import MINUTE, Clock
 from countermark_console.errors import LockedError
+from countermark_console.network import Network
 from countermark_console.texts import N_
 
 #: What is told when keys open (a client) or are about to close (None).
@@ -48,14 +49,14 @@ class Vault:
         folder: of the profile.
         clock: ms since 1970.
         lock_minutes: without anybody's action; 0: never by itself.
-        verify: TLS towards the broker: the system's authorities, or a certificate's path.
+        network: how the broker is reached.
     """
 
-    def __init__(self, folder: Path, clock: Clock, lock_minutes: int, *, verify: bool | str = True) -> None:
+    def __init__(self, folder: Path, clock: Clock, lock_minutes: int, network: Network) -> None:
         self.folder: Final = folder
         self._clock = clock
         self._lock_minutes = lock_minutes
-        self._verify = verify
+        self._network = network
         self._client: Client | None = None
         self._last_action = 0
         self._listeners: list[Listener] = []
@@ -104,7 +105,7 @@ class Vault:
         with self._changing:
             if self._client is not None:
                 return
-            self._opened(Client.open(self.folder, passphrase, verify=self._verify))
+            self._opened(self._network.client(self.folder, passphrase))
 
     def _opened(self, client: Client) -> None:
         self._last_action = self._clock()
@@ -121,6 +122,7 @@ class Vault:
             for listener in self._listeners:
                 listener(None)
             client.close()
+            client.profile.close()
             return True
 
     def touch(self) -> None:

@@ -12,7 +12,7 @@ from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from countermark_console.console import Console
-from countermark_console.errors import DeniedError, SignInNeededError
+from countermark_console.errors import DeniedError, InputError, SignInNeededError
 from countermark_console.people.accounts import Person
 from countermark_console.people.roles import Right
 from countermark_console.people.sessions import Session, Stage, form_token
@@ -164,6 +164,18 @@ async def _form(request: Request) -> FormData:
 
 #: The fields of a form, for pages that take one.
 Form = Annotated[FormData, Depends(_form)]
+
+
+def twice(form: FormData, field: str, text: str) -> str:
+    """A secret that was typed twice, in `field` and in ``again``.
+
+    Raises:
+        InputError: ``not_the_same``, with `text`.
+    """
+    value = form.get(field)
+    if not isinstance(value, str) or value != form.get("again"):
+        raise InputError("not_the_same", text, field="again")
+    return value
 
 
 def text_of(form: FormData, field: str, longest: int = 1000) -> str:
