@@ -1,6 +1,7 @@
 """Every parser of bytes or JSON: anything at all goes in, only our own errors come out, and what is read is written back."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -24,6 +25,7 @@ from countermark_protocol.answers import (
 )
 from countermark_protocol.boxes import Box, BoxState
 from countermark_protocol.claims import DIRECTORY_KINDS, parse_kind, parse_seen
+from countermark_protocol.descriptors import Thumbnail, ThumbnailType, parse_descriptor
 from countermark_protocol.documents import encode_document, parse_document, parse_gathering
 from countermark_protocol.encoding import (
     Reader,
@@ -71,7 +73,7 @@ from countermark_protocol.receipts import ReceiptStage, parse_receipt, parse_und
 from countermark_protocol.recipients import recipient_path
 from countermark_protocol.records import parse_directory_statement, parse_key_set
 from countermark_protocol.statements import kind_of
-from countermark_protocol.submission import encode_submission, parse_submission
+from countermark_protocol.submission import parse_submission
 from support.examples import tried
 from support.protocol_world import NOW, make_world
 from support.world import BROKER, KAMPALA, LYON, NAIROBI, ORIGIN, seed
@@ -103,6 +105,13 @@ ENTRY_SHOWN = BoxEntry(
     INCLUSION, OWN, MESSAGE.document, OwnRecipient(ROW, recipient_path(MESSAGE.rows, KAMPALA)), MESSAGE.rows
 )
 
+ATTACHED = WORLD.compose(NAIROBI, [KAMPALA], files={"a.jpg": b"photograph", "b.pdf": b"report"})
+DESCRIPTOR = replace(
+    ATTACHED.attached[0].descriptor,
+    caption="left side",
+    thumbnail=Thumbnail(ThumbnailType.PNG, 8, 8, b"picture"),
+)
+
 
 def claims_of(data):
     return parse_document(data).claims
@@ -123,6 +132,8 @@ OF_BYTES = {
     "document": (parse_document, MESSAGE.document),
     "gathering": (parse_gathered, start_gathering(b'{"a":1}')),
     "submission": (parse_submission, MESSAGE.data),
+    "submission with attachments": (parse_submission, ATTACHED.data),
+    "descriptor": (parse_descriptor, DESCRIPTOR.encode()),
     "leaf": (parse_leaf, ENTRY.leaf.encode()),
     "record handed back": (
         parse_tail_record,
@@ -194,6 +205,7 @@ OF_BYTES = {
 #: name → (parser of a JSON object, a valid value)
 OF_CLAIMS = {
     "manifest": (parse_manifest, ANSWER.manifest.to_json()),
+    "manifest with attachments": (parse_manifest, ATTACHED.manifest.to_json()),
     "receipt": (parse_receipt, claims_of(RECEIPT)),
     "accepted receipt": (parse_receipt, claims_of(ACCEPTED_RECEIPT)),
     "undelivered": (parse_undelivered, claims_of(NOTICE)),
@@ -434,8 +446,8 @@ def test_what_is_read_is_written_back(name, draw):
         return
     if name == "document":
         assert encode_document(parsed.payload, parsed.signatures) == data
-    elif name == "submission":
-        assert encode_submission(parsed.document.data, parsed.rows, parsed.stanzas, parsed.content) == data
+    elif name.startswith("submission"):
+        assert parsed.signed_anew(parsed.document.data) == data
     elif name == "leaf":
         assert parsed.encode() == data
     elif name.endswith("handed back") or name == "message draft":

@@ -4,19 +4,27 @@ Layout: magic 8 ‖ manifest u32-sized ‖ count u32 ‖ (name u16-sized ‖ sta
 u32-sized | 0: value hash 32)*. The digest of these bytes stands in the act that the discloser has logged before it
 hands them over; the parts lead to the commitment of the manifest that the sender signed.
 
-Source: docs/spec/disclosure.md §1, §2.
+Source: docs/spec/disclosure.md §1 to §3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from countermark_protocol.acts import Disclosure
+from countermark_protocol.descriptors import (
+    AttachmentDescriptor,
+    attachment_number,
+    check_described,
+    descriptor_of,
+    part_name,
+    verify_file,
+)
 from countermark_protocol.documents import UnverifiedDocument, parse_document
 from countermark_protocol.encoding import Reader, Writer, labelled_hash, malformed
-from countermark_protocol.errors import ProofError, UncheckableError
+from countermark_protocol.errors import ProofError, SealError, UncheckableError
 from countermark_protocol.manifest import Manifest, parse_manifest
 from countermark_protocol.parts import (
     MAX_NAME_BYTES,
@@ -170,6 +178,67 @@ def verify_shown(unverified: UnverifiedDisclosure) -> ShownContent:
         closed=tuple(p.name for p in unverified.parts if p.data is None),
         digest=disclosure_digest(unverified.data),
     )
+
+
+def shown_attachments(shown: ShownContent) -> tuple[int, ...]:
+    """Numbers of the attachments whose descriptors a disclosure shows, in order.
+
+    Raises:
+        MalformedError: ``bad_part_name``.
+    """
+    numbers = (attachment_number(name) for name in shown.opened)
+    return tuple(number for number in numbers if number is not None)
+
+
+def shown_attachment(shown: ShownContent, number: int) -> AttachmentDescriptor:
+    """What a disclosure says of one attachment.
+
+    Args:
+        shown: from `verify_shown`.
+        number: of the attachment, from 0.
+
+    Raises:
+        ProofError: ``attachment_not_shown``: its part is closed, or there is none.
+        MalformedError: the sender committed to something that is no descriptor.
+        SealError: ``attachment_count`` (the manifest has no such attachment), ``attachment_size`` (it is of another
+            size than described).
+    """
+    name = part_name(number)
+    if name not in shown.opened:
+        raise ProofError("attachment_not_shown", f"the disclosure does not show the part {name}")
+    descriptor = descriptor_of(shown.opened[name], f"part {name}")
+    attachments = shown.manifest.attachments
+    if number >= len(attachments):
+        raise SealError(
+            "attachment_count",
+            f"the message describes attachment {number}, its manifest names {len(attachments)} attachments",
+        )
+    check_described(descriptor, attachments[number])
+    return descriptor
+
+
+def verify_shown_file(
+    shown: ShownContent, number: int, blocks: Iterable[bytes | memoryview]
+) -> AttachmentDescriptor:
+    """Check that a file handed over is the one that a disclosure describes.
+
+    Args:
+        shown: from `verify_shown`.
+        number: of the attachment, from 0.
+        blocks: the file, in blocks of any size.
+
+    Returns:
+        What the message says of the file.
+
+    Raises:
+        ProofError, MalformedError, SealError: as `shown_attachment`; ``file_mismatch``.
+
+    Does not prove: that the sealed pieces held this file. Where that is disputed, the attachment's key and the pieces
+        show it (docs/spec/sealing.md 9.8).
+    """
+    descriptor = shown_attachment(shown, number)
+    verify_file(descriptor, blocks)
+    return descriptor
 
 
 def check_disclosure_logged(act: Disclosure, shown: ShownContent) -> None:

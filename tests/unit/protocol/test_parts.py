@@ -4,16 +4,20 @@ from dataclasses import replace
 
 import pytest
 
+from countermark_protocol.attachments import SealedAttachment
+from countermark_protocol.descriptors import AttachmentDescriptor, attachment_size, descriptor_of
 from countermark_protocol.encoding import Reader, labelled_hash, labelled_hmac
 from countermark_protocol.errors import CountermarkError, MalformedError, SealError
 from countermark_protocol.merkle import leaf_hash, root_of
 from countermark_protocol.parts import (
     MAX_PARTS,
     DisclosedPart,
+    JoinedParts,
     Part,
     commitment_of,
     disclose_parts,
     encode_parts,
+    join_all_parts,
     join_parts,
     parse_parts,
     part_leaf,
@@ -222,3 +226,59 @@ def test_what_is_shown_must_be_strict_json():
     parts = (Part("/a", b'{"b":1,"b":2}'),)
     shown = (DisclosedPart("/a", parts[0].data, part_salt(OPENER, 0), None),)
     refused(MalformedError, "duplicate_member", verify_disclosure, shown, commitment_of(parts, OPENER))
+
+
+# --- attachments -----------------------------------------------------------------------------------------
+
+
+def described(number, size=300):
+    return AttachmentDescriptor(bytes([number]) * 32, size, f"{number}.jpg", "image/jpeg")
+
+
+DESCRIBED = (described(0), described(1, 70_000))
+NAMED = tuple(SealedAttachment(one.sha256, attachment_size(one.size)) for one in DESCRIBED)
+ATTACHED = split_content(CONTENT, DESCRIBED)
+
+
+def test_descriptors_follow_the_content():
+    assert ATTACHED[: len(PARTS)] == PARTS
+    assert [p.name for p in ATTACHED[len(PARTS) :]] == ["attachment:0", "attachment:1"]
+    assert join_all_parts(ATTACHED, NAMED) == JoinedParts(CONTENT, DESCRIBED)
+    assert join_all_parts(PARTS, ()) == JoinedParts(CONTENT, ())
+    refused(MalformedError, "bad_part_name", join_parts, ATTACHED)
+
+
+def test_an_attachment_is_disclosed_alone():
+    commitment = commitment_of(ATTACHED, OPENER)
+    shown = verify_disclosure(disclose_parts(ATTACHED, OPENER, frozenset({"attachment:1"})), commitment)
+    assert {name: descriptor_of(value) for name, value in shown.items()} == {"attachment:1": DESCRIBED[1]}
+
+
+def moved(*order):
+    return [*PARTS, *(ATTACHED[len(PARTS) + k] for k in order)]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "parts", "named"),
+    [
+        (SealError, "attachment_count", PARTS, NAMED),
+        (SealError, "attachment_count", ATTACHED, NAMED[:1]),
+        (SealError, "attachment_count", ATTACHED, ()),
+        (SealError, "attachment_size", ATTACHED, NAMED[::-1]),
+        (MalformedError, "part_order", moved(1, 0), NAMED),
+        (MalformedError, "part_order", moved(0, 0), NAMED),
+        (MalformedError, "part_order", moved(1), NAMED[:1]),
+        (MalformedError, "part_order", [*ATTACHED, PARTS[0]], NAMED),
+        (MalformedError, "part_order", [ATTACHED[-1], *PARTS], NAMED),
+        (MalformedError, "bad_part_name", [*PARTS, Part("attachment:00", b"{}")], NAMED),
+        (MalformedError, "bad_part_name", [*PARTS, Part("attachment:256", b"{}")], NAMED),
+        (MalformedError, "not_json", [*PARTS, Part("attachment:0", b"")], NAMED),
+        (MalformedError, "missing_member", [*PARTS, Part("attachment:0", b"{}")], NAMED),
+    ],
+)
+def test_descriptors_that_do_not_fit(error, code, parts, named):
+    refused(error, code, join_all_parts, parts, named)
+
+
+def test_descriptors_that_are_none_are_not_written():
+    refused(MalformedError, "bad_file_name", split_content, CONTENT, [replace(DESCRIBED[0], name="a/b")])

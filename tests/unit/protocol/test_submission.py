@@ -121,3 +121,52 @@ def test_a_manifest_that_is_none():
     refused(MalformedError, "bad_member", encoded(document=receipt))
     with pytest.raises(ValueError):
         encode_submission(GOOD.document, GOOD.rows, GOOD.stanzas[:-1], GOOD.content)
+
+
+# --- attachments -----------------------------------------------------------------------------------------
+
+WITH_FILES = WORLD.compose(NAIROBI, [KAMPALA], files={"a.jpg": b"photograph", "b.pdf": bytes(5_000_000)})
+
+
+def with_pieces(pieces):
+    s = WITH_FILES
+    return encode_submission(s.document, s.rows, s.stanzas, s.content, pieces)
+
+
+def test_submission_with_attachments():
+    submission = parse_submission(WITH_FILES.data)
+    assert [len(one) for one in submission.pieces] == [1, 2]
+    assert {digest for one in submission.pieces for digest in one} == set(WITH_FILES.pieces)
+    assert submission.signed_anew(WITH_FILES.document) == WITH_FILES.data
+    assert len(WITH_FILES.data) < 100_000
+
+
+def test_every_truncation_of_the_lists_is_refused():
+    tail = 2 + 2 + 32 + 2 + 64
+    for cut in range(len(WITH_FILES.data) - tail, len(WITH_FILES.data)):
+        with pytest.raises(MalformedError):
+            parse_submission(WITH_FILES.data[:cut])
+
+
+def test_pieces_that_are_not_those_of_the_manifest():
+    (a,), (b, c) = parse_submission(WITH_FILES.data).pieces
+    altered = bytes([a[0] ^ 1]) + a[1:]
+    for pieces in [
+        [],
+        [[a]],
+        [[a], [b]],
+        [[a], [b, c, c]],
+        [[a], [b, c], []],
+        [[], [b, c]],
+        [[a], [c, b]],
+        [[b], [a, c]],
+        [[altered], [b, c]],
+        [[b, c], [a]],
+    ]:
+        refused(MalformedError, "attachment_mismatch", with_pieces(pieces))
+
+
+def test_what_the_manifest_says_bounds_what_is_read():
+    at = len(WITH_FILES.data) - (2 + 2 + 32 + 2 + 64)
+    refused(MalformedError, "attachment_mismatch", WITH_FILES.data[:at] + b"\xff\xff")
+    refused(MalformedError, "attachment_mismatch", WITH_FILES.data[:at] + b"\x00\x02\xff\xff")
