@@ -114,8 +114,8 @@ class FixedEs256(Es256Signer):
 class Stanzas:
     """Stanzas made once and kept."""
 
-    def __init__(self, renew: bool) -> None:
-        path = HERE / "stanzas.json"
+    def __init__(self, renew: bool, file: str = "stanzas.json") -> None:
+        path = HERE / file
         self.kept = {} if renew or not path.exists() else json.loads(path.read_text())["stanzas"]
         self.used = {}
 
@@ -175,19 +175,34 @@ def make_vector_world():
     return world
 
 
+def secrets_of(name):
+    """Content key and opener of the message of a name."""
+    return ContentSecrets(fixed(f"{name} content key", 32), fixed(f"{name} opener", 32))
+
+
 def compose(
-    world, stanzas, name, sender=NAIROBI, recipients=(KAMPALA, LYON), content=CONTENT, by=None, **changes
+    world,
+    stanzas,
+    name,
+    sender=NAIROBI,
+    recipients=(KAMPALA, LYON),
+    content=CONTENT,
+    attached=(),
+    by=None,
+    **changes,
 ):
     """A message all of whose random values belong to its name."""
     message_id = make_message_id(NOW, fixed(f"{name} id", 10))
     kind = changes.pop("type", "confiscation-notice")
     origin = changes.pop("origin", ORIGIN)
-    secrets = ContentSecrets(fixed(f"{name} content key", 32), fixed(f"{name} opener", 32))
+    secrets = secrets_of(name)
     sealed = changes.pop("sealed", None) or seal_content(
-        split_content(content), secrets, fixed(f"{name} salt", 24)
+        split_content(content, [one.descriptor for one in attached]), secrets, fixed(f"{name} salt", 24)
     )
     ciphertext, named = sealed
-    binding = MessageBinding(origin, message_id, kind, sender, (named.digest,))
+    attachments = tuple(one.file.named for one in attached)
+    digests = (named.digest, *(one.digest for one in attachments))
+    binding = MessageBinding(origin, message_id, kind, sender, digests)
     by_row = {}
     for recipient in recipients:
         key = world.agencies[recipient].sealing.public_key
@@ -200,13 +215,13 @@ def compose(
         "recipient_count": len(rows), "recipient_root": recipients_root(rows), "recipients_visible": False,
         "sent_at": NOW, "expires_at": NOW + 30 * DAY, "urgency": Urgency.ROUTINE,
         "handling": Handling(Tlp.AMBER, Classification.RESTRICTED, (HandlingCode.H1,), True, UsePurpose.CRIMINAL_INVESTIGATION, NOW + 1000 * DAY),
-        "exercise": True, "content": named,
+        "exercise": True, "content": named, "attachments": attachments,
     }  # fmt: skip
     manifest = Manifest(**(values | changes))
     document = sign_document(encode_json(manifest.to_json()), by or [world.agencies[sender].instance])
     wrapped = tuple(by_row[row] for row in rows)
-    data = encode_submission(document, rows, wrapped, ciphertext)
-    return Sealed(data, document, manifest, rows, wrapped, ciphertext, secrets)
+    data = encode_submission(document, rows, wrapped, ciphertext, [one.file.pieces for one in attached])
+    return Sealed(data, document, manifest, rows, wrapped, ciphertext, secrets, tuple(attached))
 
 
 class Cosignatures:
@@ -1779,9 +1794,8 @@ def build(renew: bool = False) -> dict[str, str]:
     return {name: json.dumps(value, indent=1, ensure_ascii=False) + "\n" for name, value in out.items()}
 
 
-def main() -> int:
+def main(files: dict[str, str]) -> int:
     """Write or check; 1 if a file differs."""
-    files = build(renew="--renew" in sys.argv)
     if "--check" in sys.argv:
         differing = [
             n for n, text in files.items() if not (HERE / n).exists() or (HERE / n).read_text() != text
@@ -1796,4 +1810,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(build(renew="--renew" in sys.argv)))

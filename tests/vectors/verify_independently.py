@@ -4,6 +4,7 @@ Written from docs/spec with nothing but the standard library and `cryptography`;
 
     python verify_independently.py                       the bundle countermark/message.json, then our vectors
     python verify_independently.py --bundle FILE         a bundle of the same shape, e.g. written by the demo
+    python verify_independently.py --bundle FILE --file NUMBER PATH ...    and that these are the files attached to it
 
 A bundle is one JSON object; bytes are unpadded base64url, digests and salts lower-case hexadecimal:
 
@@ -33,16 +34,35 @@ What it does not check: that the log is append-only since an older checkpoint, a
 
 import base64
 import hashlib
-import hmac
 import json
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes, hpke
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, utils, x25519
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import independent_attachments
+from independent_basics import (
+    BROKEN,
+    H,
+    b64,
+    frame,
+    hex32,
+    leaf_hash,
+    mac,
+    need,
+    node,
+    open_chunks,
+    padded_size,
+    strict_json,
+    take,
+    tree_root,
+    u,
+)
 
 ALGORITHMS = {
     1: ("Ed25519", 32),
@@ -53,73 +73,6 @@ ALGORITHMS = {
 }
 PURPOSES = {1: "sign", 2: "possession", 3: "countersign", 4: "release", 5: "behalf"}
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-
-
-class Bad(Exception):
-    """Something does not verify."""
-
-
-#: What broken input may raise beside Bad; all of it means: not verified.
-BROKEN = (Bad, InvalidSignature, InvalidTag, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError)  # fmt: skip
-
-
-def need(condition, what):
-    if not condition:
-        raise Bad(what)
-
-
-# --- encoding.md: labelled hashes, text forms, strict JSON ---
-
-
-def frame(label, fields):
-    name = b"countermark/1/" + label.encode()
-    return bytes([len(name)]) + name + b"".join(len(f).to_bytes(8, "big") + f for f in fields)
-
-
-def H(label, *fields):
-    return hashlib.sha256(frame(label, fields)).digest()
-
-
-def mac(label, key, *fields):
-    return hmac.digest(key, frame(label, fields), "sha256")
-
-
-def b64(text):
-    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    need(
-        base64.urlsafe_b64encode(data).rstrip(b"=").decode() == text, "base64url in another than its one form"
-    )
-    return data
-
-
-def hex32(text):
-    need(re.fullmatch("[0-9a-f]{64}", text), "a digest is 64 lower-case hexadecimal digits")
-    return bytes.fromhex(text)
-
-
-def u(value, width):
-    return value.to_bytes(width, "big")
-
-
-def no_float(_text):
-    raise Bad("a number with fraction or exponent")
-
-
-def integer(text):
-    need(text != "-0" and abs(int(text[:20])) < 2**53, "an integer beyond 53 bits")
-    return int(text)
-
-
-def unique(pairs):
-    need(len(dict(pairs)) == len(pairs), "a JSON member twice")
-    return dict(pairs)
-
-
-def strict_json(data):
-    value = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_float=no_float, parse_constant=no_float, parse_int=integer)  # fmt: skip
-    text = json.dumps(value, ensure_ascii=False)
-    need("\\u0000" not in text and not re.search("[\ud800-\udfff]", text), "U+0000 or a lone surrogate")
-    return value
 
 
 # --- keys.md and documents.md ---
@@ -160,11 +113,6 @@ def check_signature(key, message, signature):
     public.verify(utils.encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
 
 
-def take(data, at, size):
-    need(size >= 0 and at + size <= len(data), "bytes that end too early")
-    return data[at : at + size], at + size
-
-
 def read_document(data, keys):
     """Payload bytes, claims, {(purpose, key id)}; every signature verified under `keys` (id → key), pairs once."""
     head, at = take(data, 0, 5)
@@ -201,23 +149,6 @@ def read_document(data, keys):
 
 
 # --- log.md: Merkle tree, checkpoint, leaf, trie, boxes ---
-
-
-def leaf_hash(data):
-    return hashlib.sha256(b"\x00" + data).digest()
-
-
-def node(left, right):
-    return hashlib.sha256(b"\x01" + left + right).digest()
-
-
-def tree_root(leaves):
-    if not leaves:
-        return hashlib.sha256(b"").digest()
-    if len(leaves) == 1:
-        return leaves[0]
-    k = 1 << (len(leaves) - 1).bit_length() - 1
-    return node(tree_root(leaves[:k]), tree_root(leaves[k:]))
 
 
 def check_inclusion(leaf, index, size, path, root):
@@ -388,32 +319,6 @@ def check_recipient(row, at, count, root):
     check_inclusion(leaf_hash(digest), at["number"], count, [hex32(h) for h in at["path"]], root)
 
 
-def open_chunks(key, sealed):
-    """C2SP chunked-encryption, AES-256-GCM with a key commitment."""
-    salt, commitment = sealed[:24], sealed[24:56]
-    out, block, info = b"", b"", b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\x00" + salt
-    for number in (1, 2):
-        block = hmac.digest(key, block + info + bytes([number]), "sha512")
-        out += block
-    need(
-        len(sealed) >= 72 and out[44:76] == commitment, "a ciphertext that commits to another key, or is cut"
-    )
-    aead, base, plain = AESGCM(out[:32]), int.from_bytes(out[32:44], "big"), b""
-    count = (len(sealed) - 56) // (16384 + 16) + 1
-    for n in range(count):
-        chunk = sealed[56 + n * 16400 : 56 + (n + 1) * 16400]
-        plain += aead.decrypt(u(base ^ n, 12), chunk, None)
-    return plain
-
-
-def padded_size(size):
-    if size <= 256:
-        return 256
-    e = size.bit_length() - 1
-    mask = (1 << e - e.bit_length()) - 1
-    return size + mask & ~mask
-
-
 def read_parts(plain):
     head, at = take(plain, 0, 5)
     count = int.from_bytes(head[1:], "big")
@@ -514,7 +419,8 @@ def read_disclosure(data):
     return document, parts
 
 
-def join(parts):
+def join(parts, named):
+    parts, _ = independent_attachments.read_descriptors(parts, named)
     document = {}
     for name, data in parts:
         _, member, *index = name.split("/")
@@ -636,7 +542,7 @@ def check_message_signers(directory, sender, signers, own, lent):
         need(holders[by["sign"]] != holders[by["release"]], "a release by who signed")
 
 
-def check_bundle(bundle):
+def check_bundle(bundle, files=None):
     """Verify everything; gives the content."""
     need(bundle["format"] == "countermark-bundle-1", "a bundle of another format")
     origin, message, me = bundle["origin"], bundle["message"], bundle["recipient"]
@@ -695,9 +601,12 @@ def check_bundle(bundle):
     else:
         key = private_key(b64(me["seed"]))
         need(key[2] == hex32(me["row"]["sealing_key"]), "a row for another key")
-        secret = unwrap(key, origin, (m["id"], m["type"], sender), me["address"], [hex32(content["digest"])], b64(me["stanza"]))  # fmt: skip
+        secret = unwrap(key, origin, (m["id"], m["type"], sender), me["address"], [hex32(content["digest"]), *(hex32(a["digest"]) for a in m["attachments"])], b64(me["stanza"]))  # fmt: skip
+    independent_attachments.check_named(m["attachments"])
     parts = open_content(secret, b64(message["content"]), content)
-    document = join(parts)
+    document = join(parts, m["attachments"])
+    for number, data in (files or {}).items():
+        independent_attachments.shown_file(dict(parts), m["attachments"], number, data)
     need(bundle.get("expected", document) == document, "other content than expected")
     if "disclosure" in bundle:
         opened = check_disclosure(bundle["disclosure"]["parts"], hex32(content["commitment"]))
@@ -749,7 +658,65 @@ def run_open(v):
     fields, digests = (v["message_id"], v["type"], v["sender"]), [hex32(d) for d in v["ciphertexts"]]
     key = private_key(hex32(v["seed"]), v.get("algorithm", "ML-KEM-768+X25519"))
     secret = unwrap(key, v["log"], fields, v["recipient"], digests, b64(v["stanza"]))
-    join(open_content(secret, b64(v["ciphertext"]), v["content"]))
+    join(open_content(secret, b64(v["ciphertext"]), v["content"]), v.get("attachments", []))
+
+
+def run_manifest(v):
+    """As far as this script needs manifests: whose they are, and what goes with them."""
+    m = strict_json(b64(v["payload"]))
+    need(m["kind"] == "message" and m.get("on_behalf_of") != m["from"], "no manifest")
+    independent_attachments.check_named(m["attachments"])
+    return m
+
+
+def run_submission(v):
+    """messages.md §4: everything that the manifest names, and nothing else; signed by a key of `keys`."""
+    data = b64(v["submission"])
+    head, at = take(data, 0, 5)
+    need(head[0] == 1, "a submission of another version")
+    document, at = take(data, at, int.from_bytes(head[1:], "big"))
+    count, at = take(data, at, 2)
+    rows = []
+    for _ in range(int.from_bytes(count, "big")):
+        salt, at = take(data, at, 32)
+        size, at = take(data, at, 1)
+        endpoint, at = take(data, at, size[0])
+        key, at = take(data, at, 32)
+        size, at = take(data, at, 2)
+        stanza, at = take(data, at, int.from_bytes(size, "big"))
+        rows.append(H("recipient-row", salt, endpoint, key, H("stanza", stanza)))
+    size, at = take(data, at, 4)
+    content, at = take(data, at, int.from_bytes(size, "big"))
+    count, at = take(data, at, 2)
+    lists = []
+    for _ in range(int.from_bytes(count, "big")):
+        size, at = take(data, at, 2)
+        joined, at = take(data, at, 32 * int.from_bytes(size, "big"))
+        lists.append([joined[n : n + 32] for n in range(0, len(joined), 32)])
+    need(at == len(data), "bytes after the end of the submission")
+    _, m, _ = read_document(document, dict(map(read_key, v["keys"])))
+    need(all(a < b for a, b in pairwise(rows)), "rows out of order")
+    need(m["recipients"]["count"] == len(rows), "another number of recipients")
+    need(tree_root(list(map(leaf_hash, rows))) == hex32(m["recipients"]["root"]), "other recipients")
+    need(m["content"]["size"] == len(content), "a content of another size")
+    need(H("ciphertext", content) == hex32(m["content"]["digest"]), "another content")
+    independent_attachments.check_named(m["attachments"])
+    need(len(lists) == len(m["attachments"]), "another number of attachments")
+    for named, digests in zip(m["attachments"], lists, strict=True):
+        independent_attachments.check_pieces(named, digests)
+
+
+def run_parts(v):
+    join([(name, data.encode()) for name, data in v["parts"]], v["attachments"])
+
+
+def run_shown_file(v):
+    document, parts = read_disclosure(b64(v["disclosure"]))
+    m = strict_json(document[5 : 5 + int.from_bytes(document[1:5], "big")])
+    check_disclosure(parts, hex32(m["content"]["commitment"]))
+    opened = {p["name"]: b64(p["data"]) for p in parts if "data" in p}
+    data = independent_attachments.file_of(v["file"])
+    independent_attachments.shown_file(opened, m["attachments"], v["attachment"], data)
 
 
 def run_key(v):
@@ -825,6 +792,13 @@ RUNS = {
     "account_entry": run_account_entry,
     "trie": run_trie,
     "witnessed": run_witnessed,
+    "manifest": run_manifest,
+    "submission": run_submission,
+    "seal_attachment": independent_attachments.run_seal,
+    "open_attachment": independent_attachments.run_open,
+    "descriptor": lambda v: independent_attachments.read_descriptor(b64(v["data"])),
+    "parts": run_parts,
+    "shown_file": run_shown_file,
 }
 
 
@@ -838,7 +812,8 @@ def check_vectors(folder):
                 left += 1
                 continue
             try:
-                run(case["input"])
+                # What sealing gives is stated in the output alone; of all else it is enough that it passes or not.
+                run(case["input"] | ({"stated": case["output"]} if case["run"] == "seal_attachment" else {}))
                 passed = True
             except BROKEN:
                 passed = False
@@ -853,10 +828,19 @@ def check_vectors(folder):
 def main(arguments):
     folder = Path(__file__).resolve().parent / "countermark"
     own = not arguments
-    need(own or (len(arguments) == 2 and arguments[0] == "--bundle"), "expected nothing, or --bundle FILE")
+    files = {}
+    while len(arguments) > 2 and arguments[-3] == "--file":
+        *arguments, _, number, path = arguments
+        files[int(number)] = Path(path).read_bytes()
+    need(
+        own or (len(arguments) == 2 and arguments[0] == "--bundle"),
+        "expected nothing, or --bundle FILE [--file NUMBER PATH]...",
+    )
     path = folder / "message.json" if own else Path(arguments[1])
-    document = check_bundle(strict_json(path.read_bytes()))
+    document = check_bundle(strict_json(path.read_bytes()), files)
     print(f"verified: {path.name}, from trust to content ({len(document)} members)")
+    for number in sorted(files):
+        print(f"verified: attachment {number} is the file given")
     if own:
         print(
             "vectors: {} ran as they should, {} of families not written here".format(*check_vectors(folder))

@@ -28,7 +28,7 @@ from countermark_protocol.leaf import parse_leaf, verify_succession
 from countermark_protocol.mandates import parse_witness
 from countermark_protocol.manifest import SealedContent, parse_manifest
 from countermark_protocol.merkle import leaf_hash, verify_inclusion
-from countermark_protocol.parts import DisclosedPart, join_parts, verify_disclosure
+from countermark_protocol.parts import DisclosedPart, join_all_parts, verify_disclosure
 from countermark_protocol.proof import (
     Inclusion,
     parse_path,
@@ -47,6 +47,14 @@ from countermark_protocol.submission import parse_submission
 from countermark_protocol.tlog_policy import check_quorum, threshold_policy
 from countermark_protocol.trie import TrieProof, TrieRecord, verify_subject
 from countermark_protocol.witnesses import check_not_back_dated, check_not_from_the_future, keys_of_witness
+from support.attachment_vectors import (
+    named_of,
+    run_descriptor,
+    run_open_attachment,
+    run_parts,
+    run_seal_attachment,
+    run_shown_file,
+)
 from support.protocol_world import copy_state, fresh_state
 
 FOLDER = Path(__file__).resolve().parents[2] / "vectors" / "countermark"
@@ -113,7 +121,7 @@ def run_open(value, _file):
     content = value["content"]
     named = SealedContent(unhex(content["digest"]), content["size"], unhex(content["commitment"]))
     parts = open_content(b64(value["ciphertext"]), secrets, named)
-    join_parts(parts)
+    join_all_parts(parts, named_of(value))
     return {"parts": [[p.name, p.data.decode()] for p in parts]}
 
 
@@ -307,6 +315,8 @@ def run_trie(value, _file):
     return {"present": verify_subject(unhex(value["head"]), value["subject"], proof) is not None}
 
 
+#: Families that stand beside: they are found by name, as those above.
+BESIDE = (run_descriptor, run_open_attachment, run_parts, run_seal_attachment, run_shown_file)
 RUNS = {name.removeprefix("run_"): run for name, run in globals().items() if name.startswith("run_")}
 
 
@@ -363,6 +373,26 @@ DEMANDED = [
     "leaf_with_moved_head",
     "box_head_does_not_follow",
     "account_contradicted_by_entry",
+    "truncated_piece",
+    "truncated_last_piece_missing",
+    "reordered_pieces",
+    "reordered_chunks",
+    "swapped_piece_of_another_attachment",
+    "swapped_piece_of_another_message",
+    "swapped_chunk_of_another_attachment",
+    "swapped_piece_between_attachments",
+    "swapped_piece_between_messages",
+    "wrong_count_in_list",
+    "wrong_count_of_pieces",
+    "wrong_count_of_descriptors",
+    "wrong_size_in_manifest",
+    "wrong_size_in_descriptor",
+    "descriptor_mismatch",
+    "too_many_pieces",
+    "bad_file_name_path_separator",
+    "bad_file_name_control",
+    "bad_file_name_bidi",
+    "disclosed_another_file",
 ]
 
 
@@ -396,8 +426,9 @@ def test_the_two_key_ciphertext_truly_opens_under_both_keys_as_plain_gcm():
     assert commitments[0] == commitment != commitments[1]
 
 
-def test_the_generator_writes_these_very_files():
-    generator = FOLDER.parent / "generate_vectors.py"
+@pytest.mark.parametrize("name", ["generate_vectors.py", "generate_attachments.py"])
+def test_the_generator_writes_these_very_files(name):
+    generator = FOLDER.parent / name
     done = subprocess.run(
         [sys.executable, str(generator), "--check"], capture_output=True, text=True, check=False, timeout=120
     )
