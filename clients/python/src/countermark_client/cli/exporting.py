@@ -50,7 +50,7 @@ from countermark_protocol.identifiers import authority_of
 from countermark_protocol.judging import judge_statement
 from countermark_protocol.leaf import Leaf, parse_leaf
 from countermark_protocol.manifest import Manifest
-from countermark_protocol.parts import join_parts
+from countermark_protocol.parts import join_all_parts
 from countermark_protocol.proof import parse_inclusion, path_to_json, recipient_to_json, verify_leaf
 from countermark_protocol.sealing import ContentSecrets, open_content, unwrap_secrets
 from countermark_protocol.statements import verify_statement
@@ -258,7 +258,8 @@ def make_bundle(client: Client, stored: StoredMessage) -> JsonObject:
     manifest = manifest_of(stored)
     ciphertext = _ciphertext(client, stored)
     secrets = _secrets(client, stored, manifest)
-    content = join_parts(open_content(ciphertext, secrets, manifest.content))
+    parts = open_content(ciphertext, secrets, manifest.content)
+    content = join_all_parts(parts, manifest.attachments).document
     proof = parse_object(client.proof(stored.payload), "proof")
     unverified = parse_checkpoint(proof["checkpoint"].encode("utf-8"))
     checkpoint = verify_checkpoint(
