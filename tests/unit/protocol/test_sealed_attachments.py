@@ -1,6 +1,7 @@
 """Files sealed into pieces: what opens, and every way in which nothing does."""
 
 import os
+import tracemalloc
 from dataclasses import replace
 from hashlib import sha256
 
@@ -263,3 +264,23 @@ def test_misuse():
         with pytest.raises(ValueError, match="numbered"):
             attachment_key(SECRETS, number)
     assert "secret" not in repr(KEY)
+
+
+def test_neither_way_holds_more_than_a_few_pieces():
+    block, size = bytes(range(256)) * 4096, 40
+
+    def sealer():
+        return AttachmentSealer(KEY, bytes(24), (block for _ in range(size)))
+
+    tracemalloc.start()
+    try:
+        first = sealer()
+        assert sum(1 for _ in first) == 11
+        file = first.result
+        descriptor = AttachmentDescriptor(file.sha256, file.size, "a", "text/plain")
+        pieces = (piece.data for piece in sealer())
+        opened = open_attachment(KEY, file.named, file.pieces, descriptor, pieces)
+        assert sum(map(len, opened)) == size * len(block)
+        assert tracemalloc.get_traced_memory()[1] < 7 * PIECE_BYTES  # half of them the sealer's
+    finally:
+        tracemalloc.stop()
