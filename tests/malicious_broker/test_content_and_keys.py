@@ -321,7 +321,7 @@ def test_a_stanza_without_a_receipt(scene):
     store = belgium.profile.store
     content = broker._submissions[sent.message].content
     store.set_sealed(sent.message, stanza=broker._stanza(sent.message, BELGIUM), content=content)
-    opened = open_received(belgium._core.session, store.message(sent.message, Direction.IN))
+    opened = open_received(belgium._core.session, store.message(sent.message, Direction.IN)).content
     assert opened.national_case_ref == "CASE-1"
     assert not any(r.path == "/v1/receipts" for r in broker.requests)
     other = world.client(world.profile(BELGIUM, keystore=world.add_instance(BELGIUM)))

@@ -220,7 +220,9 @@ def test_an_answer_on_behalf_of_the_point_of_contact(asked):
 def test_nothing_goes_out_in_a_name_whose_owner_has_not_signed(asked):
     built, request = asked
     office = built.client(ANSWERER)
-    refused(PolicyError, "draft_needed", office._core.sender._composer.compose, answer(request))
+    refused(
+        PolicyError, "draft_needed", lambda d: next(office._core.sender._composer.compose(d)), answer(request)
+    )
     data = office.draft_message(answer(request))
     refused(PolicyError, "draft_incomplete", office.send_message_draft, data)
     sender = office._core.sender

@@ -63,18 +63,27 @@ def test_the_sender_is_told_of_what_cannot_be_stripped():
     assert done(prepare(Attach(b"a;b\n1;2\n", media_type="text/csv"))).warnings == ()
 
 
+class _Named(io.BytesIO):
+    def __init__(self, name):
+        super().__init__(b"x")
+        self.name = name
+
+
 @pytest.mark.parametrize(
     ("given", "name"),
     [
         ("/home/grace.kamau/case 7/left side.jpg", "left side.jpg"),
-        (r"C:\Users\grace\left.jpg", "left.jpg"),
         ("../../etc/passwd", "passwd"),
         ("a\x00b\n\u202e.txt", "ab.txt"),
+        ("at 10:31 <left>.jpg", "at 10_31 _left_.jpg"),
+        ("." + "é" * 200 + ".jpg", "é" * 116 + ".jpg"),
+        ("con.jpg", "attachment"),
         ("/", "attachment"),
+        (7, "attachment"),
     ],
 )
-def test_a_name_tells_nothing_of_the_senders_machine(given, name):
-    assert done(prepare(Attach(b"x", name=given))).name == name
+def test_a_name_tells_nothing_of_the_senders_machine_and_is_one_everywhere(given, name):
+    assert done(prepare(Attach(_Named(given)))).name == name
 
 
 class _Pipe(io.BytesIO):
@@ -96,6 +105,9 @@ class _Large(io.BytesIO):
         (Attach("/nowhere/at/all"), "file_not_readable"),
         (Attach(b"%PDF-1.7", media_type="image/jpeg"), "media_type_mismatch"),
         (Attach(b"\xff\xd8\xff and no more"), "image_unreadable"),
+        (Attach(b"x", name="../x"), "bad_file_name"),
+        (Attach(b"x", name=""), "bad_file_name"),
+        (Attach(b"x", caption=""), "bad_member"),
     ],
 )
 def test_what_cannot_be_sent(attach, code):

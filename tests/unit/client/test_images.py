@@ -9,6 +9,7 @@ from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from countermark_client import _images
 from countermark_client._media import TEXT, UNKNOWN, media_type_of
+from countermark_protocol.descriptors import MAX_THUMBNAIL_BYTES
 from countermark_protocol.errors import MalformedError
 
 SECRETS = (b"GRACE-KAMAU", b"CANON-7781", b"xmp-of-the-desk", b"left in the margin", b"iptc-byline")
@@ -91,7 +92,7 @@ def test_a_thumbnail_fits_whatever_the_picture_shows():
     out = io.BytesIO()
     noise.save(out, "PNG")
     _, thumbnail = _images.strip_image(io.BytesIO(out.getvalue()), "image/png")
-    assert 0 < len(thumbnail.data) <= _images.MAX_THUMBNAIL_BYTES
+    assert 0 < len(thumbnail.data) <= MAX_THUMBNAIL_BYTES
     assert Image.open(io.BytesIO(thumbnail.data)).size == (thumbnail.width, thumbnail.height)
 
 

@@ -22,6 +22,7 @@ if typing.TYPE_CHECKING:
     from countermark_client._drafting import DraftedMessage
     from countermark_client._evidence import MadeEvidence
     from countermark_client._evidence_kept import Evidence
+    from countermark_client._fetching import FetchedAttachment
     from countermark_client._holdings import MadeHoldings, Narrowing
     from countermark_client._http import client_tls
     from countermark_client._invitations import Approved, Invited, PendingEnrolment
@@ -39,6 +40,7 @@ if typing.TYPE_CHECKING:
         register_scheme,
     )
     from countermark_client._models import (
+        Attachment,
         ConversationItem,
         Correction,
         Draft,
@@ -66,13 +68,14 @@ if typing.TYPE_CHECKING:
     from countermark_client._restored import Adopted, Compared
     from countermark_client._rollup import RecipientStanding, Rollup, Standing
     from countermark_client._self_check import SelfCheck
-    from countermark_client._session import Watch
+    from countermark_client._session import Transfer, Watch
     from countermark_client._settings import Settings
     from countermark_client._store import Direction, MessageStage, OutboxItem, OutboxState
     from countermark_client._sync import Client, Received
     from countermark_client._tables_own_keys import OwnKey
     from countermark_client._traces import TracedCase
     from countermark_client._trust import TrustFile, read_trust_file
+    from countermark_client.attaching import Attach, PreparedAttachment
     from countermark_client.errors import StorageError
 else:
     # A program, and each command of the command line, loads only what it uses.
@@ -89,6 +92,7 @@ else:
             "countermark_client._drafting": "DraftedMessage",
             "countermark_client._self_check": "SelfCheck",
             "countermark_client._evidence": "MadeEvidence",
+            "countermark_client._fetching": "FetchedAttachment",
             "countermark_client._holdings": "MadeHoldings Narrowing",
             "countermark_client._http": "client_tls",
             "countermark_client._invitations": "Approved Invited PendingEnrolment",
@@ -98,7 +102,8 @@ else:
                 "make_key register_scheme"
             ),
             "countermark_client._models": (
-                "ConversationItem Correction Draft FlushReport HeldMessage Judged LogReport MessageRef MessageStatus "
+                "Attachment ConversationItem Correction Draft FlushReport HeldMessage Judged LogReport MessageRef "
+                "MessageStatus "
                 "Notice Purged OpenedMessage OpenPosition Outcome Recalled RecipientStatus Rejected Sent SignedBy "
                 "Successor"
             ),
@@ -108,16 +113,17 @@ else:
             "countermark_client._restored": "Adopted Compared",
             "countermark_client._rollup": "RecipientStanding Rollup Standing",
             "countermark_client._recipient_problems": "Problem",
-            "countermark_client._session": "Watch",
+            "countermark_client._session": "Transfer Watch",
             "countermark_client._settings": "Settings",
             "countermark_client._store": "Direction MessageStage OutboxItem OutboxState",
             "countermark_client._sync": "Client Received",
             "countermark_client._tables_own_keys": "OwnKey",
             "countermark_client._traces": "TracedCase",
             "countermark_client._trust": "TrustFile read_trust_file",
+            "countermark_client.attaching": "Attach PreparedAttachment",
             "countermark_client.errors": "StorageError",
         },
-        submodules=("errors", "statements"),
+        submodules=("attaching", "errors", "statements"),
     )
 
 __all__ = [
@@ -132,6 +138,8 @@ __all__ = [
     "Approved",
     "AsyncClient",
     "AsyncReceived",
+    "Attach",
+    "Attachment",
     "BackupReport",
     "CarriedBack",
     "Client",
@@ -144,6 +152,7 @@ __all__ = [
     "DraftedMessage",
     "Evidence",
     "Exported",
+    "FetchedAttachment",
     "FlushReport",
     "HeldMessage",
     "Imported",
@@ -168,6 +177,7 @@ __all__ = [
     "Outcome",
     "OwnKey",
     "PendingEnrolment",
+    "PreparedAttachment",
     "Problem",
     "Profile",
     "Purged",
@@ -187,6 +197,7 @@ __all__ = [
     "StorageError",
     "Successor",
     "TracedCase",
+    "Transfer",
     "TrustFile",
     "Watch",
     "client_tls",

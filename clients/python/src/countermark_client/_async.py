@@ -16,6 +16,7 @@ import httpx
 
 from countermark_client import _contents, _http
 from countermark_client._addressing import Resolution
+from countermark_client._async_attachments import AsyncAttachmentCalls
 from countermark_client._bundle_carrier import CarriedBack
 from countermark_client._core import Core, portions
 from countermark_client._disclosing import Disclosed
@@ -47,6 +48,7 @@ from countermark_client._self_check import SelfCheck
 from countermark_client._session import Clock
 from countermark_client._settings import Settings
 from countermark_client._witnessing import Witnessed
+from countermark_client.attaching import Attach, PreparedAttachment
 from countermark_protocol.answers import OwnRecipient
 from countermark_protocol.boxes import Box
 from countermark_protocol.checkpoint import Checkpoint
@@ -118,7 +120,7 @@ class _AsyncStream:
         await self._response.aclose()
 
 
-class AsyncClient(LocalCalls):
+class AsyncClient(AsyncAttachmentCalls, LocalCalls):
     """One instance of an endpoint, as a program uses it. As `Client`, awaited.
 
     Args:
@@ -292,6 +294,7 @@ class AsyncClient(LocalCalls):
         reference: str | None = None,
         alternates: bool = False,
         leave_out: Sequence[str] = (),
+        attachments: Sequence[Attach | PreparedAttachment] = (),
     ) -> Sent:
         """Send a message and prove that it is in the log; arguments as in `Draft`.
 
@@ -318,6 +321,7 @@ class AsyncClient(LocalCalls):
             reference=reference,
             alternates=alternates,
             leave_out=leave_out,
+            attachments=attachments,
         )
         return await self._run(self._core.sender.send(draft))
 
@@ -339,6 +343,7 @@ class AsyncClient(LocalCalls):
         handling: Handling | None = None,
         reply_by: datetime | None = None,
         expires_in: timedelta | None = None,
+        attachments: Sequence[Attach | PreparedAttachment] = (),
     ) -> Sent:
         """Answer a received message; raises as `send`."""
         return await self.send(
@@ -350,6 +355,7 @@ class AsyncClient(LocalCalls):
             in_reply_to=message,
             reply_by=reply_by,
             expires_in=expires_in,
+            attachments=attachments,
         )
 
     async def forward_trace(

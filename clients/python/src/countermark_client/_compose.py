@@ -15,6 +15,7 @@ from typing import Final
 from countermark_client import _contents
 from countermark_client._addressing import LeftOut, Named, Resolution, addressee, resolve_names
 from countermark_client._amending import amendment_findings
+from countermark_client._io import Flow
 from countermark_client._log import LogView
 from countermark_client._models import Draft, MessageRef, message_hash
 from countermark_client._open import UnacceptableError, open_received
@@ -101,11 +102,11 @@ class Composer:
     def _directory(self) -> Directory:
         return self._revocations.directory
 
-    def compose(self, draft: Draft, *, drafted: bool = False, left: Left | None = None) -> Composed:
+    def compose(self, draft: Draft, *, drafted: bool = False, left: Left | None = None) -> Flow[Composed]:
         """Check a draft in full, then seal and sign it.
 
         Args:
-            draft: what is to be sent.
+            draft: what is to be sent; its attachments are prepared.
             drafted: it is signed by others before it is sent.
             left: what the broker says that this endpoint may still send; None where it was not asked.
 
@@ -130,7 +131,7 @@ class Composer:
         self._review(draft, message, recipients, terms, now, forwarded=forwarded)
         self._check_trace(draft, message, recipients, terms)
         draft = self._with_deadline(draft, message, recipients, now)
-        composed = self._sealer.seal(
+        composed = yield from self._sealer.seal(
             draft, message, recipients, chosen.group, terms.handling, terms.exercise, terms.target, now
         )
         return replace(composed, left_out=chosen.left_out)
@@ -392,7 +393,7 @@ class Composer:
             if stored is None or stored.stanza is None or stored.content is None:
                 continue
             with contextlib.suppress(UnacceptableError, UncheckableError):
-                content = open_received(self._session, stored)
+                content = open_received(self._session, stored).content
                 if isinstance(content, _contents.TracingRequest):
                     return content
         return None

@@ -17,6 +17,7 @@ from countermark_client._continuity import show_sizes
 from countermark_client._custody import Chains
 from countermark_client._disclosing import Disclosing
 from countermark_client._evidence import Gatherer
+from countermark_client._fetching import Fetching
 from countermark_client._flows_inbox import Inbox
 from countermark_client._flows_log import Progress, verify_log
 from countermark_client._flows_receipts import Receipts
@@ -80,6 +81,7 @@ class Core:
         self.renewal = Renewal(self.session, self.log, self.sender, self.own_keys)
         self.acts = Acts(self.session, self.log, self.sender)
         self.purges = Purges(self.session, self.log, self.sender, self.acts)
+        self.fetching = Fetching(self.session, accounts, self.purges)
         self.self_check = SelfChecker(self.session, self.log)
         self.inbox = Inbox(
             self.session,

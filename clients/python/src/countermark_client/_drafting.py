@@ -38,7 +38,7 @@ from countermark_protocol.errors import (
 from countermark_protocol.identifiers import Address
 from countermark_protocol.manifest import Manifest
 from countermark_protocol.message_draft import MessageDraft, parse_message_draft
-from countermark_protocol.parts import join_parts
+from countermark_protocol.parts import join_all_parts
 from countermark_protocol.sealing import open_content, unwrap_secrets
 from countermark_protocol.submission import parse_submission
 
@@ -107,7 +107,7 @@ class Drafting:
     def draft(self, draft: Draft) -> Flow[bytes]:
         """Check, seal and sign a message without sending it; see `Client.draft_message`."""
         yield from self._log.refresh()
-        composed = self._composer.compose(draft, drafted=True)
+        composed = yield from self._composer.compose(draft, drafted=True)
         self._store.add_left_out(composed.payload_hash, composed.left_out)
         return self._kept(MessageDraft(parse_submission(composed.submission), composed.reader_stanzas))
 
@@ -230,7 +230,8 @@ class Drafting:
             with contextlib.suppress(SealError):
                 secrets = unwrap_secrets(key, info, stanza or b"")
                 parts = open_content(file.submission.content, secrets, manifest.content)
-                content = _contents.validate_content(manifest.type, manifest.version, join_parts(parts))
+                joined = join_all_parts(parts, manifest.attachments)
+                content = _contents.validate_content(manifest.type, manifest.version, joined.document)
                 _contents.check_manifest_facts(content, manifest.stage, manifest.outcome, manifest.supersedes)
                 return content
         raise UncheckableError(

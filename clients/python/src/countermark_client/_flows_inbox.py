@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from countermark_client import _contents
 from countermark_client._accounts import Accounts
 from countermark_client._amending import as_corrected, corrections_of
 from countermark_client._boxes import Boxes
@@ -26,8 +25,9 @@ from countermark_client._drafting import signed_by
 from countermark_client._flows_receipts import Receipts
 from countermark_client._flows_send import Sender
 from countermark_client._io import Flow
+from countermark_client._kept_files import attachments_of
 from countermark_client._models import MessageRef, OpenedMessage, Rejected, SignedBy, message_hash
-from countermark_client._open import UnacceptableError, manifest_of, open_received
+from countermark_client._open import Opened, UnacceptableError, manifest_of, open_received
 from countermark_client._purges import PURGED, Purges
 from countermark_client._revocations import Revocations
 from countermark_client._session import ProblemAnswer, Session
@@ -157,15 +157,15 @@ class Inbox:
             if stored is None:
                 continue
             try:
-                content = open_received(self._session, stored)
+                found = open_received(self._session, stored)
             except UnacceptableError as error:
                 spoilt.append((stored, error))
                 continue
-            opened.append(self._opened(stored, content))
+            opened.append(self._opened(stored, found))
         rejected = yield from self._receipts.reject_spoilt(spoilt)
         return opened, rejected
 
-    def _opened(self, stored: StoredMessage, content: _contents.Message) -> OpenedMessage:
+    def _opened(self, stored: StoredMessage, opened: Opened) -> OpenedMessage:
         assert stored.index is not None
         assert stored.time is not None
         assert stored.box is not None
@@ -173,7 +173,8 @@ class Inbox:
         return OpenedMessage(
             message=stored.payload,
             manifest=manifest_of(stored),
-            content=content,
+            content=opened.content,
+            attachments=attachments_of(self._session, stored, opened),
             index=stored.index,
             time=stored.time,
             box=stored.box,
@@ -186,7 +187,7 @@ class Inbox:
             successor=successor_of(self._session, stored),
             signed_by=self._signed_by(stored),
             corrections=corrections_of(self._session, stored),
-            as_corrected=as_corrected(self._session, stored, content),
+            as_corrected=as_corrected(self._session, stored, opened.content),
         )
 
     def _signed_by(self, stored: StoredMessage) -> tuple[SignedBy, ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from countermark_client import _contents
 from countermark_client._accounts import Accounts
@@ -19,6 +19,7 @@ from countermark_client._addressing import Resolution
 from countermark_client._compose import Composer
 from countermark_client._drafting import Drafting
 from countermark_client._io import Flow
+from countermark_client._kept_files import kept_attachments
 from countermark_client._log import LogView
 from countermark_client._models import Draft, FlushReport, Outcome, Sent, message_hash
 from countermark_client._open import manifest_of, open_own
@@ -29,6 +30,7 @@ from countermark_client._quotas import ASKED_FROM, Left, ask_quotas
 from countermark_client._references import Known, References, digest_of
 from countermark_client._revocations import Revocations
 from countermark_client._seal import Composed
+from countermark_client._sealing_files import with_prepared
 from countermark_client._session import ProblemAnswer, Session, problem_error
 from countermark_client._settling import MESSAGE, RECEIPT, Settler, problem_of
 from countermark_client._store import Direction, MessageStage, OutboxItem, OutboxState, StoredMessage
@@ -56,7 +58,7 @@ class _Made:
     """A draft as it was sealed, to be written.
 
     Attributes:
-        draft: as given.
+        draft: as given, without its files, which are sealed by now.
         composed: what was made of it.
         digest: of the draft, under its reference; None where it has none.
     """
@@ -122,9 +124,10 @@ class Sender:
         size = 0
         for place, draft in enumerate(drafts):
             try:
-                known = self._known(draft, portion)
+                prepared = yield from with_prepared(draft)
+                known = self._known(prepared, portion)
                 if known is None:
-                    one = yield from self._make(draft, may_read=not failed)
+                    one = yield from self._make(prepared, may_read=not failed)
                     portion.append(one)
                     known = one.composed.payload_hash
                     size += len(one.composed.submission)
@@ -155,7 +158,8 @@ class Sender:
         if not waiting:
             return {}
         last = max(waiting, key=lambda item: item.number)
-        return (yield from self.outbox.send_waiting(last.payload, fresh=True))
+        attached = any(self._store.has_pieces(item.payload) for item in waiting)
+        return (yield from self.outbox.send_waiting(last.payload, fresh=True, attached=attached))
 
     def _outcome(
         self,
@@ -202,7 +206,7 @@ class Sender:
             yield from self._originals.learn(message_hash(draft.supersedes))
         try:
             left = yield from self._quotas(draft)
-            return _Made(draft, self._composer.compose(draft, left=left), digest)
+            return _Made(_bare(draft), (yield from self._composer.compose(draft, left=left)), digest)
         except (NotFoundError, PolicyError):
             # Who was enrolled a moment ago is not refused for it: the directory is read again, once.
             if not may_read:
@@ -212,7 +216,7 @@ class Sender:
                 yield from self._log.sync()
             if self._log.directory.count == before:
                 raise
-        return _Made(draft, self._composer.compose(draft, left=left), digest)
+        return _Made(_bare(draft), (yield from self._composer.compose(draft, left=left)), digest)
 
     def _quotas(self, draft: Draft) -> Flow[Left | None]:
         """What may still be sent, where a draft goes to many."""
@@ -254,6 +258,8 @@ class Sender:
                 supersedes=composed.manifest.supersedes,
             )
         )
+        for number, digests in enumerate(composed.pieces):
+            self._store.add_pieces(composed.payload_hash, Direction.OUT, number, digests)
         self._store.add_deliveries(composed.payload_hash, list(composed.recipients))
         self._store.add_left_out(composed.payload_hash, composed.left_out)
 
@@ -315,8 +321,8 @@ class Sender:
                 "it up first",
             )
         sealed = parse_submission(item.body).content if item.body else stored.content or b""
-        content = open_own(self._session, stored, sealed)
-        if content is None:
+        opened = open_own(self._session, stored, sealed)
+        if opened is None:
             raise NotFoundError(
                 "not_opened", "this profile cannot open that message of its own: it had no sealing key then"
             )
@@ -325,7 +331,7 @@ class Sender:
         left_out = tuple(one.address for one in self._store.left_out(payload)) if group is not None else ()
         return item, Draft(
             type=manifest.type,
-            content=content,
+            content=opened.content,
             to=group or parse_json(stored.recipients or b"[]"),
             urgency=manifest.urgency,
             handling=manifest.handling,
@@ -337,6 +343,7 @@ class Sender:
             visible=manifest.recipients_visible,
             leave_out=self._composer.members_among(left_out, manifest.group),
             on_behalf_of=manifest.on_behalf_of,
+            attachments=kept_attachments(self._session, stored, opened),
         )
 
     # --- receipts ---
@@ -425,6 +432,10 @@ class Sender:
         leaf = verify_leaf(accepted.inclusion, checkpoint, int(parse_kind(kind)), document.statement_hash)
         verify_no_deliveries(leaf)
         return accepted.inclusion.index
+
+
+def _bare(draft: Draft) -> Draft:
+    return replace(draft, attachments=()) if draft.attachments else draft
 
 
 def _moment(time: int | None) -> dt.datetime | None:

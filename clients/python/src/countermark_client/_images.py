@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Final
 
 from PIL import Image, ImageCms, ImageOps, ImageSequence
 
+from countermark_protocol.descriptors import MAX_THUMBNAIL_BYTES, Thumbnail, ThumbnailType
 from countermark_protocol.errors import MalformedError
 
 #: Of all frames together. A picture of this size takes some 200 MiB while it is encoded anew, whatever its file has.
@@ -31,30 +32,11 @@ DECODERS: Final[Mapping[str, str]] = {
     "image/tiff": "TIFF",
     "image/gif": "GIF",
 }
-#: Room for a thumbnail in the sealed content.
-MAX_THUMBNAIL_BYTES: Final = 16 * 1024
 _THUMBNAIL_SIDES: Final = (320, 240, 160, 96, 48)
 _THUMBNAIL_QUALITIES: Final = (85, 70, 50)
 #: A mark must stay legible: little is lost by one more encoding.
 _JPEG: Final = {"quality": 95, "subsampling": 0}
 _WEBP: Final = {"quality": 95, "method": 4}
-
-
-@dataclass(frozen=True, slots=True)
-class Thumbnail:
-    """A small picture of an attachment, for lists.
-
-    Attributes:
-        media_type: ``image/jpeg``.
-        width: in pixels.
-        height: in pixels.
-        data: at most `MAX_THUMBNAIL_BYTES`.
-    """
-
-    media_type: str
-    width: int
-    height: int
-    data: bytes
 
 
 def strip_image(file: BinaryIO, media_type: str) -> tuple[bytes, Thumbnail | None]:
@@ -189,5 +171,5 @@ def _thumbnail(image: Image.Image) -> Thumbnail | None:
             out = io.BytesIO()
             small.save(out, "JPEG", quality=quality)
             if out.tell() <= MAX_THUMBNAIL_BYTES:
-                return Thumbnail("image/jpeg", small.width, small.height, out.getvalue())
+                return Thumbnail(ThumbnailType.JPEG, small.width, small.height, out.getvalue())
     return None

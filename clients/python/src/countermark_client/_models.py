@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from countermark_client import _contents
 from countermark_client._addressing import LeftOut
 from countermark_protocol.acts import Purge, PurgeGround
+from countermark_protocol.descriptors import Thumbnail
 from countermark_protocol.encoding import JsonObject, parse_digest
 from countermark_protocol.errors import CountermarkError
 from countermark_protocol.handling import Handling
@@ -21,6 +22,7 @@ from countermark_protocol.verdicts import SignatureVerdict
 
 if TYPE_CHECKING:
     from countermark_client._store import OutboxItem
+    from countermark_client.attaching import Attach, PreparedAttachment
 
 
 class HasMessage(Protocol):
@@ -74,6 +76,7 @@ class Draft:
             (`Client.draft_message`).
         reply_to_document: in the place of `in_reply_to`, the signed manifest of a message that this profile did not
             receive, but the endpoint did on whose behalf it answers.
+        attachments: files to go with it, in order (`Attach`, or as `Client.prepare_attachment` made them).
     """
 
     type: str
@@ -92,6 +95,7 @@ class Draft:
     leave_out: Sequence[str] = ()
     on_behalf_of: str | None = None
     reply_to_document: bytes | None = field(default=None, repr=False)
+    attachments: Sequence[Attach | PreparedAttachment] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +221,31 @@ class Correction:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that goes with a message, as its sender describes it.
+
+    Attributes:
+        index: in the message, from 0.
+        name: a file name that is one on every system; nothing of it proves what the file is.
+        media_type: as its sender says.
+        size: of the file, in bytes.
+        sha256: of the file, in hexadecimal; what is fetched is checked by it.
+        caption: a line on it, or None.
+        thumbnail: or None; not checked to be a picture.
+        held: whether all its sealed pieces are in this profile, so that it opens without a line.
+    """
+
+    index: int
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    caption: str | None
+    thumbnail: Thumbnail | None = field(repr=False)
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
 class OpenedMessage:
     """A message with all that was proven of it, opened and validated.
 
@@ -236,6 +265,7 @@ class OpenedMessage:
         reset: that the sender's administrator was reset and is not confirmed yet, or None.
         successor: the newest message known here that takes its place, or None.
         signed_by: everybody who signed it, by the directory as of its leaf.
+        attachments: files that came with it; to be fetched by `Client.fetch_attachment`.
         corrections: of it that stand and are known here, in log order.
         as_corrected: its content as it reads after them; None: there are none, or not all can be applied here.
     """
@@ -254,6 +284,7 @@ class OpenedMessage:
     reset: Reset | None
     successor: Successor | None
     signed_by: tuple[SignedBy, ...]
+    attachments: tuple[Attachment, ...]
     corrections: tuple[Correction, ...]
     as_corrected: _contents.Message | None = field(repr=False)
 
@@ -469,6 +500,7 @@ class ConversationItem:
         late: of a sent one, how many recipients signed for it after ``expires_at``.
         verdict: on its signature, by what is known of the key by now.
         purged: on what ground its content is gone at the broker, as far as known here, or None.
+        attachments: files that go with it; none too while it does not open here.
         corrections: of it that stand and are known here, in log order.
         as_corrected: its content as it reads after them; None: there are none, or not all can be applied here.
     """
@@ -486,6 +518,7 @@ class ConversationItem:
     late: int
     verdict: SignatureVerdict
     purged: Purged | None = None
+    attachments: tuple[Attachment, ...] = ()
     corrections: tuple[Correction, ...] = ()
     as_corrected: _contents.Message | None = field(default=None, repr=False)
 

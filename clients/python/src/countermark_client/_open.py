@@ -7,10 +7,12 @@ signed; a stanza or ciphertext that is not the one named is the broker's, and ne
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass, field
 
 from countermark_client import _contents
 from countermark_client._session import Session
 from countermark_client._store import StoredMessage
+from countermark_protocol.descriptors import AttachmentDescriptor
 from countermark_protocol.documents import parse_document
 from countermark_protocol.encoding import JsonObject, parse_json
 from countermark_protocol.errors import (
@@ -21,7 +23,7 @@ from countermark_protocol.errors import (
     UncheckableError,
 )
 from countermark_protocol.manifest import Manifest, parse_manifest
-from countermark_protocol.parts import Part, join_parts
+from countermark_protocol.parts import Part, join_all_parts
 from countermark_protocol.proof import parse_recipient
 from countermark_protocol.receipts import RejectionReason
 from countermark_protocol.sealing import ContentSecrets, MessageBinding, open_content, unwrap_secrets
@@ -43,6 +45,21 @@ class UnacceptableError(Exception):
         self.commitment_checked = commitment_checked
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a message holds.
+
+    Attributes:
+        content: typed.
+        attachments: what it says of each of its files, in the manifest's order.
+        secrets: that opened it, and open them.
+    """
+
+    content: _contents.Message
+    attachments: tuple[AttachmentDescriptor, ...]
+    secrets: ContentSecrets = field(repr=False)
+
+
 def manifest_of(stored: StoredMessage) -> Manifest:
     """The manifest of a kept message."""
     return parse_manifest(parse_document(stored.document).claims)
@@ -59,7 +76,7 @@ def binding_of(manifest: Manifest) -> MessageBinding:
     )
 
 
-def open_received(session: Session, stored: StoredMessage) -> _contents.Message:
+def open_received(session: Session, stored: StoredMessage) -> Opened:
     """Open and validate a received message.
 
     Raises:
@@ -78,7 +95,8 @@ def open_received(session: Session, stored: StoredMessage) -> _contents.Message:
         raise UncheckableError("sealing_key_missing", error.message) from None
     info = binding_of(manifest).info(session.profile.endpoint, row.sealing_key)
     try:
-        parts = _open(stored.content, unwrap_secrets(key, info, stored.stanza), manifest)
+        secrets = unwrap_secrets(key, info, stored.stanza)
+        parts = _open(stored.content, secrets, manifest)
     except SealError as error:
         if error.code == "content_swapped":
             raise
@@ -92,16 +110,21 @@ def open_received(session: Session, stored: StoredMessage) -> _contents.Message:
         raise UnacceptableError(
             RejectionReason.UNOPENABLE, _details(error), commitment_checked=False
         ) from None
-    return _validate(parts, manifest)
+    return _validate(parts, secrets, manifest)
 
 
 def _open(ciphertext: bytes, secrets: ContentSecrets, manifest: Manifest) -> tuple[Part, ...]:
     return open_content(ciphertext, secrets, manifest.content)
 
 
-def _validate(parts: tuple[Part, ...], manifest: Manifest) -> _contents.Message:
+def _validate(parts: tuple[Part, ...], secrets: ContentSecrets, manifest: Manifest) -> Opened:
     try:
-        message = _contents.validate_content(manifest.type, manifest.version, join_parts(parts))
+        joined = join_all_parts(parts, manifest.attachments)
+        message = _contents.validate_content(manifest.type, manifest.version, joined.document)
+    except SealError as error:  # other attachments are described than the manifest names
+        raise UnacceptableError(
+            RejectionReason.MANIFEST_MISMATCH, _details(error), commitment_checked=True
+        ) from None
     except UncheckableError as error:
         raise UnacceptableError(
             RejectionReason.UNKNOWN_VERSION, _details(error), commitment_checked=True
@@ -116,7 +139,7 @@ def _validate(parts: tuple[Part, ...], manifest: Manifest) -> _contents.Message:
         raise UnacceptableError(
             RejectionReason.MANIFEST_MISMATCH, _details(error), commitment_checked=True
         ) from None
-    return message
+    return Opened(message, joined.attachments, secrets)
 
 
 def _details(error: CountermarkError) -> JsonObject:
@@ -127,7 +150,7 @@ def _details(error: CountermarkError) -> JsonObject:
     return out
 
 
-def open_own(session: Session, stored: StoredMessage, ciphertext: bytes) -> _contents.Message | None:
+def open_own(session: Session, stored: StoredMessage, ciphertext: bytes) -> Opened | None:
     """Open a message that this profile sent itself; None where it keeps no stanza that opens."""
     if stored.stanza is None:
         return None
@@ -136,7 +159,7 @@ def open_own(session: Session, stored: StoredMessage, ciphertext: bytes) -> _con
         info = binding_of(manifest).info(manifest.sender, key.public_key.key_id)
         with contextlib.suppress(SealError):
             secrets = unwrap_secrets(key, info, stored.stanza)
-            return _contents.validate_content(
-                manifest.type, manifest.version, join_parts(_open(ciphertext, secrets, manifest))
-            )
+            joined = join_all_parts(_open(ciphertext, secrets, manifest), manifest.attachments)
+            content = _contents.validate_content(manifest.type, manifest.version, joined.document)
+            return Opened(content, joined.attachments, secrets)
     return None

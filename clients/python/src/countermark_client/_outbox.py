@@ -23,7 +23,8 @@ from countermark_client._log import LogView
 from countermark_client._revocations import Revocations
 from countermark_client._session import RETRIED, ProblemAnswer, Session, patience_of
 from countermark_client._settling import MESSAGE, Settlement, Settler, problem_of
-from countermark_client._store import OutboxItem, OutboxState
+from countermark_client._store import Direction, OutboxItem, OutboxState
+from countermark_client._uploads import Uploads, lacks_pieces
 from countermark_protocol.answers import Accepted, Problem, parse_accepted
 from countermark_protocol.bulk import BulkReader, encode_frames
 from countermark_protocol.documents import parse_document, sign_document
@@ -48,6 +49,8 @@ _NO_SUCH_CALL: Final = frozenset({404, 405})
 #: Problems that a current signature over the same payload may mend.
 _SIGN_AGAIN: Final = frozenset({"revoked_key", "wrong_signer", "unknown_key"})
 _PRUNED_AT_ONCE: Final = 100
+#: Messages whose attachments are uploaded before the first of them is handed in: what is unclaimed goes after a day.
+_UPLOADED_AT_ONCE: Final = 16
 
 #: Handed each answer as it arrives: (statement, proof or problem).
 _Take = Callable[[OutboxItem, Accepted | Problem], Flow[None]]
@@ -62,18 +65,21 @@ class Outbox:
         self._log = log
         self._revocations = revocations
         self._settler = settler
+        self._uploads = Uploads(session)
         self._bulk_known = True
 
     # --- the queue ---
 
     def send_waiting(
-        self, until: bytes | None = None, *, fresh: bool = False
+        self, until: bytes | None = None, *, fresh: bool = False, attached: bool | None = None
     ) -> Flow[dict[bytes, CountermarkError]]:
-        """Send what waits, in order, up to one statement or to the end.
+        """Send what waits, in order, up to one statement or to the end; messages with attachments last.
 
         Args:
-            until: payload hash of the last statement to send; all if None.
+            until: payload hash of the last statement to send; all if None. Before one without attachments, messages
+                that have some are passed over: they wait for a call that sends all, or one of them.
             fresh: whether the caller has just made sure of a fresh checkpoint.
+            attached: whether messages with attachments are sent; if None, as `until` tells.
 
         Returns:
             Why statements were refused or failed, by payload hash; the others are in the log.
@@ -90,13 +96,17 @@ class Outbox:
             last = item.number
         self._log.check_not_halted()
         errors: dict[bytes, CountermarkError] = {}
-        after = 0
-        while group := self._next_group(after, last):
-            if not fresh:
-                yield from self._refresh()
-                fresh = True
-            yield from self._send_group(group, errors)
-            after = group[-1].number
+        # What has nothing to upload goes first: no receipt and no urgent message waits behind somebody's film.
+        if attached is None:
+            attached = until is None or self._store.has_pieces(until)
+        for large in (False, True) if attached else (False,):
+            after = 0
+            while group := self._next_group(after, last, attached=large):
+                if not fresh:
+                    yield from self._refresh()
+                    fresh = True
+                yield from self._send_group(group, errors)
+                after = group[-1].number
         if any(error.code == "wrong_log" for error in errors.values()):
             yield from self._log.sync()  # the log has its next name: what was made for this one is given up
         self.prune()
@@ -118,12 +128,13 @@ class Outbox:
                 raise error.__cause__ from None
             raise
 
-    def _next_group(self, after: int, last: int | None) -> list[OutboxItem]:
+    def _next_group(self, after: int, last: int | None, *, attached: bool) -> list[OutboxItem]:
         """The next messages that fit into one request, or the next receipt."""
         settings = self._session.settings
         numbers: list[int] = []
         size = 0
-        for number, kind, length in self._store.waiting_sizes(after, settings.bulk_count):
+        limit = min(settings.bulk_count, _UPLOADED_AT_ONCE) if attached else settings.bulk_count
+        for number, kind, length in self._store.waiting_sizes(after, limit, attached=attached):
             if last is not None and number > last:
                 break
             if numbers and (kind != MESSAGE or size + length > settings.bulk_bytes):
@@ -145,8 +156,8 @@ class Outbox:
         def take(item: OutboxItem, answer: Accepted | Problem) -> Flow[None]:
             if isinstance(answer, Accepted):
                 settled = yield from self._settler.accepted(item, answer)
-            elif answer.status in RETRIED:
-                busy.append(answer)  # not now: it is sent again
+            elif answer.status in RETRIED or lacks_pieces(answer):
+                busy.append(answer)  # not now: it is sent again, what it lacks before it
                 return
             else:
                 if answer.code in _SIGN_AGAIN and item.payload not in signed_again:
@@ -161,10 +172,11 @@ class Outbox:
                 self._write(pending, errors)
 
         while left:
-            self._store.add_tries([item.payload for item in left], self._session.clock())
             stopped: TransportError | None = None
             busy.clear()
             try:
+                left = yield from self._uploaded(left, errors)
+                self._store.add_tries([item.payload for item in left], self._session.clock())
                 yield from self._exchange(left, take)
             except TransportError as error:
                 stopped = error
@@ -194,6 +206,30 @@ class Outbox:
                 wait = max(asked, self._session.backoff(max(0, failures - 1)))
                 self._session.watch.waiting(wait, busy[-1].detail if busy else "the line broke off")
                 yield Sleep(wait)
+
+    def _uploaded(
+        self, items: list[OutboxItem], errors: dict[bytes, CountermarkError]
+    ) -> Flow[list[OutboxItem]]:
+        """Upload what the broker lacks of attachments; the statements that can be sent then.
+
+        Raises:
+            TransportError: the broker is away.
+        """
+        ready: list[OutboxItem] = []
+        for item in items:
+            if item.kind == MESSAGE and self._store.has_pieces(item.payload):
+                try:
+                    yield from self._uploads.bring(item)
+                except TransportError:
+                    raise
+                except CountermarkError as error:
+                    errors[item.payload] = error
+                    self._store.set_outbox_problem(
+                        item.payload, OutboxState.FAILED, error.code, error.message
+                    )
+                    continue
+            ready.append(item)
+        return ready
 
     def _write(self, pending: list[Settlement], errors: dict[bytes, CountermarkError]) -> None:
         """Write what was found, in order, all in one transaction."""
@@ -388,3 +424,11 @@ class Outbox:
                     rows = encode_json([recipient_to_json(row) for row in submission.rows])
                     self._store.keep_sent_content(item.payload, submission.content)
                 self._store.prune(item.payload, rows)
+                gone = self._forget_pieces(item.payload)
+            self._session.profile.pieces.remove(gone)
+
+    def _forget_pieces(self, payload: bytes) -> tuple[bytes, ...]:
+        """Pieces of a sent message that go with its stanzas, where the settings say so."""
+        if self._session.settings.keep_attachments:
+            return ()
+        return self._store.forget_pieces(payload, Direction.OUT)

@@ -11,6 +11,7 @@ from typing import Any
 from countermark_client._amending import as_corrected, corrections_of
 from countermark_client._boxes import Boxes
 from countermark_client._io import Flow
+from countermark_client._kept_files import attachments_of
 from countermark_client._models import (
     ConversationItem,
     HeldMessage,
@@ -27,7 +28,7 @@ from countermark_client._revocations import Revocations
 from countermark_client._rollup import Rollup, is_late, roll_up
 from countermark_client._session import Session
 from countermark_client._store import Direction, StoredDelivery, StoredMessage
-from countermark_client._succession import open_kept, successor_of
+from countermark_client._succession import opened_kept, successor_of
 from countermark_protocol.answers import OwnRecipient
 from countermark_protocol.boxes import Box
 from countermark_protocol.encoding import parse_json
@@ -173,12 +174,14 @@ class Overview:
         manifest = manifest_of(stored)
         sent = stored.direction is Direction.OUT
         deliveries = self._store.deliveries(stored.payload) if sent else []
-        content = open_kept(self._session, stored)
+        opened = opened_kept(self._session, stored)
+        content = opened.content if opened is not None else None
         return ConversationItem(
             message=stored.payload,
             direction=stored.direction.value,
             manifest=manifest,
             content=content,
+            attachments=attachments_of(self._session, stored, opened),
             index=stored.index,
             time=stored.time,
             stage=stored.stage.value,

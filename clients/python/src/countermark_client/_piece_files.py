@@ -9,9 +9,10 @@ Source: docs/spec/sealing.md; docs/behaviour.md.
 
 from __future__ import annotations
 
-import contextlib
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
@@ -31,13 +32,14 @@ class PieceFiles:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch: weakref.finalize[[str, bool], PieceFiles] | None = None
         self._folder = folder / PIECES_FOLDER if folder is not None else None
 
     def _place(self) -> Path:
         if self._folder is None:
-            self._scratch = tempfile.TemporaryDirectory(prefix="countermark-pieces-")
-            self._folder = Path(self._scratch.name)
+            self._folder = Path(tempfile.mkdtemp(prefix="countermark-pieces-"))
+            # Also where nobody closes the profile.
+            self._scratch = weakref.finalize(self, shutil.rmtree, str(self._folder), True)
         self._folder.mkdir(mode=0o700, exist_ok=True)
         return self._folder
 
@@ -111,6 +113,5 @@ class PieceFiles:
     def close(self) -> None:
         """Delete what was in memory only."""
         if self._scratch is not None:
-            with contextlib.suppress(OSError):
-                self._scratch.cleanup()
+            self._scratch()
             self._scratch, self._folder = None, None

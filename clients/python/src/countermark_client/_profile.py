@@ -34,6 +34,7 @@ from countermark_client._keystore import (
     token_library,
     write_private,
 )
+from countermark_client._piece_files import PieceFiles
 from countermark_client._profile_files import (
     FORMAT,
     KEY_FILE,
@@ -96,6 +97,9 @@ class Profile:
         self.store = store
         self._log = trust.origin
         self.folder = folder
+        #: Sealed pieces of attachments, sent and received.
+        self.pieces = PieceFiles(folder)
+        self.pieces.sweep(store.all_pieces())
         self._evidence: list[Evidence] = []
         #: Of the key file that is open anyway, so that a running client can add the keys that it renews.
         self._passphrase = ""
@@ -315,6 +319,7 @@ class Profile:
 
     def close(self) -> None:
         """Close its store, and let others open the folder."""
+        self.pieces.close()
         self.store.close()
         if self._lock is not None:
             os.close(self._lock)

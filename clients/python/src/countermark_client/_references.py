@@ -19,6 +19,7 @@ from typing import Final
 from countermark_client import _contents
 from countermark_client._models import Draft, message_hash
 from countermark_client._store import Store
+from countermark_client.attaching import Attach, PreparedAttachment
 from countermark_protocol.encoding import encode_json, labelled_hash
 from countermark_protocol.errors import ConflictError
 from countermark_protocol.handling import Handling
@@ -48,7 +49,9 @@ class Known:
         Raises:
             ConflictError: ``reference_reused``.
         """
-        if self.digest is not None and self.digest not in {digest_of(draft), _former_digest(draft)}:
+        if self.digest is None or self.digest == digest_of(draft):
+            return
+        if draft.attachments or self.digest != _former_digest(draft):
             raise ConflictError(
                 "reference_reused",
                 f"another message was sent under the reference {str(draft.reference)[:64]!r}, or the same one in "
@@ -98,9 +101,20 @@ def digest_of(draft: Draft) -> bytes:
         **({"alternates": True} if draft.alternates else {}),
         **({"leave_out": sorted(draft.leave_out)} if draft.leave_out else {}),
     }
+    if draft.attachments:
+        said["attachments"] = [_attached(one) for one in draft.attachments]
     if draft.on_behalf_of is not None:
         said["on_behalf_of"] = draft.on_behalf_of
     return labelled_hash("draft", encode_json([*_whats(draft), said]))
+
+
+def _attached(attachment: Attach | PreparedAttachment) -> object:
+    """What was given, and not what was made of it: another release may encode a picture another way."""
+    if not isinstance(attachment, PreparedAttachment):
+        msg = "attachments are prepared before their draft is compared"
+        raise TypeError(msg)
+    as_is = attachment.sha256 == attachment.original_sha256
+    return [attachment.original_sha256, attachment.name, attachment.media_type, attachment.caption, as_is]
 
 
 def _former_digest(draft: Draft) -> bytes:

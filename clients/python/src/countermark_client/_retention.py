@@ -30,5 +30,9 @@ class Retention:
             and (stored.content is not None or stored.stanza is not None)
             and manifest_of(stored).handling.retention_until <= now
         ]
-        self._store.forget_contents(over)
+        with self._store.transaction():
+            self._store.forget_contents(over)
+            gone = [d for payload in over for d in self._store.forget_pieces(payload, Direction.IN)]
+        # Overwritten is what opens them; a crash before this leaves what nothing names, to be swept.
+        self._session.profile.pieces.remove(gone)
         return tuple(over)

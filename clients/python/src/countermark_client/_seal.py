@@ -11,15 +11,17 @@ import datetime as dt
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from countermark_client import _contents
 from countermark_client._addressing import LeftOut
+from countermark_client._io import Flow
 from countermark_client._log import LogView
 from countermark_client._models import Draft, message_hash
 from countermark_client._references import References
 from countermark_client._revocations import Revocations
+from countermark_client._sealing_files import SealedFiles, seal_files
 from countermark_client._session import Session
+from countermark_protocol.chunks import SALT_BYTES as CHUNK_SALT_BYTES
 from countermark_protocol.claims import Header, Kind
 from countermark_protocol.documents import parse_document, sign_document
 from countermark_protocol.encoding import encode_json, malformed
@@ -40,8 +42,6 @@ from countermark_protocol.sealing import ContentSecrets, MessageBinding, seal_co
 from countermark_protocol.submission import encode_submission
 from countermark_protocol.types import TYPES
 
-_CHUNK_SALT_BYTES: Final = 24
-
 
 @dataclass(frozen=True, slots=True)
 class Composed:
@@ -53,6 +53,7 @@ class Composed:
         document: the signed manifest.
         recipients: to whom, in order of address.
         submission: the exact bytes to send.
+        pieces: digests of the pieces of each attachment, kept in the profile (`PieceFiles`).
         own_stanza: that opens it for its sender; never sent. None without a sealing key.
         reader_stanzas: of a draft: what opens it for those that must judge it; never sent.
         left_out: whom its names led to and it does not go to.
@@ -66,6 +67,7 @@ class Composed:
     own_stanza: bytes | None
     reader_stanzas: Mapping[Address, bytes] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
+    pieces: tuple[tuple[bytes, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +108,49 @@ class Sealer:
         exercise: bool,
         target: Target | None,
         now: int,
-    ) -> Composed:
-        """Seal and sign a message whose every part was checked (`Composer.compose`)."""
-        profile = self._session.profile
+    ) -> Flow[Composed]:
+        """Seal and sign a message whose every part was checked (`Composer.compose`).
+
+        The pieces of its attachments are on disk when this ends; if it does not end, they go.
+
+        Raises:
+            ConflictError: ``file_changed``.
+            MalformedError: ``too_many_pieces``.
+            CountermarkError: the profile's store cannot keep them.
+        """
         keys = ContentSecrets(secrets.token_bytes(32), secrets.token_bytes(32))
+        files = yield from seal_files(self._session, draft.attachments, keys)
+        try:
+            return self._seal(draft, message, recipients, group, handling, exercise, target, now, keys, files)
+        except BaseException:
+            files.drop()
+            raise
+
+    def _seal(
+        self,
+        draft: Draft,
+        message: _contents.Message,
+        recipients: tuple[Address, ...],
+        group: ResolvedGroup | None,
+        handling: Handling,
+        exercise: bool,
+        target: Target | None,
+        now: int,
+        keys: ContentSecrets,
+        files: SealedFiles,
+    ) -> Composed:
+        profile = self._session.profile
         ciphertext, sealed = seal_content(
-            split_content(_contents.content_document(message)), keys, secrets.token_bytes(_CHUNK_SALT_BYTES)
+            split_content(_contents.content_document(message), files.descriptors),
+            keys,
+            secrets.token_bytes(CHUNK_SALT_BYTES),
         )
         binding = MessageBinding(
             log=profile.log,
             message_id=make_message_id(now, self._references.random_part(draft.reference)),
             type=message.TYPE,
             sender=profile.endpoint,
-            ciphertexts=(sealed.digest,),
+            ciphertexts=(sealed.digest, *(named.digest for named in files.named)),
         )
         stanzas: dict[Address, bytes] = {}
         rows: list[RecipientRow] = []
@@ -150,6 +182,7 @@ class Sealer:
             handling=handling,
             exercise=exercise,
             content=sealed,
+            attachments=files.named,
             group=group,
             reply_by=_ms(draft.reply_by) if draft.reply_by is not None else None,
             conversation=target.conversation if target is not None else None,
@@ -169,8 +202,9 @@ class Sealer:
             document=document,
             recipients=recipients,
             submission=encode_submission(
-                document, ordered, [stanzas[row.endpoint] for row in ordered], ciphertext
+                document, ordered, [stanzas[row.endpoint] for row in ordered], ciphertext, files.pieces
             ),
+            pieces=files.pieces,
             own_stanza=own,
             reader_stanzas=self._reader_stanzas(binding, keys, own, manifest.on_behalf_of),
         )

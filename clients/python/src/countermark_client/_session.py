@@ -71,6 +71,25 @@ def system_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """How far the sealed pieces of a message are.
+
+    Attributes:
+        message: payload hash, 32 bytes.
+        attachment: which is fetched; None while all of a message's are uploaded.
+        direction: ``up`` or ``down``.
+        done: bytes that are over, those of earlier tries too.
+        total: bytes of all pieces.
+    """
+
+    message: bytes
+    attachment: int | None
+    direction: str
+    done: int
+    total: int
+
+
 @dataclass
 class Watch:
     """What a program hears while a call runs; to be set by it. Called in the middle of the call: be short.
@@ -81,6 +100,7 @@ class Watch:
         alarmed: told of a key under this endpoint's own name that was not made here, in words, once.
         reset: told of a recipient whose administrator was reset and is not confirmed yet, at every message to it.
         renewed: told of keys that the client has renewed by itself.
+        transferred: told how far attachments are, at the beginning and after every piece.
     """
 
     waiting: Callable[[float, str], None] = lambda _seconds, _why: None
@@ -88,6 +108,7 @@ class Watch:
     alarmed: Callable[[str], None] = lambda _text: None
     reset: Callable[[Reset], None] = lambda _reset: None
     renewed: Callable[[Renewed], None] = lambda _renewed: None
+    transferred: Callable[[Transfer], None] = lambda _transfer: None
 
 
 def _retry_after(response: Response) -> float:

@@ -35,6 +35,10 @@ class Settings:
         warn_before: ms before the end of its keys from which it warns.
         key_validity: ms that keys count which a renewal makes. A year: short enough that the way is known.
         key_overlap: ms that the keys before them still count, for what is in flight or waits without a line.
+        keep_attachments: whether sealed pieces of attachments stay in the profile, as the sealed originals of messages
+            do: of sent ones for disclosures and to be sent anew, of fetched ones to be opened without a line. If not,
+            those of a sent message go with its stanzas (`outbox_kept_for`), those of a fetched file once it is
+            written.
         cut_off: this post has no line: nothing is asked of the broker, what is signed waits in the outbox for a
             bundle, and the inbox gives what bundles brought.
     """
@@ -54,6 +58,7 @@ class Settings:
     key_validity: int = 365 * DAY_MS
     key_overlap: int = 30 * DAY_MS
     cut_off: bool = False
+    keep_attachments: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what would be unsafe or never end (ValueError)."""

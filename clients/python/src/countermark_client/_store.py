@@ -7,7 +7,7 @@ leaves this file.
 
 Every method is one transaction; `transaction` groups several. The tables themselves are in `_tables_log`,
 `_tables_outbox`, `_tables_messages`, `_tables_purges`, `_tables_own_keys`, `_tables_traces`, `_tables_accounts` and
-`_tables_succession`.
+`_tables_succession`, `_tables_pieces`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from countermark_client._tables_log import LogTables
 from countermark_client._tables_messages import MessageTables
 from countermark_client._tables_outbox import REFERENCE_SECRET, OutboxTables
 from countermark_client._tables_own_keys import OWN_KEYS_SCHEMA, OwnKeyTables
+from countermark_client._tables_pieces import PIECES_SCHEMA, PieceTables
 from countermark_client._tables_purges import PURGES_SCHEMA, PurgeTables, StoredPurge
 from countermark_client._tables_succession import SuccessionTables
 from countermark_client._tables_traces import TRACES_SCHEMA, TraceTables
@@ -123,6 +124,7 @@ class Store(
     OutboxTables,
     MessageTables,
     PurgeTables,
+    PieceTables,
     AccountTables,
     OwnKeyTables,
     TraceTables,
@@ -151,7 +153,9 @@ class Store(
                 "store_version",
                 f"the profile's store has version {version}, this software knows {_VERSION}: update it",
             )
-        self._db.executescript(_SCHEMA + PURGES_SCHEMA + ACCOUNTS_SCHEMA + OWN_KEYS_SCHEMA + TRACES_SCHEMA)
+        self._db.executescript(
+            _SCHEMA + PURGES_SCHEMA + ACCOUNTS_SCHEMA + OWN_KEYS_SCHEMA + TRACES_SCHEMA + PIECES_SCHEMA
+        )
         with self.transaction():
             self._upgrade()
             if self.meta(REFERENCE_SECRET) is None:

@@ -15,7 +15,7 @@ from typing import Final
 
 from countermark_client import _contents
 from countermark_client._models import Successor
-from countermark_client._open import UnacceptableError, manifest_of, open_own, open_received
+from countermark_client._open import Opened, UnacceptableError, manifest_of, open_own, open_received
 from countermark_client._session import Session
 from countermark_client._store import Direction, Store, StoredMessage
 from countermark_protocol.codes.events import RecordAction
@@ -36,8 +36,8 @@ def sent_ciphertext(store: Store, payload: bytes) -> bytes | None:
     return stored.content if stored is not None else None
 
 
-def open_kept(session: Session, stored: StoredMessage) -> _contents.Message | None:
-    """The content of a message as kept; None while it is not signed for, or where it does not open here."""
+def opened_kept(session: Session, stored: StoredMessage) -> Opened | None:
+    """A message as kept, opened; None while it is not signed for, or where it does not open here."""
     if stored.direction is Direction.OUT:
         ciphertext = sent_ciphertext(session.store, stored.payload)
         return open_own(session, stored, ciphertext) if ciphertext is not None else None
@@ -46,6 +46,12 @@ def open_kept(session: Session, stored: StoredMessage) -> _contents.Message | No
     with contextlib.suppress(UnacceptableError, UncheckableError, SealError):
         return open_received(session, stored)
     return None
+
+
+def open_kept(session: Session, stored: StoredMessage) -> _contents.Message | None:
+    """The content of a message as kept; None as of `opened_kept`."""
+    opened = opened_kept(session, stored)
+    return opened.content if opened is not None else None
 
 
 def successor_of(session: Session, stored: StoredMessage) -> Successor | None:

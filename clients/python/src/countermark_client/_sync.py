@@ -47,7 +47,9 @@ from countermark_client._restored import Compared
 from countermark_client._self_check import SelfCheck
 from countermark_client._session import Clock
 from countermark_client._settings import Settings
+from countermark_client._sync_attachments import AttachmentCalls
 from countermark_client._witnessing import Witnessed
+from countermark_client.attaching import Attach, PreparedAttachment
 from countermark_protocol.answers import OwnRecipient
 from countermark_protocol.boxes import Box
 from countermark_protocol.checkpoint import Checkpoint
@@ -119,7 +121,7 @@ class _Stream:
         self._response.close()
 
 
-class Client(LocalCalls):
+class Client(AttachmentCalls, LocalCalls):
     """One instance of an endpoint, as a program uses it. `AsyncClient` has the same methods.
 
     Args:
@@ -291,6 +293,7 @@ class Client(LocalCalls):
         reference: str | None = None,
         alternates: bool = False,
         leave_out: Sequence[str] = (),
+        attachments: Sequence[Attach | PreparedAttachment] = (),
     ) -> Sent:
         """Send a message and prove that it is in the log; arguments as in `Draft`.
 
@@ -317,6 +320,7 @@ class Client(LocalCalls):
             reference=reference,
             alternates=alternates,
             leave_out=leave_out,
+            attachments=attachments,
         )
         return self._run(self._core.sender.send(draft))
 
@@ -338,6 +342,7 @@ class Client(LocalCalls):
         handling: Handling | None = None,
         reply_by: datetime | None = None,
         expires_in: timedelta | None = None,
+        attachments: Sequence[Attach | PreparedAttachment] = (),
     ) -> Sent:
         """Answer a received message; raises as `send`."""
         return self.send(
@@ -349,6 +354,7 @@ class Client(LocalCalls):
             in_reply_to=message,
             reply_by=reply_by,
             expires_in=expires_in,
+            attachments=attachments,
         )
 
     def forward_trace(

@@ -41,11 +41,21 @@ class OutboxTables(Tables):
         )
         return [_item(row) for row in rows]
 
-    def waiting_sizes(self, after: int, limit: int) -> list[tuple[int, str, int]]:
-        """(number, kind, bytes) of the statements that wait beyond a number, in order; all if the limit is -1."""
+    def waiting_sizes(
+        self, after: int, limit: int, *, attached: bool | None = None
+    ) -> list[tuple[int, str, int]]:
+        """(number, kind, bytes) of the statements that wait beyond a number, in order; all if the limit is -1.
+
+        Args:
+            after: the number.
+            limit: how many at most.
+            attached: only messages with attachments, or only statements without any; all if None.
+        """
         return self._db.execute(
-            "SELECT number, kind, length(body) FROM outbox WHERE state = ? AND number > ? ORDER BY number LIMIT ?",
-            (OutboxState.WAITING.value, after, limit),
+            "SELECT number, kind, length(body) FROM outbox WHERE state = ?1 AND number > ?2 AND (?4 IS NULL OR ?4 = "
+            "EXISTS (SELECT 1 FROM pieces p WHERE p.payload = outbox.payload AND p.direction = 'out')) "
+            "ORDER BY number LIMIT ?3",
+            (OutboxState.WAITING.value, after, limit, attached),
         ).fetchall()
 
     def outbox_numbered(self, numbers: list[int]) -> list[OutboxItem]:

@@ -36,6 +36,13 @@ class PieceTables(Tables):
         )
         return tuple(row[0] for row in rows)
 
+    def has_pieces(self, payload: bytes) -> bool:
+        """Whether a sent message has attachments."""
+        row = self._db.execute(
+            "SELECT 1 FROM pieces WHERE payload = ? AND direction = 'out' LIMIT 1", (payload,)
+        )
+        return row.fetchone() is not None
+
     def forget_pieces(
         self, payload: bytes, direction: Direction, attachment: int | None = None
     ) -> tuple[bytes, ...]:

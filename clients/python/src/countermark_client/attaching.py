@@ -13,26 +13,34 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from countermark_client._io import Flow, Sleep
 from countermark_client._media import LOOKED_AT, media_type_of
+from countermark_protocol.attachments import MAX_ATTACHMENTS, MAX_FILE_BYTES
+from countermark_protocol.descriptors import (
+    MAX_NAME_BYTES,
+    MAX_NAME_CHARACTERS,
+    AttachmentDescriptor,
+    Thumbnail,
+    check_file_name,
+)
 from countermark_protocol.encoding import malformed
 from countermark_protocol.errors import ConflictError, MalformedError, NotFoundError
 
-if TYPE_CHECKING:
-    from countermark_client._images import Thumbnail
-
-#: 2 GiB.
-MAX_ATTACHMENT_BYTES: Final = 2**31
-MAX_ATTACHMENTS: Final = 256
 #: Read at a time.
 BLOCK_BYTES: Final = 1024 * 1024
 _NO_NAME: Final = "attachment"
+#: What no system has in a name, or some takes for something else (`descriptors.check_file_name`).
+_UNSAFE: Final = re.compile(r'[/\\:*?"<>|]')
+
+#: What a file is read from: a path, its bytes, an open file, or a call that gives its blocks.
+Source = Path | bytes | BinaryIO | Callable[[], Iterator[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ class Attach:
     Attributes:
         source: path of the file, its bytes, or a binary file that can be sought in, from where it stands; it is read
             twice and not closed.
-        name: under which it is offered to the recipient; the file's own, without its folders, if None.
+        name: under which it is offered to the recipient: a file name, no path; the file's own if None.
         media_type: of what cannot be told by content, e.g. ``text/csv``; a picture's is told by its content.
         caption: a line on it, or None.
         as_is: a picture is sent as it is, with all that it tells of camera, place and owner.
@@ -80,8 +88,15 @@ class PreparedAttachment:
     thumbnail: Thumbnail | None = field(repr=False)
     original_sha256: str
     warnings: tuple[str, ...]
-    source: Path | bytes | BinaryIO = field(repr=False)
+    source: Source = field(repr=False)
     start: int = field(default=0, repr=False)
+
+    @property
+    def descriptor(self) -> AttachmentDescriptor:
+        """What the message says of it."""
+        return AttachmentDescriptor(
+            bytes.fromhex(self.sha256), self.size, self.name, self.media_type, self.caption, self.thumbnail
+        )
 
     def blocks(self) -> Iterator[bytes]:
         """The bytes once more, in blocks.
@@ -90,18 +105,26 @@ class PreparedAttachment:
             ConflictError: ``file_changed``: they are not those that were prepared.
         """
         digest, size = hashlib.sha256(), 0
-        with _opened(self.source, self.start) as file:
-            while block := file.read(BLOCK_BYTES):
-                size += len(block)
-                if size > self.size:
-                    break
-                digest.update(block)
-                yield block
+        for block in _blocks(self.source, self.start):
+            size += len(block)
+            if size > self.size:
+                break
+            digest.update(block)
+            yield block
         if size != self.size or digest.hexdigest() != self.sha256:
             raise ConflictError(
                 "file_changed",
                 f"'{self.name}' was changed while it was read: nothing was sent; send it again",
             )
+
+
+def _blocks(source: Source, start: int) -> Iterator[bytes]:
+    if callable(source):
+        yield from source()
+        return
+    with _opened(source, start) as file:
+        while block := file.read(BLOCK_BYTES):
+            yield block
 
 
 @contextlib.contextmanager
@@ -140,24 +163,39 @@ def _source_of(attach: Attach) -> tuple[Path | bytes | BinaryIO, int]:
 
 
 def _name_of(attach: Attach) -> str:
-    """The last part of a name, whichever system's path it is: folders tell of the sender's machine."""
+    """As the sender says; else the file's own, made such that it names a file on every system.
+
+    Its folders are left away: they tell of the sender's machine.
+
+    Raises:
+        MalformedError: ``bad_file_name``: the sender says another thing than a file name.
+    """
+    if attach.name is not None:
+        return check_file_name(attach.name, "the name of the attachment")
     source = attach.source
-    given = attach.name
-    if given is None:
-        given = str(source) if isinstance(source, str | Path) else getattr(source, "name", None)
+    given = str(source) if isinstance(source, str | Path) else getattr(source, "name", None)
     if not isinstance(given, str):
         return _NO_NAME
-    last = given.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    shown = "".join(c for c in unicodedata.normalize("NFC", last) if unicodedata.category(c)[0] != "C")
-    return shown.strip() or _NO_NAME
+    shown = unicodedata.normalize("NFC", given.rpartition("/")[2])
+    shown = "".join(c for c in shown if unicodedata.category(c)[0] != "C")
+    safe = Path(_UNSAFE.sub("_", shown).strip(" ."))
+    stem, ending = safe.stem, safe.suffix
+    for most in range(MAX_NAME_CHARACTERS, 0, -1):
+        name = stem[:most].strip(" .") + ending
+        if len(name) <= MAX_NAME_CHARACTERS and len(name.encode()) <= MAX_NAME_BYTES:
+            with contextlib.suppress(MalformedError):
+                return check_file_name(name)
+            break
+    return _NO_NAME
 
 
 def prepare(attach: Attach | PreparedAttachment) -> Flow[PreparedAttachment]:
     """Read a file once: its kind, its digest, and, of a picture, the new file and its thumbnail.
 
     Raises:
-        MalformedError: ``empty_attachment``, ``attachment_too_large``, ``not_seekable``, ``media_type_mismatch``;
-            ``image_unreadable`` or ``image_too_large`` of a picture that is not to be sent as it is.
+        MalformedError: ``bad_file_name``, or a caption that is none; ``empty_attachment``, ``attachment_too_large``,
+            ``not_seekable``, ``media_type_mismatch``; ``image_unreadable`` or ``image_too_large`` of a picture that is
+            not to be sent as it is.
         NotFoundError: ``file_not_readable``.
         TypeError: `source` is none of what it can be.
     """
@@ -187,7 +225,7 @@ def prepare(attach: Attach | PreparedAttachment) -> Flow[PreparedAttachment]:
             f"'{_name_of(attach)}' ({media_type}) is sent as it is: what it tells of its maker, device and place stays "
             "in it"
         )
-    return PreparedAttachment(
+    made = PreparedAttachment(
         name=_name_of(attach),
         media_type=media_type,
         size=size if stripped is None else len(stripped),
@@ -199,6 +237,8 @@ def prepare(attach: Attach | PreparedAttachment) -> Flow[PreparedAttachment]:
         source=source if stripped is None else stripped,
         start=start if stripped is None else 0,
     )
+    made.descriptor.encode()  # a caption that no reader would take is refused here, before anything is sealed
+    return made
 
 
 def prepare_all(
@@ -225,10 +265,10 @@ def _size(file: BinaryIO, start: int) -> int:
     file.seek(start)
     if size < 1:
         malformed("empty_attachment", "a file of an attachment has at least one byte, got an empty one")
-    if size > MAX_ATTACHMENT_BYTES:
+    if size > MAX_FILE_BYTES:
         malformed(
             "attachment_too_large",
-            f"a file of an attachment has at most {MAX_ATTACHMENT_BYTES} bytes (2 GiB), got {size}: split it",
+            f"a file of an attachment has at most {MAX_FILE_BYTES} bytes (2 GiB), got {size}: split it",
         )
     return size
 
@@ -252,13 +292,3 @@ def _agreed(found: str, said: str | None) -> str:
             f"the file is said to be {said}, but by its content it is {found}: leave the media type away",
         )
     return said
-
-
-__all__ = [
-    "MAX_ATTACHMENTS",
-    "MAX_ATTACHMENT_BYTES",
-    "Attach",
-    "PreparedAttachment",
-    "prepare",
-    "prepare_all",
-]

@@ -14,8 +14,9 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from countermark_client.testing._desk import Answer, Exchange, Refused
-from countermark_client.testing._inspection import Inspection, box_in
+from countermark_client.testing._inspection import box_in
 from countermark_client.testing._open_log import number_in
+from countermark_client.testing._sealed import Sealed
 from countermark_protocol.accounts import Verdict
 from countermark_protocol.acts import parse_act
 from countermark_protocol.answers import (
@@ -23,7 +24,6 @@ from countermark_protocol.answers import (
     BoxPage,
     DirectoryPage,
     LoggedStatement,
-    Release,
     parse_accepted,
     parse_problem,
 )
@@ -46,7 +46,6 @@ from countermark_protocol.key_proof_making import make_key_proof
 from countermark_protocol.keys import Signer
 from countermark_protocol.leases import Granted, Lease, leased_box, parse_lease_request
 from countermark_protocol.receipts import parse_receipt
-from countermark_protocol.state import DeliveryStage
 from countermark_protocol.statements import (
     Act,
     MessageStatement,
@@ -62,7 +61,7 @@ _LINES: Final = {"content-type": "application/jsonl"}
 _BYTES: Final = {"content-type": "application/octet-stream"}
 
 
-class TestBroker(Inspection):
+class TestBroker(Sealed):
     """A whole log in memory.
 
     Args:
@@ -102,6 +101,7 @@ class TestBroker(Inspection):
         self.bulk_commit = 4
         self.quotas: JsonObject = {}
         self.witnessed, self.stamps = [], []
+        self._pieces, self._uploaded = {}, set()
         self._pass_time = pass_time
         self._leases: dict[tuple[Address, Box, int], tuple[KeyId, int]] = {}
         self.invitations = {}
@@ -141,6 +141,14 @@ class TestBroker(Inspection):
                 return self._get_box(exchange, parse_address(address), box)
             case "GET", ["v1", "messages", payload, ("stanza" | "content") as what]:
                 return self._get_sealed(exchange, parse_digest(payload, "payload hash"), what)
+            case "GET", ["v1", "messages", payload, "attachments", number]:
+                return self._get_attachment(exchange, parse_digest(payload, "payload hash"), number)
+            case "GET", ["v1", "messages", payload, "attachments", number, "pieces", piece]:
+                return self._get_piece(exchange, parse_digest(payload, "payload hash"), number, piece)
+            case "PUT", ["v1", "pieces", digest]:
+                return self._put_piece(exchange, parse_digest(digest, "piece"))
+            case "POST", ["v1", "pieces", "missing"]:
+                return self._post_missing(exchange)
             case "GET", ["v1", "messages", payload, "purge"]:
                 return self._get_purge(exchange, parse_digest(payload, "payload hash"))
             case "POST", ["v1", "leases"]:
@@ -188,6 +196,7 @@ class TestBroker(Inspection):
         document = verify_statement(self.state.directory, unverified)
         statement = read_statement(document, submission.rows)
         assert isinstance(statement, MessageStatement)
+        self._check_uploaded(statement.manifest.sender, submission)
         entry = self._decide(statement, statement.manifest.sender)
         self._submissions[document.payload_hash] = submission
         return self._accepted(entry, 201, unverified)
@@ -290,34 +299,6 @@ class TestBroker(Inspection):
         else:
             page = BoxPage(self.checkpoint, tuple(self._entry(i, address, box) for i in indexes))
         return 200, _JSON, encode_json(page.to_json())
-
-    def _get_sealed(self, exchange: Exchange, payload: bytes, what: str) -> Answer:
-        caller, request = self._any_instance(exchange)
-        message = self.state.messages[payload]
-        delivery = message.deliveries.get(caller) if message is not None else None
-        is_sender = message is not None and message.sender == caller and what == "content"
-        if delivery is None and not is_sender:
-            raise Refused(
-                NotFoundError("not_held", "no such message for this endpoint"),
-                caller,
-                request,
-                Verdict.NOT_HELD,
-            )
-        purge = self.state.purges[payload]
-        if purge is not None:
-            error = NotFoundError("purged", f"entry {purge} says why it is deleted", standing=purge)
-            raise Refused(error, caller, request, Verdict.REFUSED)
-        if not is_sender and delivery is not None and delivery.stage is DeliveryStage.OPEN:
-            raise Refused(
-                PolicyError("not_delivered", "post a 'delivered' receipt first"),
-                caller,
-                request,
-                Verdict.REFUSED,
-            )
-        if what == "content":
-            return 200, _BYTES, self._submissions[payload].content
-        release = Release(payload, self._stanza(payload, caller))
-        return 200, _JSON, encode_json({"releases": [release.to_json()]})
 
     def _get_purge(self, exchange: Exchange, payload: bytes) -> Answer:
         caller, request = self._any_instance(exchange)
