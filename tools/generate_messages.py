@@ -21,6 +21,7 @@ from countermark_protocol.messages.json_schema import json_schema
 from countermark_protocol.policy import Side
 from countermark_protocol.registry import MODELS
 from countermark_protocol.types import TYPES
+from countermark_protocol.visibility import GROUNDS
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "messages"
@@ -152,7 +153,6 @@ def _demands(name: str) -> str:
         "an answer: `in_reply_to`, `stage` and `outcome`": info.is_answer,
         "`in_reply_to`: it never begins a conversation": info.in_conversation,
         "`supersedes` and `in_reply_to`, both naming the message that it is about": info.amends,
-        "recipients see each other unless told otherwise": info.visible_recipients,
     }
     return "; ".join(text for text, holds in said.items() if holds) or "nothing beyond messages.md 2.1"
 
@@ -185,6 +185,8 @@ def _type_page(name: str) -> str:
     definitions = schema.get("$defs", {})
     out = [NOTE, f"# {name}\n\n{schema['description'].strip()}\n\n"]
     out.append(f"Version {newest}. In its manifest: {_demands(name)}.\n\n")
+    shown = "see each other" if TYPES[name].visible_recipients else "do not see each other"
+    out.append(f"Unless its sender chooses otherwise, recipients {shown}: {GROUNDS[name]}.\n\n")
     for older in sorted(TYPES[name].versions - {newest}):
         new = sorted(_paths(schema) - _paths(_schema(name, older)))
         tops = [path for path in new if not any(path.startswith(other + "/") for other in new)]

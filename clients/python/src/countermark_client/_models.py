@@ -503,6 +503,7 @@ class ConversationItem:
         attachments: files that go with it; none too while it does not open here.
         corrections: of it that stand and are known here, in log order.
         as_corrected: its content as it reads after them; None: there are none, or not all can be applied here.
+        recipients: to whom it went: of a sent one, and of a received one whose list its sender shows; else None.
     """
 
     message: bytes
@@ -521,6 +522,7 @@ class ConversationItem:
     attachments: tuple[Attachment, ...] = ()
     corrections: tuple[Correction, ...] = ()
     as_corrected: _contents.Message | None = field(default=None, repr=False)
+    recipients: tuple[Address, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

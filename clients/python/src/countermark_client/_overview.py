@@ -193,4 +193,7 @@ class Overview:
             verdict=self._revocations.verdict(stored),
             corrections=corrections_of(self._session, stored),
             as_corrected=as_corrected(self._session, stored, content) if content is not None else None,
+            recipients=tuple(map(Address, parse_json(stored.recipients)))
+            if stored.recipients is not None
+            else None,
         )

@@ -40,7 +40,7 @@ from countermark_protocol.parts import split_content
 from countermark_protocol.recipients import RecipientRow, order_rows, recipients_root, stanza_hash
 from countermark_protocol.sealing import ContentSecrets, MessageBinding, seal_content, wrap_secrets
 from countermark_protocol.submission import encode_submission
-from countermark_protocol.types import TYPES
+from countermark_protocol.visibility import is_visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class Sealer:
             )
         ordered = order_rows(rows)
         facts = _contents.manifest_facts(message)
-        visible = draft.visible if draft.visible is not None else TYPES[message.TYPE].visible_recipients
+        visible = is_visible(message.TYPE, draft.visible)
         validity = (
             draft.expires_in // dt.timedelta(milliseconds=1) if draft.expires_in else DEFAULT_VALIDITY_MS
         )

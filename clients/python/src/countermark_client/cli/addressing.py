@@ -28,6 +28,8 @@ from countermark_protocol.errors import CountermarkError
 from countermark_protocol.identifiers import Address
 from countermark_protocol.offices import OfficeHours
 from countermark_protocol.records import EndpointRecord
+from countermark_protocol.types import TYPES
+from countermark_protocol.visibility import is_visible
 
 if TYPE_CHECKING:
     from countermark_client import Client
@@ -128,12 +130,25 @@ def settle(client: Client, drafts: Sequence[Draft], *, assumed: bool) -> tuple[l
         explicit = replace(draft, to=(*addresses, *left_out), alternates=False, leave_out=left_out)
         settled.append(draft if named else explicit)
     for found in shown.values():
-        say("\n".join(_told(found)))
+        say("\n".join([*_told(found), *_seen_by_recipients(drafts[0], found)]))
     # What stands against recipients is told by sending, which then sends nothing: there is nothing to ask.
     stopped = any(found.problems for found in shown.values())
     if shown and not stopped and sys.stdin.isatty():
         confirm("Send to these?", assumed=assumed)
     return settled, list(shown.values())
+
+
+def _seen_by_recipients(draft: Draft, found: Resolution) -> list[str]:
+    """What recipients will learn of each other."""
+    if len(found.recipients) < 2 or draft.type not in TYPES:
+        return []
+    if is_visible(draft.type, draft.visible):
+        return ["recipients see each other (--hidden hides the list)"]
+    if found.group is not None:
+        return [
+            f"recipients are told the group {found.group.name} and can look up its members: name addresses to hide them"
+        ]
+    return ["recipients do not see each other (--visible shows the list)"]
 
 
 def _suggest(client: Client, to: Sequence[str]) -> None:

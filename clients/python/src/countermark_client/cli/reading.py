@@ -142,6 +142,7 @@ def _item_json(item: ConversationItem) -> dict[str, Any]:
         "index": item.index,
         "time": item.time,
         "manifest": item.manifest.to_json(),
+        "recipients": list(item.recipients) if item.recipients is not None else None,
         "content": _contents.content_document(item.content) if item.content is not None else None,
         "successor": successor_json(item.successor),
         "corrections": [correction_json(one) for one in item.corrections],
@@ -155,14 +156,17 @@ def _item_json(item: ConversationItem) -> dict[str, Any]:
     }
 
 
-def _manifest_lines(manifest: Manifest) -> list[str]:
+def _manifest_lines(item: ConversationItem) -> list[str]:
+    manifest = item.manifest
     handling = manifest.handling
     lines = [
         f"type         {manifest.type} version {manifest.version}",
         f"from         {manifest.sender}"
         + (f", ON BEHALF OF {manifest.on_behalf_of}" if manifest.on_behalf_of is not None else ""),
         f"recipients   {manifest.recipient_count}"
-        + (f" (group {manifest.group.name})" if manifest.group is not None else ""),
+        + (f" (group {manifest.group.name})" if manifest.group is not None else "")
+        + (", who see each other" if manifest.recipients_visible else "")
+        + (f": {', '.join(item.recipients)}" if item.recipients else ""),
         f"sent         {utc(manifest.sent_at)}, expires {utc(manifest.expires_at)}",
         f"urgency      {manifest.urgency.value}",
         f"handling     TLP:{handling.tlp.value} {handling.classification.value} {handling.purpose.value}"
@@ -203,7 +207,7 @@ def show_message(message_hash: str, access: Access) -> Result:
         f"stage        {item.stage}" + (f" ({item.reason})" if item.reason else ""),
         f"entry        {'-' if item.index is None else item.index}, logged {utc(item.time)}",
         *(verdict_lines(item.verdict) if item.index is not None else ()),
-        *_manifest_lines(item.manifest),
+        *_manifest_lines(item),
     ]
     if item.content is None:
         lines.append("content      not opened here")
