@@ -28,7 +28,11 @@ def received(world, address, sent):
 
 
 def laid_open(data):
-    """A file, with what stands in it in base64url beside it."""
+    """Evidence, with what stands in it in base64url beside it.
+
+    But for its paths in the directory: that a key is not revoked is shown by whatever record lies next to it there.
+    """
+    data = json.dumps({name: part for name, part in json.loads(data).items() if name != "facts"}).encode()
     inner = (b + b"=" * (-len(b) % 4) for b in re.findall(rb"[A-Za-z0-9_-]{40,}", data) if len(b) % 4 != 1)
     return b"\n".join([data, *map(base64.urlsafe_b64decode, inner)])
 
