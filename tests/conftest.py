@@ -9,6 +9,8 @@ pytest_plugins = [
     "support.broker_fixtures",
     "support.templates",
     "support.softhsm",
+    "support.object_store",
+    "support.content",
     "support.long_runs",
     "support.console",
     "support.chromium",

@@ -14,6 +14,7 @@ from countermark_broker.services.node import Caller
 from countermark_protocol.receipts import ReceiptStage
 from support.broker_fixtures import keyring, running
 from support.broker_process import run_cli
+from support.content import FINDINGS_OF_CONTENT
 from support.database import sql
 from support.world import BRUSSELS, KAMPALA, NAIROBI
 
@@ -286,7 +287,8 @@ async def test_a_root_that_is_not_the_published_one_is_found(world, lively):
 
 
 async def test_every_kind_of_finding_can_be_found():
-    tested = {code for _, code, _ in DAMAGES.values()} | {"root_differs"}
+    # Those of attachments: test_content_check.py.
+    tested = {code for _, code, _ in DAMAGES.values()} | {"root_differs"} | FINDINGS_OF_CONTENT
     assert tested == HINTS.keys()
 
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from countermark_broker.api.routes import make_api
 from countermark_broker.errors import ConfigurationError, FatalError, UnavailableError
 from countermark_broker.parts import Parts
+from countermark_broker.services.content_sweep import keep_content_swept
 from countermark_broker.services.deliver import wake_listeners
 from countermark_broker.services.leases import keep_swept
 from countermark_broker.services.listeners import Listeners, measure
@@ -66,6 +67,7 @@ class Broker:
         check_migrated(node.database, find_migrations(node.settings.migrations))
         node.database.check_durability()
         await asyncio.to_thread(node.store.check, node.database)
+        await asyncio.to_thread(node.content.open)
         checkpoint = await node.publisher.advance()
         if checkpoint.size < _FOUNDED_SIZE:
             raise ConfigurationError("not_founded", "this log is not founded: run `countermark-broker found`")
@@ -84,6 +86,7 @@ class Broker:
             with contextlib.suppress(UnavailableError):
                 await beat_once(node)
             tasks |= {"watch": keep_watch(node), "sweep": keep_swept(node), "witness": Witnessing(node).run()}
+            tasks["content"] = keep_content_swept(node)
             if stamping is not None:
                 tasks["stamp"] = stamping.run()
             if node.settings.retention_purges:
@@ -107,6 +110,7 @@ class Broker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.node.sequencer.stop()
         self.node.verifier.close()
+        await asyncio.to_thread(self.node.content.close)
         await self.node.database.close()
         await asyncio.to_thread(self.node.store.close)
 

@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -47,6 +47,9 @@ _OTHER_VARIABLES: Final = frozenset(
     }
 )
 CONFIG_FILE: Final = "broker.toml"
+_S3_PLACE: Final = re.compile(
+    r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9][A-Za-z0-9._/-]{0,200})?\Z"
+)
 _STAMPING_URL: Final = re.compile(r"https?://[^/@\s#?\\]+(?:/[^@\s#\\]*)?\Z")
 
 
@@ -176,6 +179,9 @@ class Settings(BaseSettings):
     quota_receipts: int = Field(
         default=240_000, ge=0, description="items of receipts a minute of one endpoint; 0: any number"
     )
+    quota_uploads_mib: int = Field(
+        default=8_192, ge=0, description="MiB of pieces a minute that one endpoint uploads; 0: any"
+    )
     quota_directory: int = Field(
         default=60,
         ge=0,
@@ -211,6 +217,43 @@ class Settings(BaseSettings):
     )
     retention_batch: int = Field(
         default=64, ge=1, le=4096, description="purges made at once; leaves room for others"
+    )
+    content_store: Literal["database", "folder", "s3"] = Field(
+        default="database",
+        description="where new pieces of attachments lie, and contents larger than content_inline_max",
+    )
+    content_folder: Path | None = Field(
+        default=None,
+        description="folder of the content store, relative to home; the same one, shared, for all nodes",
+    )
+    content_s3: str = Field(
+        default="",
+        description="s3://<bucket>[/<prefix>] of the content store; credentials come by boto3's own ways",
+    )
+    content_s3_endpoint: str = Field(
+        default="", description="URL of the object store, where it is not Amazon's"
+    )
+    content_s3_region: str = Field(default="", description="its region; empty: as boto3 finds it")
+    content_inline_max: int = Field(
+        default=65_536,
+        ge=0,
+        le=4 * 1024 * 1024,
+        description="bytes up to which pieces and contents lie in the database, whatever content_store says",
+    )
+    content_unclaimed_h: int = Field(
+        default=24, ge=1, le=720, description="hours after which uploads that no message claims are deleted"
+    )
+    content_unclaimed_mib: int = Field(
+        default=16_384, ge=1, description="MiB of such uploads that one endpoint may have; then 429"
+    )
+    content_sweep_ms: int = Field(
+        default=30_000, ge=10, description="ms between looks for pieces that are to be deleted"
+    )
+    max_pieces_mib: int = Field(
+        default=128, ge=16, description="MiB of pieces in memory at once, coming or going; then 429"
+    )
+    max_pieces_each_mib: int = Field(
+        default=16, ge=8, description="MiB of pieces of one network address; then 429"
     )
     busy_timeout_ms: int = Field(
         default=15_000, ge=100, description="ms to wait for the database's write lock before 503"
@@ -286,6 +329,33 @@ class Settings(BaseSettings):
             msg = "expected a directory or a URL beginning postgresql+psycopg://"
             raise ValueError(msg)
         return value
+
+    @field_validator("content_s3")
+    @classmethod
+    def _s3_place(cls, value: str) -> str:
+        if value and not _S3_PLACE.match(value):
+            msg = "expected s3://<bucket> or s3://<bucket>/<prefix>"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("content_s3_endpoint")
+    @classmethod
+    def _s3_endpoint(cls, value: str) -> str:
+        # Credentials stand in no setting, so neither in this one.
+        if value and not _STAMPING_URL.match(value):
+            msg = "expected a URL http(s)://<host>[:<port>], without user or fragment"
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _content_has_a_place(self) -> Settings:
+        if self.content_store == "folder" and self.content_folder is None:
+            msg = "content_store = 'folder' needs content_folder"
+            raise ValueError(msg)
+        if self.content_store == "s3" and not self.content_s3:
+            msg = "content_store = 's3' needs content_s3"
+            raise ValueError(msg)
+        return self
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -108,6 +108,21 @@ class Metrics:
             ["scope"],
             registry=r,
         )
+        self.pieces = Counter(
+            "countermark_pieces",
+            "Pieces of attachments: uploaded, repeated (held already), served; deleted as unclaimed or purged",
+            ["what"],
+            registry=r,
+        )
+        self.piece_bytes = Counter(
+            "countermark_piece_bytes", "Their bytes: uploaded and served", ["what"], registry=r
+        )
+        self.content_sweeps = Counter(
+            "countermark_content_sweeps",
+            "Looks for pieces to be deleted, by outcome",
+            ["outcome"],
+            registry=r,
+        )
         self.connections = Gauge(
             "countermark_connections", "Connections open", registry=r, multiprocess_mode="livesum"
         )

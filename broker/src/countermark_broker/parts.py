@@ -24,6 +24,7 @@ from countermark_broker.services.keyring import Keyring
 from countermark_broker.services.node import Node
 from countermark_broker.services.quotas import quotas_of
 from countermark_broker.store.checkpoints import PostgresqlCheckpointStore
+from countermark_broker.store.content import content_store_of
 from countermark_broker.store.engine import Database
 from countermark_protocol.identifiers import parse_origin
 
@@ -115,5 +116,6 @@ def build_parts(
         node_key=keys.node,
         entry_key=keys.entries,
         quotas=quotas_of(settings),
+        content=content_store_of(settings, database),
     )
     return Parts(node, appender)

@@ -93,7 +93,10 @@ class BodyBudget:
                 await self.within(read())
             except ClientDisconnect:
                 malformed("truncated_body", "the connection ended within the body")
-            yield b"".join(parts)
+            body = b"".join(parts)
+            # Not twice in memory while it is handled.
+            parts.clear()
+            yield body
         finally:
             self.give_back(source, size)
 

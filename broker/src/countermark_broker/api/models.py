@@ -143,6 +143,12 @@ class StatusModel(BaseModel):
     status: str
 
 
+class HeldPieceModel(BaseModel):
+    """A piece that is kept for the caller."""
+
+    piece: str = Field(description=_DIGEST)
+
+
 class QuotaModel(BaseModel):
     """One thing that is counted."""
 

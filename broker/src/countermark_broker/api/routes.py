@@ -18,6 +18,7 @@ from countermark_broker.api.limits import RequestLimit
 from countermark_broker.api.middleware import AccessLog
 from countermark_broker.api.models import ProblemModel
 from countermark_broker.api.open_log import health_router, log_router, metrics_router
+from countermark_broker.api.pieces import pieces_router
 from countermark_broker.api.posting import posting_router
 from countermark_broker.api.quotas import quotas_router
 from countermark_broker.api.security import SecurityHeaders
@@ -66,6 +67,7 @@ def make_api(node: Node, listeners: Listeners) -> Api:
     for router in (
         posting_router(node, budget),
         delivery_router(node, listeners),
+        pieces_router(node, budget),
         audit_router(node),
         leases_router(node, budget),
         invitations_router(node, budget),

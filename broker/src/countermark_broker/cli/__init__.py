@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "token-key": "founding:token_key",
     "backup": "keeping:backup",
     "fsck": "keeping:fsck",
+    "content": "content:content",
     "purge": "purging:purge",
     "recover": "recovering:recover",
     "export": "moving:export",

@@ -49,6 +49,7 @@ def with_node(home: Path, run: Callable[[Node], Awaitable[T]], *, migrated: bool
             return await run(parts.node)
         finally:
             parts.node.verifier.close()
+            parts.node.content.close()
             await parts.node.database.close()
             await asyncio.to_thread(parts.node.store.close)
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from countermark_broker.clock import Clock, check_clock
 from countermark_broker.errors import NotStorableError
@@ -19,16 +20,21 @@ from countermark_broker.log.tree import Tree
 from countermark_broker.store.engine import Connection, Database, database_now
 from countermark_broker.store.head import Head, lock_head, write_head
 from countermark_broker.store.loading import load_state
+from countermark_broker.store.pieces import read_held
 from countermark_broker.store.tiles import Place, grow, write_tiles
 from countermark_broker.store.writing import Changes, Enclosed, write_changes
 from countermark_protocol.appending import Entry, append_statement, entry_secret
 from countermark_protocol.checkpoint import Checkpoint
+from countermark_protocol.decision import decide
 from countermark_protocol.directory import Directory
-from countermark_protocol.errors import CountermarkError
-from countermark_protocol.identifiers import KeyId, Origin
+from countermark_protocol.errors import ConflictError, CountermarkError
+from countermark_protocol.identifiers import Address, KeyId, Origin
 from countermark_protocol.merkle import leaf_hash
 from countermark_protocol.state import LogState, Needs, needs_of
-from countermark_protocol.statements import DirectoryChange, Statement
+from countermark_protocol.statements import DirectoryChange, MessageStatement, Statement
+
+#: Digests that a refusal names.
+_NAMED: Final = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,10 +178,11 @@ class Appender:
             self._faults.reach("under_lock")
             time = self._leaf_time(connection, head)
             state, roots, sizes = self._load(connection, head, group)
+            held = _held_pieces(connection, group)
             changes, outcomes = Changes(), list[Outcome]()
             leaves: list[bytes] = []
             for item in group:
-                outcome = self._decide(state, item, time)
+                outcome = self._decide(state, item, time, held)
                 outcomes.append(outcome)
                 if isinstance(outcome, Appended):
                     changes.add(outcome.entry, item.enclosed)
@@ -224,12 +231,49 @@ class Appender:
         state = load_state(connection, origin, head, directory, needs, roots)
         return state, roots, needs.sizes
 
-    def _decide(self, state: LogState, item: Submitted, time: int) -> Outcome:
+    def _decide(
+        self, state: LogState, item: Submitted, time: int, held: Mapping[Address, set[bytes]]
+    ) -> Outcome:
         logged = state.entries[item.statement.document.payload_hash]
         if logged is not None:
             return Repeated(logged)
         try:
+            if missing := _missing_pieces(item, held):
+                # What a rule forbids is said first: nobody need upload for it.
+                decide(state, item.statement, time)
+                return Failed(_pieces_missing(missing))
             secret = self._secret(state.size, item.statement.document.statement_hash)
             return Appended(append_statement(state, item.statement, time, secret))
         except CountermarkError as error:
             return Refused(error, time, state.size)
+
+
+def _held_pieces(connection: Connection, group: Sequence[Submitted]) -> dict[Address, set[bytes]]:
+    """Sender → those of the pieces that its messages in a group consist of which are held for it.
+
+    Under the lock, which a sweep and a purge take too: what is found here is there until the claims are written.
+    """
+    wanted: dict[Address, set[bytes]] = {}
+    for item in group:
+        if isinstance(item.statement, MessageStatement):
+            for _part, _number, digest in item.enclosed.claims():
+                wanted.setdefault(item.statement.manifest.sender, set()).add(digest)
+    return {sender: read_held(connection, sender, digests) for sender, digests in wanted.items()}
+
+
+def _missing_pieces(item: Submitted, held: Mapping[Address, set[bytes]]) -> list[bytes]:
+    if not isinstance(item.statement, MessageStatement):
+        return []
+    there = held.get(item.statement.manifest.sender, set())
+    digests = dict.fromkeys(digest for _part, _number, digest in item.enclosed.claims())
+    return [digest for digest in digests if digest not in there]
+
+
+def _pieces_missing(missing: Sequence[bytes]) -> ConflictError:
+    return ConflictError(
+        "pieces_missing",
+        f"{len(missing)} pieces of this message's attachments are not held for its sender: upload them, then send the "
+        "same bytes again",
+        missing=len(missing),
+        pieces=[digest.hex() for digest in missing[:_NAMED]],
+    )

@@ -12,7 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -21,10 +21,11 @@ from countermark_broker.errors import ConfigurationError
 from countermark_broker.store.codec import encode_rows, parse_rows
 from countermark_broker.store.reading import EntryRecord
 from countermark_broker.store.writing import Enclosed
+from countermark_protocol.attachments import MAX_ATTACHMENTS, piece_digest
 from countermark_protocol.checkpoint import UnverifiedCheckpoint, parse_checkpoint
 from countermark_protocol.claims import DIRECTORY_KINDS, Claims
 from countermark_protocol.documents import parse_document
-from countermark_protocol.encoding import Reader, Writer, encode_json, malformed, parse_object
+from countermark_protocol.encoding import DIGEST_BYTES, Reader, Writer, encode_json, malformed, parse_object
 from countermark_protocol.leaf import LEAF_BYTES, parse_leaf
 from countermark_protocol.statements import kind_of
 
@@ -39,6 +40,8 @@ _BLOCK: Final = 2**20
 _BATCH: Final = 500
 #: Bytes of documents and contents in memory at once, beside the largest single one.
 _HELD_BYTES: Final = 16 * 2**20
+#: What the digest of a piece takes of these.
+_LISTED_BYTES: Final = 128
 
 
 class Frame(IntEnum):
@@ -48,6 +51,11 @@ class Frame(IntEnum):
     ENTRY = 2
     CHECKPOINT = 3
     END = 4
+    PIECES = 5
+    PIECE = 6
+
+
+_OF_ENTRIES: Final = frozenset({Frame.PIECES, Frame.PIECE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +89,24 @@ class ArchiveHeader:
 
 @dataclass(frozen=True, slots=True)
 class ArchivedEntry:
-    """An entry record, and what lies beside it. An empty stanza, or no content, was not there any more."""
+    """An entry record, and what lies beside it. An empty stanza, or no content, was not there any more.
+
+    Attributes:
+        record: of the entry.
+        enclosed: what lies beside it.
+        pieces: to be written: those of its attachments that there are, one after the other.
+        held: when read: the digests of those that are in the file.
+    """
 
     record: EntryRecord
     enclosed: Enclosed
+    pieces: Iterable[bytes] = ()
+    held: frozenset[bytes] = frozenset()
+
+    @property
+    def lost(self) -> frozenset[bytes]:
+        """Digests of pieces of its attachments that the file lacks."""
+        return frozenset(digest for digests in self.enclosed.pieces for digest in digests) - self.held
 
 
 def _encode_entry(item: ArchivedEntry) -> bytes:
@@ -118,6 +140,30 @@ def _parse_entry(data: bytes) -> ArchivedEntry:
     number = parsed.dir_count - 1 if kind_of(unverified.claims) in DIRECTORY_KINDS else None
     record = EntryRecord(index, leaf, document, secret, rows, parsed.kind, unverified.payload_hash, number)
     return ArchivedEntry(record, Enclosed(rows, stanzas, content))
+
+
+def _encode_pieces(item: ArchivedEntry) -> bytes:
+    out = Writer().uint(item.record.index, 8).uint(len(item.enclosed.pieces), 2)
+    for digests in item.enclosed.pieces:
+        out.uint(len(digests), 2)
+        for digest in digests:
+            out.fixed(digest, DIGEST_BYTES)
+    return out.done()
+
+
+def _parse_pieces(data: bytes, item: ArchivedEntry) -> ArchivedEntry:
+    reader = Reader(data, "archived list of pieces")
+    if reader.uint(8, "index") != item.record.index or item.enclosed.pieces:
+        malformed("bad_archive", f"archived entry {item.record.index}: a list of pieces out of its place")
+    count = reader.uint(2, "attachment count")
+    if count > MAX_ATTACHMENTS:
+        malformed("bad_archive", f"archived entry {item.record.index}: too many attachments")
+    pieces = tuple(
+        tuple(reader.fixed(DIGEST_BYTES, "piece digest") for _ in range(reader.uint(2, "piece count")))
+        for _ in range(count)
+    )
+    reader.end()
+    return replace(item, enclosed=replace(item.enclosed, pieces=pieces))
 
 
 class _Writer:
@@ -167,6 +213,10 @@ def write_archive(
             out.frame(Frame.HEADER, header.encode())
             for item in items:
                 out.frame(Frame.ENTRY, _encode_entry(item))
+                if item.enclosed.pieces:
+                    out.frame(Frame.PIECES, _encode_pieces(item))
+                for piece in item.pieces:
+                    out.frame(Frame.PIECE, piece)
             out.frame(Frame.CHECKPOINT, checkpoint)
             digest = out.end()
             file.flush()
@@ -226,6 +276,8 @@ class Archive:
         for kind, payload in frames:
             if kind is Frame.ENTRY and last is None:
                 count += 1
+            elif kind in _OF_ENTRIES and count and last is None:
+                pass
             elif kind is Frame.CHECKPOINT and last is None:
                 last = parse_checkpoint(payload)
             else:
@@ -240,7 +292,23 @@ class Archive:
         Raises:
             MalformedError: one is not an entry.
         """
-        return (_parse_entry(payload) for kind, payload in self._frames() if kind is Frame.ENTRY)
+        item: ArchivedEntry | None = None
+        held: set[bytes] = set()
+        for kind, payload in self._frames():
+            if kind is Frame.ENTRY:
+                if item is not None:
+                    yield replace(item, held=frozenset(held))
+                item, held = _parse_entry(payload), set()
+            elif kind is Frame.PIECES and item is not None:
+                item = _parse_pieces(payload, item)
+            elif kind is Frame.PIECE and item is not None:
+                held.add(piece_digest(payload))
+        if item is not None:
+            yield replace(item, held=frozenset(held))
+
+    def pieces(self) -> Iterator[tuple[bytes, bytes]]:
+        """Digest and bytes of all pieces, one in memory at a time."""
+        return ((piece_digest(data), data) for kind, data in self._frames() if kind is Frame.PIECE)
 
     def batches(self) -> Iterator[list[ArchivedEntry]]:
         """As `entries`, as many at once as fit in memory.
@@ -253,6 +321,7 @@ class Archive:
         for item in self.entries():
             batch.append(item)
             held += len(item.enclosed.content or b"") + len(item.record.document)
+            held += _LISTED_BYTES * sum(map(len, item.enclosed.pieces))
             if len(batch) >= _BATCH or held >= _HELD_BYTES:
                 yield batch
                 batch, held = [], 0

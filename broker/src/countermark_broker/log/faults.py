@@ -30,6 +30,8 @@ POINTS: Final = (
 )
 #: The same for a heartbeat.
 BEAT_POINTS: Final = ("before_beat_commit", "after_beat_commit")
+#: The same for a piece: stored and not named by any row yet; named by no row any more and not deleted yet.
+CONTENT_POINTS: Final = ("after_blob_before_commit", "after_doom_before_delete", "after_copy_before_commit")
 #: What writes, crossed with what can become of a write that is reported to have failed.
 LOST_WRITES: Final = {
     "commit": "after_append_before_commit",
@@ -41,6 +43,7 @@ UNREPORTED_WRITES: Final = {
     "store": "after_store_advance",
     "heartbeat": "after_beat_commit",
 }
+_ALL: Final = (*POINTS, *BEAT_POINTS, *CONTENT_POINTS)
 _NUMBERS: Final = {TEST_KILL_VARIABLE: 1, TEST_FAIL_VARIABLE: 2}
 _STORE_POINTS: Final = frozenset({LOST_WRITES["store"], UNREPORTED_WRITES["store"]})
 
@@ -49,7 +52,7 @@ class FaultPoints(Protocol):
     """Told when a step of the commit order is reached."""
 
     def reach(self, name: str) -> None:
-        """Called with one of `POINTS` or `BEAT_POINTS`; may raise, or not return."""
+        """Called with one of `POINTS`, `BEAT_POINTS` or `CONTENT_POINTS`; may raise, or not return."""
         ...
 
 
@@ -125,13 +128,13 @@ def fault_points(environ: Mapping[str, str]) -> FaultPoints:
     if (
         environ.get(TEST_HOOKS_VARIABLE) != "1"
         or len(wanted) > 1
-        or point not in (*POINTS, *BEAT_POINTS)
+        or point not in _ALL
         or len(counts) > _NUMBERS[wanted[0]]
         or min(counts) < 1
     ):
         raise ConfigurationError(
             "test_hook_refused",
             f"{TEST_KILL_VARIABLE} must be <point>[:<time>], or {TEST_FAIL_VARIABLE} <point>[:<every>[:<run>]], "
-            f"with a point of {', '.join((*POINTS, *BEAT_POINTS))}, and needs {TEST_HOOKS_VARIABLE}=1",
+            f"with a point of {', '.join(_ALL)}, and needs {TEST_HOOKS_VARIABLE}=1",
         )
     return kinds[wanted[0]](point, *counts)

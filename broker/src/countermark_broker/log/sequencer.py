@@ -218,8 +218,8 @@ class Sequencer:
 
 
 def _weight(item: Submitted) -> int:
-    """How many deliveries a statement looks at."""
+    """How many deliveries and pieces a statement looks at."""
     statement = item.statement
-    return (
-        len(statement.receipt.items) if isinstance(statement, ReceiptStatement) else len(item.enclosed.rows)
-    )
+    if isinstance(statement, ReceiptStatement):
+        return len(statement.receipt.items)
+    return len(item.enclosed.rows) + sum(map(len, item.enclosed.pieces))

@@ -18,6 +18,7 @@ from countermark_broker.log.appender import Appended, Failed, Outcome, Refused, 
 from countermark_broker.log.verifier import OWN_WORK, Source
 from countermark_broker.services.accounts import refused_request, refused_statement
 from countermark_broker.services.node import Caller, Node
+from countermark_broker.services.pieces import keep_content
 from countermark_broker.services.proofs import prove_entry, prove_record, release_stanzas
 from countermark_broker.services.quotas import cost_of, payer_of
 from countermark_broker.store.reading import EntryRecord, read_entry
@@ -90,7 +91,8 @@ def submitted_message(submission: Submission, document: Document) -> Submitted:
     """A submission whose signatures are verified; nothing of it is parsed a second time."""
     assert document.data == submission.document.data
     statement = MessageStatement(document, submission.manifest, submission.rows)
-    return Submitted(statement, Enclosed(submission.rows, submission.stanzas, submission.content))
+    enclosed = Enclosed(submission.rows, submission.stanzas, submission.content, submission.pieces)
+    return Submitted(statement, enclosed)
 
 
 async def accept_receipt(node: Node, data: bytes, caller: Caller, source: Source = OWN_WORK) -> Answer:
@@ -268,7 +270,7 @@ async def _append(
         outcome: Outcome = Repeated(known.index)
     else:
         try:
-            outcome = await node.sequencer.submit(item)
+            outcome = await node.sequencer.submit(await keep_content(node, item))
         except Exception:
             refund(node, item, payer)
             raise

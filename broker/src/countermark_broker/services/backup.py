@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
@@ -26,8 +26,17 @@ from countermark_broker.services.checking import Finding, check_enclosed, check_
 from countermark_broker.services.maintenance import MOST_FINDINGS
 from countermark_broker.services.mending import mend_records
 from countermark_broker.services.node import Node
+from countermark_broker.store.content import ContentStore
 from countermark_broker.store.engine import Connection, backend_of
-from countermark_broker.store.head import lock_head, read_head
+from countermark_broker.store.head import lock_head, read_head, take_lock
+from countermark_broker.store.pieces import (
+    add_blob,
+    drop_blob,
+    is_claimed,
+    read_blob,
+    read_claims,
+    read_without_blob,
+)
 from countermark_broker.store.purges import count_purges, read_newest_purge, read_purges
 from countermark_broker.store.reading import (
     RECORD_DAMAGED,
@@ -104,7 +113,10 @@ def _create(node: Node, path: Path, progress: Progress, *, last: bool) -> Backup
         while page := read_records(connection, frontier.size, stored.size):
             purges = read_purges(connection, page, stored.size)
             for record in page:
-                enclosed, purge = read_enclosed(connection, record), purges.get(record.index)
+                purge = purges.get(record.index)
+                enclosed = read_enclosed(connection, record, node.content)
+                if enclosed.content is None and enclosed.outside is not None:
+                    _check_kept(node, record, last=last)
                 findings.extend(_check_fit(record, enclosed, frontier.size, purge))
                 if purge is not None:
                     # What is there in spite of it goes into no copy.
@@ -112,7 +124,8 @@ def _create(node: Node, path: Path, progress: Progress, *, last: bool) -> Backup
                 frontier = frontier.append(leaf_hash(record.leaf))
                 if record.index == 0:
                     founding.append(parse_document(record.document).payload_hash)
-                yield ArchivedEntry(record, enclosed)
+                pieces = _pieces_of(node, record, enclosed, findings, last=last) if enclosed.pieces else ()
+                yield ArchivedEntry(record, enclosed, pieces)
             progress(frontier.size)
         # Before the file has its name: the tiles may be right where the records are not.
         if frontier.size < stored.size:
@@ -133,7 +146,10 @@ def _create(node: Node, path: Path, progress: Progress, *, last: bool) -> Backup
             raise _differs(stored.size)
         _verify(stored, node.origin, directory)
         header = ArchiveHeader(node.origin, stored.size, node.clock.now_ms(), version("countermark-broker"))
-        digest = write_archive(path, header, items(connection), stored.raw)
+        try:
+            digest = write_archive(path, header, items(connection), stored.raw)
+        except _PurgedMeanwhileError:
+            return None
     return Backup(node.origin, stored.size, digest, fingerprint(founding[0]), tuple(findings))
 
 
@@ -208,7 +224,7 @@ def _check_beside(connection: Connection, archive: Archive) -> Iterator[Finding]
     for batch in archive.batches():
         purges = read_purges(connection, (item.record for item in batch))
         for item in batch:
-            yield from check_enclosed(item.record, item.enclosed, purges.get(item.record.index))
+            yield from check_enclosed(item.record, item.enclosed, purges.get(item.record.index), item.lost)
 
 
 def check_end(archive: Archive, replayer: Replayer) -> None:
@@ -222,6 +238,33 @@ def check_end(archive: Archive, replayer: Replayer) -> None:
     if replayer.root(checkpoint.size) != checkpoint.root:
         raise _differs(checkpoint.size)
     _verify(checkpoint, archive.header.log, replayer.directory)
+
+
+class _PurgedMeanwhileError(Exception):
+    """Pieces are gone from their store that the snapshot of the database still names."""
+
+
+def _pieces_of(
+    node: Node, record: EntryRecord, enclosed: Enclosed, findings: list[Finding], *, last: bool
+) -> Iterator[bytes]:
+    """The pieces of a message's attachments, one in memory at a time; those that are missing are findings."""
+    lost: set[bytes] = set()
+    for digest in dict.fromkeys(digest for digests in enclosed.pieces for digest in digests):
+        if (piece := node.content.find(digest)) is not None:
+            yield piece
+        else:
+            lost.add(digest)
+    if lost:
+        _check_kept(node, record, last=last)
+        found = check_enclosed(record, enclosed, lost=lost)
+        findings.extend(one for one in found if one.code == "piece_missing")
+
+
+def _check_kept(node: Node, record: EntryRecord, *, last: bool) -> None:
+    """Let the backup begin again where what is missing was purged meanwhile."""
+    with node.database.reading() as connection:
+        if not last and not read_claims(connection, record.index):
+            raise _PurgedMeanwhileError
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +312,7 @@ async def restore_backup(
 
 
 def _restore(node: Node, path: Path, progress: Progress, scratch: Path | None) -> Restored:
+    node.content.open()
     with open_archive(path) as archive:
         if archive.header.log != node.origin:
             raise ConfigurationError(
@@ -296,7 +340,7 @@ def _restore(node: Node, path: Path, progress: Progress, scratch: Path | None) -
             missing = _missing_by_store(node, replayer)
         # Only now all purges are known, those of the database that the archive is too old for among them.
         findings: list[Finding] = []
-        for finding in _bring_all_back(node, archive, before):
+        for finding in chain(_bring_all_back(node, archive, before), _bring_pieces(node, archive)):
             if len(findings) < MOST_FINDINGS:
                 findings.append(finding)
     size = replayer.head.size
@@ -363,17 +407,49 @@ def _bring_all_back(node: Node, archive: Archive, before: int) -> Iterator[Findi
                 purge = purges.get(item.record.index)
                 held = item.record.index < before
                 if held or purge is not None:
-                    findings.extend(_bring_back(connection, item, purge, may=held and logged == viewed))
+                    may = held and logged == viewed
+                    findings.extend(_bring_back(connection, node.content, item, purge, may=may))
                 else:
                     findings.extend(check_enclosed(item.record, item.enclosed))
         yield from findings
 
 
+def _bring_pieces(node: Node, archive: Archive) -> Iterator[Finding]:
+    """Store the pieces that messages in the database consist of and that are lost; which are missing in the end.
+
+    After the claims are there, so that nothing is stored that a purge has deleted.
+    """
+    content = node.content
+    for digest, data in archive.pieces():
+        with node.database.reading() as connection:
+            if not is_claimed(connection, digest):
+                continue
+        if content.find(digest) is not None:
+            continue
+        new = content.put(digest, data)
+        with node.database.writing() as connection:
+            take_lock(connection)
+            if (old := read_blob(connection, digest)) is not None:
+                drop_blob(connection, old)
+            add_blob(connection, new)
+    for item in archive.entries():
+        if not item.enclosed.pieces:
+            continue
+        with node.database.reading() as connection:
+            claimed = read_claims(connection, item.record.index)
+            lost = read_without_blob(connection, [d for digests in claimed.values() for d in digests])
+        if lost:
+            yield Finding(
+                "piece_missing",
+                f"entry {item.record.index}: {len(lost)} pieces of its attachments are missing",
+            )
+
+
 def _bring_back(
-    connection: Connection, item: ArchivedEntry, purge: int | None, *, may: bool
+    connection: Connection, content: ContentStore, item: ArchivedEntry, purge: int | None, *, may: bool
 ) -> Iterator[Finding]:
     """Bring back what has gone from beside an entry, if it may; what is missing or wrong there in the end."""
-    findings = tuple(check_enclosed(item.record, read_enclosed(connection, item.record), purge))
+    findings = tuple(check_enclosed(item.record, read_enclosed(connection, item.record, content), purge))
     if findings and may and purge is None and not any(check_enclosed(item.record, item.enclosed)):
         write_enclosed(connection, item.record.index, item.enclosed)
         return

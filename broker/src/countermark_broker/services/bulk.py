@@ -27,6 +27,7 @@ from countermark_broker.services.accept import (
 )
 from countermark_broker.services.accounts import NegativeAnswer
 from countermark_broker.services.node import Node
+from countermark_broker.services.pieces import keep_content
 from countermark_broker.services.proofs import prove_record
 from countermark_broker.store.loading import load_indexes
 from countermark_broker.store.reading import EntryRecord
@@ -120,7 +121,7 @@ async def _begin(node: Node, submissions: Sequence[bytes], source: Source) -> li
             else:
                 ready.append((number, one, one.item))
     try:
-        futures = await node.sequencer.submit_many([item for _, _, item in ready])
+        futures = await node.sequencer.submit_many([await keep_content(node, item) for _, _, item in ready])
     except BaseException as error:
         for _, one, item in ready:
             refund(node, item, one.author)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from countermark_broker.store.reading import RECORD_DAMAGED, EntryRecord
 from countermark_broker.store.writing import Enclosed
+from countermark_protocol.attachments import check_pieces
 from countermark_protocol.claims import DIRECTORY_KINDS, Kind
 from countermark_protocol.documents import parse_document, statement_hash
 from countermark_protocol.encoding import labelled_hash
 from countermark_protocol.errors import CountermarkError
-from countermark_protocol.manifest import parse_manifest
+from countermark_protocol.manifest import Manifest, parse_manifest
 from countermark_protocol.recipients import recipients_root, stanza_hash
 from countermark_protocol.statements import kind_of
 
@@ -21,6 +22,11 @@ _BESIDE = (
 )
 _VIEW = "stop all nodes and run `countermark-broker rebuild`"
 _WRITTEN = "find out who wrote to the database past the broker; these rows are not read, and may be deleted"
+_PIECE = (
+    "let whoever has it upload it again (its sender keeps it for a while), or run `countermark-broker backup restore` "
+    "with a backup that has it, onto this database; after `countermark-broker content mend`"
+)
+_MEND = "run `countermark-broker content mend`"
 _PUBLISHED = "this database is not the one that was published (docs/operations/running-a-broker.md §7)"
 
 #: What to do about each finding.
@@ -32,6 +38,14 @@ HINTS: Final = {
     "entry_missing": RECORD_DAMAGED,
     "entry_unreadable": RECORD_DAMAGED,
     "entry_index_differs": RECORD_DAMAGED,
+    "attachment_missing": _BESIDE,
+    "attachment_differs": _BESIDE,
+    "surplus_claim": _WRITTEN,
+    "piece_missing": _PIECE,
+    "piece_differs": _PIECE,
+    "piece_elsewhere": "name that store in this node's settings (docs/operations/content-store.md §4)",
+    "orphan_blob": _MEND,
+    "unnamed_blob": _MEND,
     "orphan_row": _WRITTEN,
     "surplus_stanza": _WRITTEN,
     "surplus_content": _WRITTEN,
@@ -80,13 +94,16 @@ def check_record(record: EntryRecord) -> Iterator[Finding]:
         )
 
 
-def check_enclosed(record: EntryRecord, enclosed: Enclosed, purge: int | None = None) -> Iterator[Finding]:
+def check_enclosed(
+    record: EntryRecord, enclosed: Enclosed, purge: int | None = None, lost: Container[bytes] = ()
+) -> Iterator[Finding]:
     """Everything that is missing beside an entry, or is not what its manifest and rows name.
 
     Args:
         record: of the entry.
         enclosed: what lies beside it.
         purge: the entry that purges it: then what is there is wrong, and not what is missing.
+        lost: digests of pieces that are not there.
     """
     name = f"entry {record.index}"
     if not record.rows and record.kind != Kind.MESSAGE:
@@ -97,6 +114,8 @@ def check_enclosed(record: EntryRecord, enclosed: Enclosed, purge: int | None = 
             yield Finding("surplus_stanza", f"{name}: {left} stanzas in spite of its purge, entry {purge}")
         if enclosed.content is not None:
             yield Finding("surplus_content", f"{name}: has content in spite of its purge, entry {purge}")
+        if any(enclosed.claims()):
+            yield Finding("surplus_claim", f"{name}: claims pieces in spite of its purge, entry {purge}")
         enclosed = Enclosed(record.rows)
     for row, stanza in zip(record.rows, enclosed.stanzas, strict=purge is None):
         if not stanza:
@@ -122,6 +141,33 @@ def check_enclosed(record: EntryRecord, enclosed: Enclosed, purge: int | None = 
         )
     elif labelled_hash("ciphertext", enclosed.content) != manifest.content.digest:
         yield Finding("content_differs", f"{name}: its content is not the one that was signed")
+    yield from _check_attachments(name, manifest, enclosed, lost)
+
+
+def _check_attachments(
+    name: str, manifest: Manifest, enclosed: Enclosed, lost: Container[bytes]
+) -> Iterator[Finding]:
+    for part, named in enumerate(manifest.attachments):
+        pieces = enclosed.pieces[part] if part < len(enclosed.pieces) else ()
+        if not pieces:
+            yield Finding("attachment_missing", f"{name}: the list of pieces of attachment {part} is missing")
+            continue
+        try:
+            check_pieces(named, pieces)
+        except CountermarkError as error:
+            yield Finding("attachment_differs", f"{name}: attachment {part}: {error.message}")
+            continue
+        gone = [number for number, digest in enumerate(pieces) if digest in lost]
+        if gone:
+            yield Finding(
+                "piece_missing",
+                f"{name}: attachment {part}: {len(gone)} of {len(pieces)} pieces are missing, first number {gone[0]}",
+            )
+    surplus = len(enclosed.pieces) - len(manifest.attachments)
+    if surplus > 0:
+        yield Finding(
+            "surplus_claim", f"{name}: claims pieces of {surplus} attachments that its manifest lacks"
+        )
 
 
 def _root(record: EntryRecord) -> bytes | None:

@@ -17,10 +17,13 @@ from dataclasses import dataclass
 from itertools import islice
 
 from countermark_broker.services.checking import Finding, check_enclosed, check_record
+from countermark_broker.services.content_check import check_blobs
 from countermark_broker.services.maintenance import MOST_FINDINGS
 from countermark_broker.services.node import Node
+from countermark_broker.store.content import ContentStore
 from countermark_broker.store.engine import Connection, backend_of
 from countermark_broker.store.head import Head, read_head
+from countermark_broker.store.pieces import read_claims, read_without_blob
 from countermark_broker.store.purges import count_purges, read_purges
 from countermark_broker.store.reading import (
     EntryRecord,
@@ -66,14 +69,24 @@ async def check_everything(node: Node, progress: Progress = lambda _done: None) 
         stored = node.store.load()
         with node.database.reading() as connection:
             backend_of(connection).patient(connection)
-            return _Look(connection, stored, progress).run()
+            checked = _Look(connection, node.content, stored, progress).run()
+        # Outside of the snapshot: stores have none, and nodes may move and delete pieces meanwhile.
+        rest = islice(check_blobs(node), MOST_FINDINGS - len(checked.findings))
+        return Checked(checked.entries, (*checked.findings, *rest))
 
     return await asyncio.to_thread(run)
 
 
 class _Look:
-    def __init__(self, connection: Connection, stored: UnverifiedCheckpoint, progress: Progress) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        content: ContentStore,
+        stored: UnverifiedCheckpoint,
+        progress: Progress,
+    ) -> None:
         self._connection = connection
+        self._content = content
         self._stored = stored
         self._progress = progress
         self._head: Head | None = None
@@ -141,11 +154,14 @@ class _Look:
 
     def _record(self, record: EntryRecord, stanzas: int, purge: int | None) -> Iterator[Finding]:
         yield from check_record(record)
-        enclosed = read_enclosed(self._connection, record)
-        yield from check_enclosed(record, enclosed, purge)
+        enclosed = read_enclosed(self._connection, record, self._content)
+        lost = read_without_blob(self._connection, [digest for _part, _number, digest in enclosed.claims()])
+        yield from check_enclosed(record, enclosed, purge, lost)
         surplus = stanzas - sum(map(bool, enclosed.stanzas))
         if surplus > 0:
             yield Finding("surplus_stanza", f"entry {record.index}: {surplus} stanzas for nobody named in it")
+        if not record.rows and read_claims(self._connection, record.index):
+            yield Finding("surplus_claim", f"entry {record.index}: claims pieces, but is no message")
         if not record.rows and read_content(self._connection, record.index) is not None:
             yield Finding("surplus_content", f"entry {record.index}: has content, but is no message")
 

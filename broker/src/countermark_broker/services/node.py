@@ -17,6 +17,7 @@ from countermark_broker.log.tree import Tree
 from countermark_broker.log.verifier import Verifier
 from countermark_broker.metrics import Metrics
 from countermark_broker.services.quotas import Quotas
+from countermark_broker.store.content import ContentStore
 from countermark_broker.store.engine import Connection, Database, database_now
 from countermark_broker.store.head import read_head
 from countermark_protocol.directory import Directory
@@ -57,6 +58,7 @@ class Node:
     node_key: Signer
     entry_key: bytes | None
     quotas: Quotas
+    content: ContentStore
 
     async def check_clock(self) -> int:
         """Demand that this node's clock lets it append; its difference from the database's in ms.

@@ -5,7 +5,8 @@ another's quota. What is logged already costs nothing. Receipts have a bucket of
 messages to an endpoint would spend what that endpoint needs for its answers. So have urgent messages, that no bulk
 may stand in their way, and exercises, that no drill may stand in the way of what is real. So have directory
 statements, which go first at the lock: charged is the principal that writes the subject, and for a revocation the
-revoked key alone, so that nothing else written stands in its way.
+revoked key alone, so that nothing else written stands in its way. So have pieces of attachments, which are uploaded
+before the message that claims them.
 
 Source: docs/spec/api.md §3.9; docs/operations/limits.md §4; design section 5, "Order of checks".
 """
@@ -49,7 +50,12 @@ _URGENT_PART: Final = 10
 _BY_MESSAGE: Final = ("messages", "recipients", "bytes")
 _LANES: Final = ("", "urgent-", "exercise-", "exercise-urgent-")
 #: What is counted.
-COUNTED: Final = (*(lane + name for lane in _LANES for name in _BY_MESSAGE), "receipts", "directory")
+COUNTED: Final = (
+    *(lane + name for lane in _LANES for name in _BY_MESSAGE),
+    "receipts",
+    "directory",
+    "uploads",
+)
 
 
 #: What a statement takes from its author's quota, by what is counted.
@@ -63,6 +69,7 @@ def make_cost(
     size: int = 0,
     receipts: int = 0,
     directory: int = 0,
+    uploads: int = 0,
     lane: str = "",
 ) -> Cost:
     """A cost.
@@ -73,6 +80,7 @@ def make_cost(
         size: bytes of submissions or receipts.
         receipts: items of receipts.
         directory: directory statements.
+        uploads: bytes of pieces.
         lane: of the messages; empty for routine and real ones.
     """
     return {
@@ -81,6 +89,7 @@ def make_cost(
         lane + "bytes": size,
         "receipts": receipts,
         "directory": directory,
+        "uploads": uploads,
     }
 
 
@@ -247,4 +256,9 @@ def quotas_of(settings: Settings) -> Quotas:
         for lane in _LANES
         for name, most in routine.items()
     }
-    return Quotas({**lanes, "receipts": settings.quota_receipts, "directory": settings.quota_directory})
+    others = {
+        "receipts": settings.quota_receipts,
+        "directory": settings.quota_directory,
+        "uploads": settings.quota_uploads_mib * _MIB,
+    }
+    return Quotas({**lanes, **others})

@@ -123,6 +123,7 @@ async def recover_tail(
 def _recover(node: Node, paths: Sequence[Path], asked: Asked, check: bool, without: bool) -> Recovered:
     stored = node.store.load()
     node.publisher.check_origin(stored)
+    node.content.open()
     with open_tails(paths, node.origin) as tails:
         with suppress(_UndoneError), node.database.writing() as connection:
             lock_head(connection)
@@ -138,6 +139,7 @@ class _Recovery:
 
     def __init__(self, node: Node, connection: Connection, tails: Sequence[Tail], asked: Asked) -> None:
         self._connection = connection
+        self._content = node.content
         self._tails = tails
         self._asked = asked
         self._pool = Pool(node.origin, tails, asked.leaves, node.entry_key)
@@ -217,7 +219,7 @@ class _Recovery:
                 enclosed = Enclosed(record.rows, (b"",) * len(record.rows))
                 if record.rows and record.payload_hash not in purged:
                     enclosed = self._pool.enclosed(record) or enclosed
-                    if enclosed.content is None or not all(enclosed.stanzas):
+                    if any(check_enclosed(record, enclosed)):
                         yield _beside(record, enclosed, chain.first)
                 items.append((record, enclosed))
             self._replayer.add(items, guessed)
@@ -239,7 +241,7 @@ class _Recovery:
             record = read_records(self._connection, index, index + 1)[0]
             if not record.rows or read_purges(self._connection, [record]):
                 continue
-            if not any(check_enclosed(record, read_enclosed(self._connection, record))):
+            if not any(check_enclosed(record, read_enclosed(self._connection, record, self._content))):
                 continue
             if (enclosed := self._pool.enclosed(record)) is not None:
                 write_enclosed(self._connection, index, enclosed)
@@ -256,7 +258,8 @@ def _beside(record: EntryRecord, enclosed: Enclosed, first: int) -> Missing:
         what = "the stanzas and the content"
     else:
         stanzas = [f"the stanzas for {', '.join(lost)}"] if lost else []
-        what = " and ".join([*stanzas, *(["the content"] if enclosed.content is None else [])])
+        content = ["the content"] if enclosed.content is None else []
+        what = " and ".join([*stanzas, *content]) or "the lists of pieces of the attachments"
     leaf = record.parsed_leaf()
     return Missing(
         record.index,

@@ -1,17 +1,26 @@
-"""Stanzas and contents: only to who has signed for them, in the log, before. And the ground on which they are gone.
+"""Stanzas, contents, attachments: only to who has signed for them, in the log, before. And why they are gone.
 
-Source: docs/spec/api.md §3.6, §3.13; docs/spec/audit.md §4; design section 6.
+Source: docs/spec/api.md §3.6, §3.13, §3.14; docs/spec/audit.md §4; design section 6.
 """
 
 from __future__ import annotations
 
-from countermark_broker.errors import FatalError
+from countermark_broker.errors import FatalError, UnavailableError
 from countermark_broker.services.accounts import not_held, refused_request
 from countermark_broker.services.node import Caller, Node
 from countermark_broker.services.proofs import prove_record
+from countermark_broker.store.content import ContentStore, piece_lost
 from countermark_broker.store.engine import Connection
 from countermark_broker.store.loading import load_message, load_purges
-from countermark_broker.store.reading import EntryRecord, read_content, read_records, read_stanzas
+from countermark_broker.store.pieces import read_claimed_part
+from countermark_broker.store.reading import (
+    EntryRecord,
+    read_content,
+    read_manifest_of,
+    read_records,
+    read_stanzas,
+)
+from countermark_broker.store.tables import CONTENT_PART
 from countermark_protocol.answers import Accepted, Release
 from countermark_protocol.checkpoint import Checkpoint
 from countermark_protocol.errors import NotFoundError, PolicyError
@@ -51,10 +60,81 @@ async def read_ciphertext(node: Node, caller: Caller, payload_hash: bytes) -> by
     if caller.address != message.sender:
         await _demand_delivered(node, checkpoint, caller, message)
     content = await node.database.read(read_content, message.index)
-    if content is None:
+    if content is not None:
+        return content
+    outside = await node.database.read(read_claimed_part, message.index, CONTENT_PART)
+    if outside:
+        return await _read_piece(node, caller, payload_hash, outside[0])
+    await _demand_kept(node, caller, payload_hash)
+    raise FatalError("content_missing", f"the content of entry {message.index} is gone", _WAY_OUT)
+
+
+async def read_attachment(node: Node, caller: Caller, payload_hash: bytes, part: int) -> tuple[bytes, ...]:
+    """Digests of the pieces of an attachment, to whom the content is released.
+
+    Raises:
+        NegativeAnswer: as `read_ciphertext`; or the message has no such attachment.
+    """
+    checkpoint, message = await _message(node, caller, payload_hash)
+    await _demand_kept(node, caller, payload_hash)
+    if caller.address != message.sender:
+        await _demand_delivered(node, checkpoint, caller, message)
+    digests = await node.database.read(read_claimed_part, message.index, part)
+    if digests:
+        return digests
+    await _demand_kept(node, caller, payload_hash)
+    named = await node.database.read(read_manifest_of, message.index)
+    if part < len(named.attachments):
+        raise FatalError(
+            "attachment_missing",
+            f"the pieces of attachment {part} of entry {message.index} are gone",
+            _WAY_OUT,
+        )
+    raise await refused_request(
+        node,
+        checkpoint,
+        caller,
+        NotFoundError(
+            "no_such_attachment",
+            f"message {payload_hash.hex()} has {len(named.attachments)} attachments, numbered from 0: expected one of "
+            f"them, got {part}",
+        ),
+    )
+
+
+async def read_piece(node: Node, caller: Caller, payload_hash: bytes, part: int, number: int) -> bytes:
+    """One piece of an attachment, to whom the content is released.
+
+    Raises:
+        NegativeAnswer: as `read_attachment`; or the attachment has no such piece.
+        UnavailableError: ``piece_lost``, or the store does not answer.
+    """
+    digests = await read_attachment(node, caller, payload_hash, part)
+    if number < len(digests):
+        return await _read_piece(node, caller, payload_hash, digests[number])
+    raise await refused_request(
+        node,
+        node.publisher.published,
+        caller,
+        NotFoundError(
+            "no_such_piece",
+            f"attachment {part} has {len(digests)} pieces, numbered from 0: expected one of them, got {number}",
+        ),
+    )
+
+
+async def _read_piece(node: Node, caller: Caller, payload_hash: bytes, digest: bytes) -> bytes:
+    try:
+        piece = await node.content.run(ContentStore.read, digest)
+    except UnavailableError:
         await _demand_kept(node, caller, payload_hash)
-        raise FatalError("content_missing", f"the content of entry {message.index} is gone", _WAY_OUT)
-    return content
+        raise
+    if piece is None:
+        await _demand_kept(node, caller, payload_hash)
+        raise piece_lost(digest)
+    node.metrics.pieces.labels("served").inc()
+    node.metrics.piece_bytes.labels("served").inc(len(piece))
+    return piece
 
 
 async def read_purge(node: Node, caller: Caller, payload_hash: bytes) -> Accepted:

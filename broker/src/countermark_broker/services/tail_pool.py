@@ -236,7 +236,7 @@ class Pool:
             if held is None or not held.is_message:
                 continue
             submission = _submission(tail, record.index, held.body)
-            enclosed = Enclosed(record.rows, submission.stanzas, submission.content)
+            enclosed = Enclosed(record.rows, submission.stanzas, submission.content, submission.pieces)
             if submission.rows != record.rows or any(check_enclosed(record, enclosed)):
                 raise differs(
                     tail.name, f"entry {record.index}: it holds another message than was logged there"

@@ -13,14 +13,27 @@ from sqlalchemy import func, select
 
 from countermark_broker.errors import FatalError
 from countermark_broker.store.codec import encode_rows, parse_rows
+from countermark_broker.store.content import ContentStore
 from countermark_broker.store.engine import Connection
 from countermark_broker.store.loading import chunks, load_boxes
-from countermark_broker.store.tables import box_rows, contents, deliveries, entries, messages, purges, stanzas
+from countermark_broker.store.pieces import read_claims
+from countermark_broker.store.tables import (
+    CONTENT_PART,
+    box_rows,
+    contents,
+    deliveries,
+    entries,
+    messages,
+    purges,
+    stanzas,
+)
 from countermark_broker.store.writing import Enclosed
 from countermark_protocol.boxes import Box, BoxState, Row, Tail, make_row
+from countermark_protocol.documents import parse_document
 from countermark_protocol.errors import MalformedError
 from countermark_protocol.identifiers import Address
 from countermark_protocol.leaf import Leaf, parse_leaf
+from countermark_protocol.manifest import Manifest, parse_manifest
 from countermark_protocol.recipients import RecipientRow
 
 #: What one page may cost, about bytes: a page of 500 ordinary messages fits, so do 4 broadcasts to 1,000, whose
@@ -180,16 +193,27 @@ def _any_record(row: Any) -> EntryRecord | UnreadableRecord:
         return UnreadableRecord(row.entry, row.leaf, error.message)
 
 
-def read_enclosed(connection: Connection, record: EntryRecord) -> Enclosed:
-    """What lies beside an entry; a stanza that is not there is empty."""
+def read_enclosed(connection: Connection, record: EntryRecord, content: ContentStore) -> Enclosed:
+    """What lies beside an entry, its content wherever it lies; a stanza that is not there is empty.
+
+    Raises:
+        UnavailableError: a content store does not answer.
+    """
     if not record.rows:
         return Enclosed()
     query = select(stanzas.c.recipient, stanzas.c.stanza).where(stanzas.c.message == record.index)
     found = {row.recipient: row.stanza for row in connection.execute(query)}
+    claimed = read_claims(connection, record.index)
+    outside = claimed.pop(CONTENT_PART, ())
+    inside = read_content(connection, record.index)
+    if inside is None and outside:
+        inside = content.find(outside[0])
     return Enclosed(
         record.rows,
         tuple(found.get(row.endpoint, b"") for row in record.rows),
-        read_content(connection, record.index),
+        inside,
+        tuple(claimed.get(part, ()) for part in range(max(claimed, default=-1) + 1)),
+        outside[0] if outside else None,
     )
 
 
@@ -349,6 +373,12 @@ def read_content(connection: Connection, message: int) -> bytes | None:
     """The ciphertext of a message."""
     query = select(contents.c.content).where(contents.c.message == message)
     return connection.execute(query).scalar_one_or_none()
+
+
+def read_manifest_of(connection: Connection, message: int) -> Manifest:
+    """The manifest of an entry that is a message."""
+    document = connection.execute(select(entries.c.document).where(entries.c.entry == message)).scalar_one()
+    return parse_manifest(parse_document(document).claims)
 
 
 @dataclass(frozen=True, slots=True)

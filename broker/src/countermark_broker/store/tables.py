@@ -1,4 +1,6 @@
-"""The tables. `entries`, `stanzas` and `contents` hold what cannot be remade; everything else is a view.
+"""The tables. What cannot be remade: `entries`, `stanzas`, `contents`, `claims` and the blobs that these name.
+
+Everything else is a view, or is gathered, or short-lived.
 
 What clients sign is kept as bytes: text columns refuse some of what may be signed. Addresses and ids are
 text, since their language is plain ASCII. Times are ms since 1970. Nothing here is particular to a database.
@@ -72,6 +74,64 @@ contents: Final = Table(
     metadata,
     Column("message", BigInteger, primary_key=True, autoincrement=False),
     Column("content", LargeBinary, nullable=False),
+)
+
+#: Beside the entries too: the sealed pieces of which a message consists, in order. `part` is the number of the
+#: attachment, or `CONTENT_PART` for a content that lies in the content store.
+claims: Final = Table(
+    "claims",
+    metadata,
+    Column("message", BigInteger, primary_key=True, autoincrement=False),
+    Column("part", SmallInteger, primary_key=True, autoincrement=False),
+    Column("number", SmallInteger, primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary(32), nullable=False, index=True),
+)
+CONTENT_PART: Final = -1
+
+#: Where the piece of a digest lies: in which store, and under which name there. A name is never used a second time.
+blobs: Final = Table(
+    "blobs",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("place", String(16), nullable=False, index=True),
+    Column("name", String(96), nullable=False, unique=True),
+)
+
+#: The content store that is the database.
+blob_data: Final = Table(
+    "blob_data",
+    metadata,
+    Column("name", String(96), primary_key=True),
+    Column("written_at", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+#: Short-lived: which endpoint has uploaded what and when, until a message of its claims it.
+uploads: Final = Table(
+    "uploads",
+    metadata,
+    Column("endpoint", String(160), primary_key=True),
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("uploaded_at", BigInteger, nullable=False, index=True),
+    Index(None, "digest"),
+)
+
+#: What no row names any more and is still to be deleted from a store outside the database.
+doomed_blobs: Final = Table(
+    "doomed_blobs",
+    metadata,
+    Column("place", String(16), primary_key=True),
+    Column("name", String(96), primary_key=True),
+)
+
+#: By which mark a store outside the database is known to be the one that this log's pieces lie in.
+content_places: Final = Table(
+    "content_places",
+    metadata,
+    Column("place", String(16), primary_key=True),
+    Column("mark", LargeBinary(16), nullable=False),
 )
 
 #: View: what decisions need to know of a message.

@@ -6,7 +6,7 @@ What a group does to the views is worked out here in memory first (`Changes`), s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +15,12 @@ from sqlalchemy import Table, delete
 from countermark_broker.store.codec import encode_rows
 from countermark_broker.store.engine import Connection, backend_of
 from countermark_broker.store.loading import chunks
+from countermark_broker.store.pieces import drop_claims, forget_uploads
 from countermark_broker.store.tables import (
+    CONTENT_PART,
     box_heads,
     box_rows,
+    claims,
     contents,
     deliveries,
     entries,
@@ -26,6 +29,7 @@ from countermark_broker.store.tables import (
     stanzas,
 )
 from countermark_protocol.appending import Entry
+from countermark_protocol.identifiers import Address
 from countermark_protocol.recipients import RecipientRow
 from countermark_protocol.state import DeliveryStage, MessageState
 
@@ -37,12 +41,24 @@ class Enclosed:
     Attributes:
         rows: its recipients, in order.
         stanzas: one for each row.
-        content: the ciphertext.
+        content: the ciphertext; None also where it lies in the content store.
+        pieces: of each attachment, the digests of its pieces, in order.
+        outside: digest of the content, where it lies in the content store.
     """
 
     rows: tuple[RecipientRow, ...] = ()
     stanzas: tuple[bytes, ...] = ()
     content: bytes | None = None
+    pieces: tuple[tuple[bytes, ...], ...] = ()
+    outside: bytes | None = None
+
+    def claims(self) -> Iterator[tuple[int, int, bytes]]:
+        """Part, number and digest of each piece that the message consists of."""
+        if self.outside is not None:
+            yield CONTENT_PART, 0, self.outside
+        for part, digests in enumerate(self.pieces):
+            for number, digest in enumerate(digests):
+                yield part, number, digest
 
 
 NOTHING = Enclosed()
@@ -57,6 +73,8 @@ class Changes:
     entries: list[Row] = field(default_factory=list)
     stanzas: list[Row] = field(default_factory=list)
     contents: list[Row] = field(default_factory=list)
+    claims: list[Row] = field(default_factory=list)
+    claimed: list[tuple[Address, frozenset[bytes]]] = field(default_factory=list)
     messages: list[Row] = field(default_factory=list)
     new_deliveries: dict[tuple[int, str], Row] = field(default_factory=dict)
     moved_deliveries: dict[tuple[int, str], Row] = field(default_factory=dict)
@@ -84,6 +102,14 @@ class Changes:
             self.stanzas.append((entry.index, row.endpoint, stanza))
         if enclosed.content is not None:
             self.contents.append((entry.index, enclosed.content))
+        new = [(entry.index, *claim) for claim in enclosed.claims()]
+        if new:
+            self.claims += new
+            self.claimed += [
+                (message.sender, frozenset(claim[3] for claim in new))
+                for message in entry.decision.messages
+                if message.index == entry.index
+            ]
         self.add_views(entry)
 
     def add_views(self, entry: Entry) -> None:
@@ -138,10 +164,15 @@ def write_changes(connection: Connection, changes: Changes) -> None:
     _insert(connection, entries, changes.entries)
     _insert(connection, stanzas, changes.stanzas)
     _insert(connection, contents, changes.contents)
+    _insert(connection, claims, changes.claims)
+    for sender, digests in changes.claimed:
+        forget_uploads(connection, sender, digests)
     # In the transaction that logs the ground, so that what is missing without one never looks like this.
     for part in chunks(changes.purged):
         for table in (stanzas, contents):
             connection.execute(delete(table).where(table.c.message.in_(part)))
+    # After the contents, that one which is just being moved out of its table is found in either place.
+    drop_claims(connection, changes.purged)
     write_views(connection, changes)
 
 
@@ -151,6 +182,9 @@ def write_enclosed(connection: Connection, index: int, enclosed: Enclosed) -> No
     _replace(connection, stanzas, [(index, row.endpoint, stanza) for row, stanza in rows])
     if enclosed.content is not None:
         _replace(connection, contents, [(index, enclosed.content)])
+        if enclosed.outside is None:
+            connection.execute(delete(claims).where(claims.c.message == index, claims.c.part == CONTENT_PART))
+    _replace(connection, claims, [(index, *claim) for claim in enclosed.claims()])
 
 
 def insert_entries(connection: Connection, rows: Sequence[Row]) -> None:
