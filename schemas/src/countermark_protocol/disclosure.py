@@ -10,6 +10,7 @@ Source: docs/spec/disclosure.md §1 to §3.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from countermark_protocol.descriptors import (
 )
 from countermark_protocol.documents import UnverifiedDocument, parse_document
 from countermark_protocol.encoding import Reader, Writer, labelled_hash, malformed
-from countermark_protocol.errors import ProofError, SealError, UncheckableError
+from countermark_protocol.errors import MalformedError, ProofError, SealError, UncheckableError
 from countermark_protocol.manifest import Manifest, parse_manifest
 from countermark_protocol.parts import (
     MAX_NAME_BYTES,
@@ -183,11 +184,15 @@ def verify_shown(unverified: UnverifiedDisclosure) -> ShownContent:
 def shown_attachments(shown: ShownContent) -> tuple[int, ...]:
     """Numbers of the attachments whose descriptors a disclosure shows, in order.
 
-    Raises:
-        MalformedError: ``bad_part_name``.
+    A name that a sender made up names none, and is passed over: what else is shown stands.
     """
-    numbers = (attachment_number(name) for name in shown.opened)
-    return tuple(number for number in numbers if number is not None)
+    numbers: list[int] = []
+    for name in shown.opened:
+        with suppress(MalformedError):
+            number = attachment_number(name)
+            if number is not None:
+                numbers.append(number)
+    return tuple(numbers)
 
 
 def shown_attachment(shown: ShownContent, number: int) -> AttachmentDescriptor:

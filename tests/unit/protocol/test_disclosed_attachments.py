@@ -78,3 +78,12 @@ def test_what_a_sender_committed_to_is_shown_whatever_it_is_and_what_is_wrong_is
     json = replace(MESSAGE.manifest, content=content, attachments=named).to_json()
     spoilt = WORLD.resigned(MESSAGE, WORLD.agencies[NAIROBI].instance, payload=json)
     refused(error, code, shown_attachment, shown("attachment:0", message=spoilt, parts=parts), 0)
+
+
+def test_names_that_a_sender_made_up_name_no_attachment():
+    parts = (Part("attachment:00", b"{}"), Part("attachment:0", DESCRIBED), Part("attachment:x", b"1"))
+    _, content = seal_content(parts, MESSAGE.secrets, bytes(24))
+    json = replace(MESSAGE.manifest, content=content).to_json()
+    spoilt = WORLD.resigned(MESSAGE, WORLD.agencies[NAIROBI].instance, payload=json)
+    one = shown(*(p.name for p in parts), message=spoilt, parts=parts)
+    assert shown_attachments(one) == (0,)

@@ -10,6 +10,7 @@ import click
 from countermark_client.cli.common import FILE, NEW_FILE, Access, message_of, with_home, write_new
 from countermark_client.cli.evidencing import chosen_parts, read_file, shown, with_parts
 from countermark_client.cli.output import Result, command, utc
+from countermark_client.cli.shown_files import check_files, with_files
 from countermark_protocol.disclosure import MAGIC, ShownContent, parse_disclosed, verify_shown
 from countermark_protocol.evidence import MAX_EVIDENCE_BYTES
 from countermark_protocol.evidence_checks import verify_evidence
@@ -77,22 +78,26 @@ def disclosure() -> None:
 @disclosure.command("verify")
 @click.argument("file", type=FILE)
 @click.option("--fingerprint", help="Of the log's founding, as you know it from elsewhere: it is compared.")
+@with_files
 @command
-def verify_disclosure_file(file: Path, fingerprint: str | None) -> Result:
+def verify_disclosure_file(
+    file: Path, fingerprint: str | None, files: tuple[tuple[int, Path], ...]
+) -> Result:
     """Check a disclosure, or evidence that holds one, and show what it shows; needs no profile and no network.
 
     A disclosure alone proves that its parts are those that its manifest commits to, and that none is left out unseen.
 
-    Example:
+    Examples:
       countermark disclosure verify d.bin
+      countermark disclosure verify d.bin --file 0 photograph.jpg
     """
     data = read_file(file, MAX_EVIDENCE_BYTES)
     if not data.startswith(MAGIC[:-1]):
-        return shown(verify_evidence(data, fingerprint))
+        return shown(verify_evidence(data, fingerprint), files)
     if fingerprint is not None:
         raise click.UsageError("a disclosure alone names no founding: --fingerprint is for evidence")
     content = verify_shown(parse_disclosed(data))
-    manifest = content.manifest
+    manifest, attachments = content.manifest, check_files([content], files)
     return Result(
         [
             "PROVEN",
@@ -101,6 +106,7 @@ def verify_disclosure_file(file: Path, fingerprint: str | None) -> Result:
             "",
             "SHOWN",
             *_content(content),
+            *attachments.lines,
             "",
             "NOT PROVEN by this file alone: evidence of the message proves it (`countermark evidence export`)",
             f"  That {manifest.sender} signed it, that it is in the log {manifest.header.log}, and since when.",
@@ -112,5 +118,6 @@ def verify_disclosure_file(file: Path, fingerprint: str | None) -> Result:
         sender=manifest.sender,
         opened=dict(content.opened),
         closed=list(content.closed),
+        attachments=list(attachments.json),
         logged=None,
     )

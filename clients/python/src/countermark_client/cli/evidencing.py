@@ -23,6 +23,7 @@ from countermark_client.cli.common import (
     write_new,
 )
 from countermark_client.cli.output import REFUSED, Result, command, short
+from countermark_client.cli.shown_files import check_files, with_files
 from countermark_client.cli.verifying import evidence
 from countermark_protocol.contradictions import MAX_BYTES as MAX_CONTRADICTION_BYTES
 from countermark_protocol.contradictions import is_contradiction, verify_contradiction
@@ -161,12 +162,17 @@ def read_file(path: Path, most: int) -> bytes:
     return data
 
 
-def shown(proven: VerifiedEvidence) -> Result:
-    """What a check found, for people and programs."""
+def shown(proven: VerifiedEvidence, files: tuple[tuple[int, Path], ...] = ()) -> Result:
+    """What a check found, for people and programs; `files` were handed over with it.
+
+    Raises:
+        CountermarkError: a file is not the one that was disclosed; see `shown_files.check_files`.
+    """
     # Loaded by those that tell of evidence.
     from countermark_client._evidence_words import evidence_json, tell  # noqa: PLC0415
 
     told = tell(proven)
+    attachments = check_files([disclosure.shown for disclosure in proven.disclosures], files)
     lines = ["PROVEN", *(f"  {line}" for line in told.proven)]
     lines += ["", "VERDICTS ON SIGNATURES", *(f"  {line}" for line in told.signatures)]
     if told.doubts:
@@ -177,8 +183,9 @@ def shown(proven: VerifiedEvidence) -> Result:
             f"  {name}: {json.dumps(v, ensure_ascii=False)}" for name, v in disclosure.shown.opened.items()
         ]
         lines += [f"  {name}: kept closed" for name in disclosure.shown.closed]
-    lines += ["", "NOT PROVEN", *(f"  {line}" for line in told.not_proven)]
-    return Result(lines, REFUSED if told.doubts else 0, **evidence_json(proven, told))
+    lines += [*attachments.lines, "", "NOT PROVEN", *(f"  {line}" for line in told.not_proven)]
+    json_ = {**evidence_json(proven, told), "attachments": list(attachments.json)}
+    return Result(lines, REFUSED if told.doubts else 0, **json_)
 
 
 def _disclosures(
@@ -259,12 +266,14 @@ def export_evidence(
 @evidence.command("verify")
 @click.argument("file", type=FILE)
 @click.option("--fingerprint", help="Of the log's founding, as you know it from elsewhere: it is compared.")
+@with_files
 @with_roots
 @with_paper
 @command
 def verify_file(
     file: Path,
     fingerprint: str | None,
+    files: tuple[tuple[int, Path], ...],
     tsa_roots: Path | None,
     pdf: Path | None,
     sign_with: Path | None,
@@ -277,6 +286,7 @@ def verify_file(
 
     Examples:
       countermark evidence verify exhibit-7.evidence.json --fingerprint '9e32 47d4 1a8d 950b 47af 7717 fdca d349'
+      countermark evidence verify exhibit-7.evidence.json --file 0 photograph.jpg
       countermark evidence verify exhibit-7.evidence.json --tsa-roots authorities-of-time-stamps.pem
     """
     check_paper(pdf, sign_with, tsa)
@@ -284,12 +294,14 @@ def verify_file(
     if is_contradiction(data):
         if pdf is not None:
             raise click.UsageError("--pdf is for what became of a message; this file shows a contradiction")
+        if files:
+            raise click.UsageError("--file is for what was disclosed; this file shows a contradiction")
         # Loaded by those that tell of contradictions.
         from countermark_client.cli.comparing import shown_contradiction  # noqa: PLC0415
 
         return shown_contradiction(verify_contradiction(data, fingerprint))
     proven = verify_evidence(data, fingerprint, read_tsa_roots(tsa_roots))
-    told = shown(proven)
+    told = shown(proven, files)
     if pdf is not None:
         told.shown = [write_paper(proven, data, file, pdf, sign_with, tsa), "", *told.shown]
     return told
