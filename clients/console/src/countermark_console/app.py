@@ -7,6 +7,7 @@ from typing import Final
 
 from fastapi import Depends, FastAPI
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from countermark_console.console import Console
 from countermark_console.security.middleware import GuardMiddleware
@@ -27,9 +28,18 @@ ROUTERS: Final = (
 )
 
 
+class _App(FastAPI):
+    """The guard stands outside of everything, so that the page about a defect of ours bears its headers too."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return GuardMiddleware(
+            super().build_middleware_stack(), settings=self.state.console.settings, refuse=refusal_page
+        )
+
+
 def create_app(console: Console) -> FastAPI:
     """The console's pages."""
-    app = FastAPI(
+    app = _App(
         title="Countermark console",
         docs_url=None,
         redoc_url=None,
@@ -40,6 +50,5 @@ def create_app(console: Console) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    app.add_middleware(GuardMiddleware, settings=console.settings, refuse=refusal_page)
     add_failures(app)
     return app

@@ -13,6 +13,7 @@ from countermark_console.config import Settings
 from countermark_console.network import Network
 from countermark_console.people.accounts import People
 from countermark_console.people.attempts import Attempts
+from countermark_console.people.openid import OpenIdConnect
 from countermark_console.people.sessions import Sessions
 from countermark_console.setup.enrolling import Enrolling
 from countermark_console.setup.steps import SetupCode
@@ -40,6 +41,7 @@ class Console:
         facts: single values that are kept.
         vault: the agency's keys.
         enrolling: the set-up.
+        openid: signing in at a provider.
         setup_code: good for the first account.
     """
 
@@ -53,6 +55,7 @@ class Console:
     facts: Facts
     vault: Vault
     enrolling: Enrolling
+    openid: OpenIdConnect
     setup_code: SetupCode
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -88,6 +91,7 @@ class Console:
             ),
             facts=facts,
             vault=vault,
+            openid=OpenIdConnect(settings, clock),
             enrolling=Enrolling(facts, people, vault, log, network),
             setup_code=SetupCode(clock()),
         )

@@ -33,6 +33,12 @@ class SignInNeededError(ConsoleError):
     hint = "sign in; the browser is sent there"
 
 
+class SignInError(ConsoleError):
+    """The sign-in service did not prove who somebody is."""
+
+    hint = "sign in once more; if it stays, compare the oidc_ settings with the provider's"
+
+
 class DeniedError(ConsoleError):
     """Who is signed in may not do this, or the request is not from a page of this console."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 from urllib.parse import quote
 
@@ -16,6 +15,7 @@ from countermark_console.errors import (
     ConsoleError,
     DeniedError,
     LockedError,
+    SignInError,
     SignInNeededError,
     TooManyError,
 )
@@ -25,7 +25,6 @@ from countermark_console.web.pages import go, page
 from countermark_console.web.visitor import visitor_of
 from countermark_protocol.errors import CountermarkError, NotFoundError, TransportError
 
-_LOGGER: Final = logging.getLogger("countermark_console")
 _TITLES: Final = {
     400: N_("That did not work"),
     403: N_("You may not do that"),
@@ -39,6 +38,7 @@ _TITLES: Final = {
 _STATUS: Final = (
     (TooManyError, 429),
     (DeniedError, 403),
+    (SignInError, 403),
     (BodyTooLargeError, 413),
     (NotFoundError, 404),
     (TransportError, 502),
@@ -108,9 +108,8 @@ def on_http_error(request: Request, error: Exception) -> Response:
     return failure_page(request, error.status_code)
 
 
-def on_failure(request: Request, error: Exception) -> Response:
-    """The answer to a defect: logged with its trace, shown without."""
-    _LOGGER.error("failed: %s %s", request.method, request.url.path, exc_info=error)
+def on_failure(request: Request, _error: Exception) -> Response:
+    """The answer to a defect. The server logs it with its trace; it is shown without."""
     return failure_page(request, 500)
 
 

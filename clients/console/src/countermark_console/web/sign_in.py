@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from countermark_console.agency_log import actions
-from countermark_console.errors import InputError, SignInNeededError
+from countermark_console.errors import InputError, SignInError, SignInNeededError
 from countermark_console.people.second_factor import fresh_secret, provisioning_uri, qr_svg, shown_secret
 from countermark_console.people.sessions import Session, Stage
 from countermark_console.security.decisions import local_path
-from countermark_console.texts import LANGUAGES
+from countermark_console.texts import LANGUAGES, N_
 from countermark_console.web.pages import go, page
 from countermark_console.web.visitor import (
     AnyVisitor,
     Form,
     Visitor,
     console_of,
+    cookie_name,
     set_cookie,
     text_of,
 )
 
 router = APIRouter()
+
+
+def _provider(visitor: Visitor) -> dict[str, Any]:
+    return {
+        "provider": visitor.console.openid.enabled,
+        "provider_name": visitor.console.settings.oidc_name,
+    }
 
 
 @router.get("/sign-in")
@@ -33,7 +42,7 @@ def sign_in_page(request: Request, visitor: AnyVisitor, then: str = "/") -> Resp
         return go(local_path(then))
     if not visitor.console.people.any():
         return go("/setup")
-    return page(request, "sign_in.html", then=local_path(then), name="", error=None)
+    return page(request, "sign_in.html", then=local_path(then), name="", error=None, **_provider(visitor))
 
 
 @router.post("/sign-in")
@@ -46,11 +55,48 @@ def sign_in(request: Request, visitor: AnyVisitor, form: Form) -> Response:
             name, password if isinstance(password, str) else "", visitor.source
         )
     except InputError as error:
-        return page(request, "sign_in.html", 401, then=then, name=name, error=error)
+        return page(request, "sign_in.html", 401, then=then, name=name, error=error, **_provider(visitor))
     stage = Stage.SECOND_FACTOR if person.has_totp else Stage.NEW_SECOND_FACTOR
     path = "/sign-in/code" if person.has_totp else "/sign-in/second-factor"
     response = go(f"{path}?then={quote(then)}")
     set_cookie(request, response, "session", console.sessions.begin(person, stage, visitor.source))
+    return response
+
+
+@router.post("/sign-in/provider")
+def to_provider(request: Request, visitor: AnyVisitor, form: Form) -> Response:
+    """Send the browser to the OpenID Connect provider."""
+    if not visitor.console.openid.enabled:
+        return go("/sign-in")
+    origin = visitor.console.settings.public_url.rstrip("/") or f"http://{request.headers['host']}"
+    url, handle = visitor.console.openid.begin(origin, local_path(text_of(form, "then")))
+    # The form's redirect would be stopped by form-action in some browsers: a page goes on by itself.
+    response = page(request, "elsewhere.html", url=url)
+    # The provider's answer comes from another site, which strict cookies are not sent along with.
+    set_cookie(request, response, "provider", handle, lax=True)
+    return response
+
+
+@router.get("/sign-in/provider/return")
+def from_provider(request: Request, visitor: AnyVisitor) -> Response:
+    """Take the provider's answer."""
+    console = visitor.console
+    handle = request.cookies.get(cookie_name(request, "provider"), "")
+    external, then = console.openid.finish(handle, dict(request.query_params))
+    person = console.people.by_external(external)
+    if person is None:
+        console.log.write("?", actions.SIGN_IN_FAILED, visitor.source, "no account")
+        raise SignInError(
+            "no_account", N_("The sign-in service knows you, but you have no account at this console")
+        )
+    token = console.sessions.begin(person, Stage.COMPLETE, visitor.source)
+    console.people.seen(person)
+    console.vault.touch()
+    console.log.write(person.name, actions.SIGNED_IN, visitor.source)
+    # Not a redirect: browsers would still count it as coming from the provider, and keep strict cookies back.
+    response = page(request, "elsewhere.html", url=then)
+    set_cookie(request, response, "provider", "")
+    set_cookie(request, response, "session", token)
     return response
 
 
