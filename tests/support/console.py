@@ -82,8 +82,8 @@ class Browser:
         return self.get("/")
 
 
-def open_console(folder, clock, **settings):
-    return Console.open(Settings(home=folder, **settings), clock)
+def open_console(folder, clock, network=None, **settings):
+    return Console.open(Settings(home=folder, **settings), clock, network)
 
 
 @pytest.fixture

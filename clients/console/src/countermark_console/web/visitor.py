@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, cast
 
@@ -122,15 +122,16 @@ def _look_up(request: Request) -> Visitor:
 AnyVisitor = Annotated[Visitor, Depends(visitor_of)]
 
 
-async def check_form(request: Request, visitor: AnyVisitor) -> None:
+async def check_form(request: Request, visitor: AnyVisitor) -> AsyncIterator[None]:
     """Every request that changes something carries the token of its session. A dependency of the whole app."""
     if request.method in SAFE_METHODS:
+        yield
         return
-    given = request.headers.get(FORM_HEADER)
-    if given is None:
-        value = (await request.form()).get(FORM_FIELD)
-        given = value if isinstance(value, str) else None
-    check_form_token(visitor.form_token, given)
+    async with request.form() as form:  # its files are closed in the end, whatever becomes of it
+        value = form.get(FORM_FIELD)
+        given = request.headers.get(FORM_HEADER) or (value if isinstance(value, str) else None)
+        check_form_token(visitor.form_token, given)
+        yield
 
 
 def signed_in(visitor: AnyVisitor) -> Visitor:
