@@ -39,6 +39,7 @@ from bench.quick.ground import (
 from bench.quick.load import Load, demand_accepted, demand_created, request, run_load
 from bench.quick.pair import Pair
 from bench.quick.results import figure, make_results, profile_of
+from bench.quick.sealing import Sealing
 from bench.quick.steps import STEPS, Steps
 
 from countermark_protocol.bulk import encode_frames
@@ -63,6 +64,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--connections", type=int, default=32, help="of single and bare requests")
     parser.add_argument("--commits", type=int, default=40, help="commits a round and size of group")
     parser.add_argument("--pair", type=int, default=20, help="messages of the pair a round")
+    parser.add_argument(
+        "--attachment-mib", type=int, default=64, help="size of the attachment that is sealed"
+    )
+    parser.add_argument("--to-many", type=int, default=200, help="recipients of the message to many")
     parser.add_argument("--steps", type=int, default=512, help="messages of the profile a round")
     return parser.parse_args(arguments)
 
@@ -94,6 +99,7 @@ class Bench:
         self.steps = {"sqlite": Steps(homes["steps"]), "postgresql": Steps(homes["steps_postgresql"])}
         for one in self.steps.values():
             stack.callback(one.close)
+        self.sealing = Sealing(options.attachment_mib, options.to_many)
         self.verifiers = Verifiers()
         stack.callback(self.verifiers.close)
         self.bare = BarePost()
@@ -138,6 +144,8 @@ class Bench:
             take[f"commit_postgresql_{group}"].append(commit_rate(self.bare_postgresql, group, rows))
         take["end_to_end_one_by_one"].append(self.pair.one_by_one(options.pair))
         take["end_to_end_bulk"].append(self.pair.many(options.pair * 3))
+        for name, rate in self.sealing.measure().items():
+            take[name].append(rate)
         for kind, steps in self.steps.items():
             for step, us in steps.measure(messages[: options.steps]).items():
                 take[f"cpu_{kind}_{step}_us"].append(us)
@@ -200,7 +208,8 @@ class Bench:
 
 
 def _unit(name: str) -> str:
-    return "µs" if name.endswith("_us") else "%" if name.endswith("_percent") else "1/s"
+    ends = {"_us": "µs", "_percent": "%", "_mb_s": "MB/s"}
+    return next((unit for end, unit in ends.items() if name.endswith(end)), "1/s")
 
 
 def run(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:

@@ -20,6 +20,17 @@ RATIOS = {
     "end_to_end_vs_single": ("end_to_end_one_by_one", "single_one_process"),
     "end_to_end_bulk_vs_single": ("end_to_end_bulk", "single_one_process"),
     "end_to_end_vs_verify": ("end_to_end_one_by_one", "ed25519_verify"),
+    "attachment_seal_vs_aes_gcm": ("attachment_seal_mb_s", "aes_gcm_mb_s"),
+    "attachment_seal_vs_sha256": ("attachment_seal_mb_s", "sha256_mb_s"),
+    "attachment_seal_vs_aes_gcm_and_two_sha256": ("attachment_seal_mb_s", "aes_gcm_and_two_sha256_mb_s"),
+    "attachment_open_vs_aes_gcm": ("attachment_open_mb_s", "aes_gcm_mb_s"),
+    "attachment_open_vs_sha256": ("attachment_open_mb_s", "sha256_mb_s"),
+    "attachment_open_vs_aes_gcm_and_two_sha256": ("attachment_open_mb_s", "aes_gcm_and_two_sha256_mb_s"),
+    "content_seal_vs_aes_gcm": ("content_seal_mb_s", "content_aes_gcm_mb_s"),
+    "content_seal_vs_sha256": ("content_seal_mb_s", "content_sha256_mb_s"),
+    "content_open_vs_aes_gcm": ("content_open_mb_s", "content_aes_gcm_mb_s"),
+    "content_open_vs_sha256": ("content_open_mb_s", "content_sha256_mb_s"),
+    "seal_to_many_vs_hpke": ("seal_to_many", "hpke_to_many"),
 }
 #: Ratio → (aim of this version, aim of a later one, profile that explains it).
 AIMS = {
