@@ -71,6 +71,7 @@ class Exported:
         withdrawals: how many it carries.
         left: statements of the outbox that did not fit; they go with the next one.
         wanted: messages that it asks to be brought whole.
+        by_line: messages with attachments that wait; no bundle carries these.
     """
 
     data: bytes
@@ -80,6 +81,7 @@ class Exported:
     withdrawals: int
     left: int
     wanted: int
+    by_line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +214,13 @@ class OfflinePost:
         numbers: list[int] = []
         room = MAX_BUNDLE_BYTES
         # Of acts only withdrawals go by bundle: what else states that something is shown or looked at waits for a line.
-        waiting = [w for w in self._store.waiting_sizes(0, -1) if w[1] != ACT or self._withdraws(w[0])]
+        # What attachments are made of is too large for a stick's bundle: their messages wait for a line, and are told.
+        waiting = [
+            w
+            for w in self._store.waiting_sizes(0, -1, attached=False)
+            if w[1] != ACT or self._withdraws(w[0])
+        ]
+        by_line = len(self._store.waiting_sizes(0, -1, attached=True))
         for number, _, length in waiting:
             room -= length + _MOST_FRAME
             if asks_only or room < 0 or len(numbers) == MAX_ITEMS:
@@ -246,7 +254,7 @@ class OfflinePost:
             remember(self._session, EXPORTED, name)
         left = len(waiting) - len(items)
         counts = kinds[MESSAGE], kinds[RECEIPT], kinds[ACT]
-        return Exported(data, name, *counts, left, len(wanted))
+        return Exported(data, name, *counts, left, len(wanted), by_line)
 
     def _withdraws(self, number: int) -> bool:
         [item] = self._store.outbox_numbered([number])

@@ -19,6 +19,7 @@ from countermark_client._io import Flow
 from countermark_client._log import LogView
 from countermark_client._models import Draft, MessageRef, message_hash
 from countermark_client._open import UnacceptableError, open_received
+from countermark_client._photographs import not_attached
 from countermark_client._quotas import Left, lane_of
 from countermark_client._recipient_problems import FAULTS, Problem, RecipientChecks, Terms, lowest
 from countermark_client._releases import Releases
@@ -27,6 +28,7 @@ from countermark_client._seal import Composed, Sealer, Target
 from countermark_client._session import Session
 from countermark_client._store import Direction, StoredMessage
 from countermark_client._traces import Proposed, Traces
+from countermark_client.attaching import prepare_now
 from countermark_protocol.authors import authenticate
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document, verify_document
@@ -355,6 +357,9 @@ class Composer:
         with contextlib.suppress(MalformedError):  # a name: whom it leads to, `resolve` tells
             recipients = tuple(parse_address(to) for to in draft.to)
         found = self._findings(draft, message, recipients, terms, now, forwarded=True)
+        attached = [prepare_now(one) for one in draft.attachments]
+        for field in not_attached(_contents.content_document(message), attached):
+            found.append(_contents.Finding(_contents.Severity.WARN, "photograph_not_attached", field))
         return tuple(each for each in found if each.severity is _contents.Severity.WARN)
 
     def _check_trace(

@@ -106,6 +106,12 @@ class Drafting:
 
     def draft(self, draft: Draft) -> Flow[bytes]:
         """Check, seal and sign a message without sending it; see `Client.draft_message`."""
+        if draft.attachments:
+            raise PolicyError(
+                "attachments_not_drafted",
+                "a message that others sign before it is sent carries no attachments: its draft is a small file, and "
+                "nobody signs what he cannot see. Send the files in a message of their own that refers to it",
+            )
         yield from self._log.refresh()
         composed = yield from self._composer.compose(draft, drafted=True)
         self._store.add_left_out(composed.payload_hash, composed.left_out)

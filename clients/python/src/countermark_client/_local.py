@@ -97,6 +97,9 @@ class LocalCalls(ABC):
     def review(self, draft: Draft) -> tuple[Finding, ...]:
         """What a person should know of a draft's content before it is sent; none of it hinders that.
 
+        Also of photographs that the content names and no attachment is. Attachments that are not prepared are read for
+        it.
+
         Raises:
             MalformedError, UncheckableError: the content is not valid.
         """

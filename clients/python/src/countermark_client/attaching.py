@@ -260,6 +260,21 @@ def prepare_all(
     return done
 
 
+def prepare_now(attach: Attach | PreparedAttachment) -> PreparedAttachment:
+    """As `prepare`, at once.
+
+    Raises:
+        CountermarkError, TypeError: as `prepare`.
+    """
+    flow = prepare(attach)
+    while True:
+        try:
+            next(flow)
+        except StopIteration as stop:
+            made: PreparedAttachment = stop.value
+            return made
+
+
 def _size(file: BinaryIO, start: int) -> int:
     size = file.seek(0, os.SEEK_END) - start
     file.seek(start)

@@ -109,6 +109,7 @@ RULES: Final[Mapping[str, str]] = {
     "item_not_answered": "a final answer has a result for every item",
     "already_over": "the last day on which it stands has passed",
     "not_the_senders_state": "a State asks for assistance and reports for itself",
+    "photograph_not_attached": "the file of the photograph does not go with the message: attach it as it will be sent",
     "recovered_before_chain": "the weapon was recovered before the last date of its chain, and was not stolen",
 }
 

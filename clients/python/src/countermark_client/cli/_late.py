@@ -8,7 +8,15 @@ from countermark_client._later import importer
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
     from rich.table import Table
     from rich.text import Text
 
@@ -20,7 +28,10 @@ else:
         __name__,
         {
             "rich.console": "Console",
-            "rich.progress": "BarColumn MofNCompleteColumn Progress TextColumn TimeRemainingColumn",
+            "rich.progress": (
+                "BarColumn DownloadColumn MofNCompleteColumn Progress TextColumn TimeRemainingColumn "
+                "TransferSpeedColumn"
+            ),
             "rich.table": "Table",
             "rich.text": "Text",
             "countermark_client._invited": "fetch_invitation",
@@ -32,12 +43,14 @@ else:
 __all__ = [
     "BarColumn",
     "Console",
+    "DownloadColumn",
     "MofNCompleteColumn",
     "Progress",
     "Table",
     "Text",
     "TextColumn",
     "TimeRemainingColumn",
+    "TransferSpeedColumn",
     "draw_qr",
     "fetch_invitation",
     "publish_with_trust",

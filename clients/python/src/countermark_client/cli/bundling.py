@@ -59,6 +59,10 @@ def export_bundle(file: Path, access: Access) -> Result:
     ]
     if made.left:
         lines.append(f"{made.left} are not in it: export again once this one was answered")
+    if made.by_line:
+        lines.append(
+            f"{made.by_line} with attachments are not in it: no bundle carries files, they wait for a line"
+        )
     return Result(
         lines,
         bundle=made.name.hex(),
@@ -66,6 +70,7 @@ def export_bundle(file: Path, access: Access) -> Result:
         receipts=made.receipts,
         withdrawals=made.withdrawals,
         wanted=made.wanted,
+        by_line=made.by_line,
         left=made.left,
     )
 

@@ -141,6 +141,16 @@ def read_rows(data: bytes, file_format: str, message_type: str, mapping: Columns
     return [_validated(row, message_type, versions) for row in rows]
 
 
+def validated(row: Row, message_type: str) -> Row:
+    """A row whose content was changed, validated again.
+
+    Args:
+        row: without an error.
+        message_type: of it.
+    """
+    return _validated(row, message_type, [v for name, v in known_types() if name == message_type])
+
+
 def _parsed(number: int, data: bytes) -> Row:
     try:
         value = parse_json(data, "content")

@@ -114,6 +114,11 @@ SECTIONS: Final[Mapping[str, tuple[Listed, ...]]] = MappingProxyType(
                 "List what no worker of this endpoint has accepted or rejected yet, position by position.",
             ),
             Listed(
+                "fetch",
+                "fetching:fetch",
+                "Fetch the files that go with the message HASH: each checked, opened and written whole, or not at all.",
+            ),
+            Listed(
                 "show",
                 "reading:show_message",
                 "Show the message HASH, received or sent: manifest, how far it is, and content.",

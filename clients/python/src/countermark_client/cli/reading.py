@@ -22,6 +22,7 @@ from countermark_client._rollup import Rollup
 from countermark_client._verdict_words import verdict_json, verdict_text
 from countermark_client.cli import _late
 from countermark_client.cli.addressing import left_out_json
+from countermark_client.cli.attaching import attachment_json, attachment_lines
 from countermark_client.cli.common import Access, message_of, with_home
 from countermark_client.cli.output import Result, command, safe, short, table, utc
 from countermark_client.cli.sending import find_item
@@ -149,6 +150,7 @@ def _item_json(item: ConversationItem) -> dict[str, Any]:
         "as_corrected": _contents.content_document(item.as_corrected)
         if item.as_corrected is not None
         else None,
+        "attachments": [attachment_json(one) for one in item.attachments],
         "undelivered": item.undelivered,
         "late": item.late,
         "purged": purged_json(item.purged),
@@ -208,6 +210,7 @@ def show_message(message_hash: str, access: Access) -> Result:
         f"entry        {'-' if item.index is None else item.index}, logged {utc(item.time)}",
         *(verdict_lines(item.verdict) if item.index is not None else ()),
         *_manifest_lines(item),
+        *attachment_lines(item.attachments, item.message),
     ]
     if item.content is None:
         lines.append("content      not opened here")

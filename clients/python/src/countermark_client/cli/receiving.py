@@ -13,6 +13,7 @@ from countermark_client._models import ConversationItem, Rejected
 from countermark_client._verdict_words import verdict_json
 from countermark_client.cli import _late
 from countermark_client.cli.alarming import reset_json
+from countermark_client.cli.attaching import attachment_json
 from countermark_client.cli.common import Access, message_of, pause, with_home
 from countermark_client.cli.output import (
     Result,
@@ -59,6 +60,7 @@ def received_json(received: Received) -> dict[str, Any]:
         "recipients": list(received.recipients) if received.recipients is not None else None,
         "manifest": received.manifest.to_json(),
         "content": _contents.content_document(received.content),
+        "attachments": [attachment_json(one) for one in received.attachments],
         "successor": successor_json(received.successor),
         "corrections": [correction_json(one) for one in received.corrections],
         "as_corrected": _contents.content_document(received.as_corrected)
@@ -105,6 +107,8 @@ def received_row(one: Received) -> tuple[object, ...]:
         marks.append(fate(one.successor))
     if one.corrections:
         marks.append("CORRECTED")
+    if one.attachments:
+        marks.append(f"{len(one.attachments)} ATTACHED")
     return short(one.message), one.index, utc(one.time), one.sender, one.type, " ".join(marks)
 
 

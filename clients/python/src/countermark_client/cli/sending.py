@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +15,9 @@ import click
 
 from countermark_client._compose import default_handling
 from countermark_client._models import ConversationItem, Draft
+from countermark_client.attaching import prepare_now
 from countermark_client.cli.addressing import resolution_json, settle
+from countermark_client.cli.attaching import ATTACH_OPTIONS, prepare_files, transfers
 from countermark_client.cli.common import Access, message_of, now, parse_time, with_home
 from countermark_client.cli.content_files import FORMATS, Row, format_of, parse_mapping, read_rows
 from countermark_client.cli.delivering import deliver, refuse_invalid, remark, with_references
@@ -155,7 +158,7 @@ _DRAFT_OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
 
 
 def _message_options(function: Any) -> Any:
-    for option in reversed((*_MESSAGE_OPTIONS, *_DRAFT_OPTIONS)):
+    for option in reversed((*_MESSAGE_OPTIONS, *ATTACH_OPTIONS, *_DRAFT_OPTIONS)):
         function = option(function)
     return function
 
@@ -281,6 +284,7 @@ def _send(
 ) -> Result:
     _check_report(options)
     rows = _rows(message_type, options["file"], options["file_format"], options["mapping"])
+    files = prepare_files(options["attach"], options["photographs"], rows, message_type)
     if options["check"] or not options["bulk"]:
         refused = refuse_invalid(rows)
         if refused is not None:
@@ -297,6 +301,7 @@ def _send(
         replaced = message_of(client, supersedes) if supersedes is not None else None
         valid = [row for row in rows if row.error is None]
         drafts = _drafts(message_type, to, valid, target, replaced, options)
+        drafts = [replace(draft, attachments=files) for draft in drafts] if files else drafts
         if options["draft_file"] is not None:
             return _draft(client, drafts, options)
         # Rows of a file are known again by their content; one message by itself is sent as often as it is said.
@@ -311,7 +316,8 @@ def _send(
             drafts = with_references(drafts, f"named:{options['run']}", sent_as)
         drafts, resolved = settle(client, drafts, assumed=options["yes"])
         warnings = _warn(client, valid, drafts)
-        result = deliver(client, rows, drafts, message_type, options["report"])
+        with transfers(client) if files else contextlib.nullcontext():
+            result = deliver(client, rows, drafts, message_type, options["report"])
         if warnings:
             result["warnings"] = warnings
         if resolved:
@@ -322,7 +328,9 @@ def _send(
 
 
 def _warn(client: Client, rows: Sequence[Row], drafts: Sequence[Draft]) -> list[dict[str, Any]]:
-    """Say what a person should know of the contents, and send them all the same."""
+    """Say what a person should know of the contents and their files, and send them all the same."""
+    for text in [text for draft in drafts for one in draft.attachments for text in prepare_now(one).warnings]:
+        remark(f"warning: {text}")
     found = [
         {"row": row.number, "rule": each.rule, "field": each.field, "text": each.text}
         for row, draft in zip(rows, drafts, strict=True)
@@ -389,6 +397,7 @@ def send(
     Examples:
       countermark send tracing-request --to be.contact.federal --file request.json
       countermark send tracing-request --to contact:made-in --file request.json
+      countermark send tracing-request --to be.contact.federal --file request.json --photograph items/0/marks/0=left.jpg
       countermark send lost-or-stolen-notice --to '*.customs.*' --file stolen.jsonl
       countermark send lost-or-stolen-notice --to group:xo-eac/police --file stolen.csv --mapping columns.json
       countermark send lost-or-stolen-notice --to be.ncb.brussels --file register.csv --bulk --report done.jsonl
