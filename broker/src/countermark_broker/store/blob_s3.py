@@ -126,16 +126,21 @@ class S3Blobs:
     def check(self) -> None:
         """See `BlobStore.check`: a bucket that keeps versions would keep what is purged."""
         try:
-            found = self._client.get_bucket_versioning(Bucket=self._where.bucket)
+            self._client.head_bucket(Bucket=self._where.bucket)
         except self._errors as error:
-            code = _code(error)
-            if code in {"NotImplemented", "MethodNotAllowed", "501", "405"}:
-                return
             raise ConfigurationError(
                 "content_bucket",
-                f"bucket '{self._where.bucket}' of the content store cannot be used ({code}): see its name, the "
-                "endpoint, the region and the credentials (docs/operations/content-store.md §3)",
+                f"bucket '{self._where.bucket}' of the content store cannot be used ({_code(error)}): see its name, "
+                "the endpoint, the region and the credentials (docs/operations/content-store.md §3)",
             ) from None
+        try:
+            found = self._client.get_bucket_versioning(Bucket=self._where.bucket)
+        except self._errors as error:
+            # Not every server has versions, and not every role may ask.
+            _log.warning(
+                "bucket %s: whether it keeps versions is not known (%s)", self._where.bucket, _code(error)
+            )
+            return
         if found.get("Status"):
             raise ConfigurationError(
                 "content_bucket",
