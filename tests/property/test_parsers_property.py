@@ -157,6 +157,15 @@ OF_BYTES = {
             b"content",
         ).encode(),
     ),
+    "entry with attachments handed back": (
+        parse_kept_entry,
+        KeptEntry(
+            7,
+            INCLUSION.leaf,
+            ATTACHED.document,
+            pieces=tuple(one.file.pieces for one in ATTACHED.attached),
+        ).encode(),
+    ),
     "parts": (parse_parts_of, encode_parts(split_content({"a": [1, 2], "b": "c"}))),
     "accepted": (
         parse_accepted,

@@ -18,10 +18,20 @@ from enum import IntEnum
 from typing import Final
 
 from countermark_protocol.answers import Accepted, parse_accepted
-from countermark_protocol.claims import Claims
-from countermark_protocol.documents import parse_document
-from countermark_protocol.encoding import Reader, Writer, encode_json, malformed, parse_json, parse_object
+from countermark_protocol.attachments import SealedAttachment
+from countermark_protocol.claims import KIND_NAMES, Claims, Kind
+from countermark_protocol.documents import UnverifiedDocument, parse_document
+from countermark_protocol.encoding import (
+    DIGEST_BYTES,
+    Reader,
+    Writer,
+    encode_json,
+    malformed,
+    parse_json,
+    parse_object,
+)
 from countermark_protocol.leaf import LEAF_BYTES
+from countermark_protocol.manifest import parse_manifest
 from countermark_protocol.proof import parse_recipients, recipient_to_json
 from countermark_protocol.recipients import RecipientRow
 from countermark_protocol.submission import MAX_DOCUMENT_BYTES, MAX_SUBMISSION_BYTES
@@ -134,6 +144,8 @@ class KeptEntry:
         rows: recipient rows that the holder has: its own, or all of them; of a message.
         stanzas: of these rows, in their order; empty where the holder has it not.
         content: ciphertext; None where the holder has it not.
+        pieces: of a message with attachments: digests of the pieces of each, in the manifest's order; empty where the
+            holder has them not.
     """
 
     index: int
@@ -143,9 +155,14 @@ class KeptEntry:
     rows: tuple[RecipientRow, ...] = ()
     stanzas: tuple[bytes, ...] = ()
     content: bytes | None = None
+    pieces: tuple[tuple[bytes, ...], ...] = ()
 
     def encode(self) -> bytes:
-        """As the payload of a frame."""
+        """As the payload of a frame.
+
+        Raises:
+            ValueError: it has lists of pieces, and not one for each attachment.
+        """
         proof = b""
         if self.proof is not None:
             proof = encode_json(Accepted(self.proof.checkpoint, self.proof.inclusion).to_json())
@@ -157,6 +174,11 @@ class KeptEntry:
         out.uint(self.content is not None, 1)
         if self.content is not None:
             out.sized(self.content, 4)
+        attachments = _attachments_of(parse_document(self.document))
+        for _, digests in zip(attachments, self.pieces or ((),) * len(attachments), strict=True):
+            out.uint(len(digests), 2)
+            for digest in digests:
+                out.fixed(digest, DIGEST_BYTES)
         return out.done()
 
 
@@ -209,10 +231,11 @@ def parse_held_statement(data: bytes) -> HeldStatement:
 
 
 def parse_kept_entry(data: bytes) -> KeptEntry:
-    """Parse a kept entry; whether its pieces belong together is not checked.
+    """Parse a kept entry; whether what it holds belongs together is not checked.
 
     Raises:
-        MalformedError: it is not one; ``bad_hand_back``: its proof is of another index or leaf.
+        MalformedError: it is not one; ``bad_hand_back``: its proof is of another index or leaf, or it lists another
+            number of pieces than an attachment has.
     """
     reader = Reader(data, "entry handed back")
     index, leaf = reader.uint(8, "index"), reader.fixed(LEAF_BYTES, "leaf")
@@ -223,12 +246,28 @@ def parse_kept_entry(data: bytes) -> KeptEntry:
     stanzas = tuple(reader.sized(2, _MAX_STANZA, "stanza") for _ in rows)
     flag = reader.uint(1, "content flag")
     content = reader.sized(4, MAX_SUBMISSION_BYTES, "content") if flag else None
+    pieces = tuple(_listed(reader, index, one) for one in _attachments_of(parse_document(document)))
     reader.end()
-    parse_document(document)
     proof = parse_accepted(proven) if proven else None
     if flag > 1 or (proof is not None and (proof.inclusion.index, proof.inclusion.leaf) != (index, leaf)):
         malformed("bad_hand_back", f"what was handed back as entry {index} is not in its one form")
-    return KeptEntry(index, leaf, document, proof, rows, stanzas, content)
+    return KeptEntry(index, leaf, document, proof, rows, stanzas, content, pieces if any(pieces) else ())
+
+
+def _attachments_of(document: UnverifiedDocument) -> tuple[SealedAttachment, ...]:
+    if document.claims.get("kind") != KIND_NAMES[Kind.MESSAGE]:
+        return ()
+    return parse_manifest(document.claims).attachments
+
+
+def _listed(reader: Reader, index: int, named: SealedAttachment) -> tuple[bytes, ...]:
+    count = reader.uint(2, "piece count")
+    if count not in {0, named.pieces}:
+        malformed(
+            "bad_hand_back",
+            f"entry {index}: an attachment of {named.size} bytes has {named.pieces} pieces, {count} are listed",
+        )
+    return tuple(reader.fixed(DIGEST_BYTES, "piece digest") for _ in range(count))
 
 
 class HandBackWriter:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from countermark_client import Profile, testing
+from countermark_client import Attach, Profile, testing
+from countermark_client._hand_back import hand_back
 from countermark_client.audit import Mirror, hand_back_tail
 from countermark_protocol.claims import Kind
 from countermark_protocol.errors import NotFoundError
@@ -81,6 +82,22 @@ def test_everything_from_an_entry_on_is_written_with_its_proof(world, cli, sent,
     assert stanza_hash(received.stanzas[0]) == received.rows[0].stanza
     assert received.content == parse_submission(statement.body).content
     assert received.proof.inclusion.leaf == received.leaf
+
+
+def test_lists_of_pieces_are_handed_back_by_who_has_fetched_them(world, tmp_path):
+    kenya, belgium = world.client(KENYA), world.client(BELGIUM)
+    attached = [Attach(b"left", name="left"), Attach(b"right", name="right")]
+    kenya.send("tracing-request", testing.sample_request(), to=[BELGIUM], attachments=attached)
+    [received] = belgium.inbox()
+    belgium.hold_attachment(received, 1)
+    hand_back(belgium.profile, received.index, tmp_path / "out", world.clock())
+    [copy] = [
+        c
+        for kind, data in frames(tmp_path / "out")
+        if kind is HandBackFrame.KEPT and (c := parse_kept_entry(data)).index == received.index
+    ]
+    lists = world.broker._submissions[received.message].pieces
+    assert copy.pieces == ((), lists[1])
 
 
 def test_notices_are_handed_back_with_their_proofs(world, cli, sent, tmp_path):

@@ -120,3 +120,22 @@ def test_frames_cut_short_are_malformed(pieces, cut):
     for parse, piece in zip(parsers, pieces, strict=True):
         with pytest.raises(CountermarkError):
             parse(piece.encode()[:cut])
+
+
+# --- attachments -----------------------------------------------------------------------------------------
+
+
+def test_lists_of_pieces_are_those_of_the_manifest():
+    sealed = World().message(NAIROBI, [KAMPALA], files={"a": b"a", "b": bytes(5_000_000)})
+    lists = tuple(one.file.pieces for one in sealed.attached)
+    assert list(map(len, lists)) == [1, 2]
+    for pieces in (lists, ((), lists[1]), (lists[0], ()), ()):
+        kept = KeptEntry(8, bytes(115), sealed.document, content=b"sealed", pieces=pieces)
+        assert parse_kept_entry(kept.encode()) == kept
+    with pytest.raises(ValueError, match="zip"):
+        KeptEntry(8, bytes(115), sealed.document, pieces=lists[:1]).encode()
+    wrong = KeptEntry(8, bytes(115), sealed.document, pieces=(lists[1], lists[0])).encode()
+    with pytest.raises(MalformedError, match="bad_hand_back"):
+        parse_kept_entry(wrong)
+    with pytest.raises(MalformedError, match="truncated"):
+        parse_kept_entry(KeptEntry(8, bytes(115), sealed.document, pieces=lists).encode()[:-1])

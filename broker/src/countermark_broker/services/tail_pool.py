@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Final
 
 from countermark_broker.errors import FatalError
@@ -247,22 +248,29 @@ class Pool:
     def _from_recipients(self, record: EntryRecord) -> Enclosed | None:
         content: bytes | None = None
         stanzas: dict[bytes, bytes] = {}
+        lists: tuple[tuple[bytes, ...], ...] = ()
         for tail in self._tails:
             for copy in tail.copies(record.index):
                 own = dict(zip((row.digest() for row in copy.rows), copy.stanzas, strict=True))
                 mine = tuple(own.get(row.digest(), b"") for row in record.rows)
                 wrong = [
                     found.message
-                    for found in check_enclosed(record, Enclosed(record.rows, mine, copy.content))
-                    if found.code not in {"stanza_missing", "content_missing"}
+                    for found in check_enclosed(
+                        record, Enclosed(record.rows, mine, copy.content, copy.pieces)
+                    )
+                    if found.code not in {"stanza_missing", "content_missing", "attachment_missing"}
                 ]
                 if wrong:
                     raise differs(tail.name, wrong[0])
                 stanzas |= {digest: stanza for digest, stanza in own.items() if stanza}
                 content = copy.content if copy.content is not None else content
+                # Each has those that it has fetched: what one lacks another may have.
+                both = zip_longest(lists, copy.pieces, fillvalue=())
+                lists = tuple(known or more for known, more in both)
         if content is None and not stanzas:
             return None
-        return Enclosed(record.rows, tuple(stanzas.get(r.digest(), b"") for r in record.rows), content)
+        known = tuple(stanzas.get(r.digest(), b"") for r in record.rows)
+        return Enclosed(record.rows, known, content, lists)
 
     # --- what is missing ---
 

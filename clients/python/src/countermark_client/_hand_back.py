@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from countermark_client._open import manifest_of
 from countermark_client._profile import Profile
 from countermark_client._records import Direction, OutboxState, StoredMessage
 from countermark_client._settling import MESSAGE
@@ -126,7 +127,7 @@ def _copies(store: Store, first: int) -> Iterator[KeptEntry]:
                 continue
             copy = _received(message, index) if direction is Direction.IN else _sent(store, message, index)
             if copy is not None:
-                yield copy
+                yield replace(copy, pieces=_pieces(store, message, direction))
 
 
 def _received(message: StoredMessage, index: int) -> KeptEntry | None:
@@ -147,6 +148,12 @@ def _sent(store: Store, message: StoredMessage, index: int) -> KeptEntry | None:
         return kept
     rows = parse_recipients(parse_json(item.rows))
     return replace(kept, rows=rows, stanzas=(b"",) * len(rows), content=message.content)
+
+
+def _pieces(store: Store, message: StoredMessage, direction: Direction) -> tuple[tuple[bytes, ...], ...]:
+    """Which pieces make up each attachment, of those that this profile has fetched or sent."""
+    count = len(manifest_of(message).attachments)
+    return tuple(store.pieces(message.payload, direction, number) for number in range(count))
 
 
 def _is_same(body: bytes, document: bytes) -> bool:
