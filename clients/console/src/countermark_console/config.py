@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -63,6 +63,29 @@ class Settings(BaseModel):
     )
     upload_bytes: int = Field(
         default=64 << 20, ge=1 << 20, le=2 << 30, description="largest body of a form with files, bytes"
+    )
+    release: Literal["always", "demanded"] = Field(
+        default="always",
+        description="who sends: another person than the author always, or only where policy or content demand it",
+    )
+    release_profile: Path | None = Field(
+        default=None,
+        description="profile of the endpoint's second holder, relative to home, for what two keys must sign; "
+        "its passphrase is typed at each release",
+    )
+    mail_host: str = Field(default="", description="mail relay for the duty officer; empty: no mails")
+    mail_port: int = Field(default=587, ge=1, le=65535, description="its port")
+    mail_security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="how the relay is reached; none only for one on this machine"
+    )
+    mail_user: str = Field(default="", description="user at the relay; empty where it asks for none")
+    mail_password_file: Path | None = Field(default=None, description="file with that user's password")
+    mail_from: str = Field(default="", description="address that mails come from")
+    duty_mail: str = Field(default="", description="the duty officer's address")
+    duty_zone: str = Field(default="UTC", description="time zone of the watched hours (IANA)")
+    duty_watched: str = Field(
+        default="",
+        description="hours in which somebody watches and no mail goes, e.g. 1-5 08:00-17:30 (ISO weekdays); empty: none",
     )
     oidc_issuer: str = Field(default="", description="issuer URL of the OpenID Connect provider; empty: none")
     oidc_client_id: str = Field(default="", description="this console's client id there")

@@ -10,6 +10,9 @@ from countermark_console.agency_log import actions
 from countermark_console.agency_log.log import CONSOLE, AgencyLog
 from countermark_console.clock import Clock, system_clock
 from countermark_console.config import Settings
+from countermark_console.desk.desk import Desk
+from countermark_console.desk.steps import STEPS as DESK_STEPS
+from countermark_console.desk.watch import duty_mail
 from countermark_console.network import Network
 from countermark_console.people.accounts import People
 from countermark_console.people.attempts import Attempts
@@ -43,6 +46,7 @@ class Console:
         enrolling: the set-up.
         openid: signing in at a provider.
         setup_code: good for the first account.
+        desk: messages, cases and drafts.
     """
 
     settings: Settings
@@ -57,6 +61,7 @@ class Console:
     enrolling: Enrolling
     openid: OpenIdConnect
     setup_code: SetupCode
+    desk: Desk
     _stop: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
@@ -68,7 +73,7 @@ class Console:
         """
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         database = Database(settings.database)
-        database.upgrade(STEPS)
+        database.upgrade(STEPS, DESK_STEPS)
         log = AgencyLog(database, settings.home, clock)
         attempts = Attempts(database, clock)
         people = People(database, log, attempts, clock)
@@ -94,6 +99,7 @@ class Console:
             openid=OpenIdConnect(settings, clock),
             enrolling=Enrolling(facts, people, vault, log, network),
             setup_code=SetupCode(clock()),
+            desk=Desk(database, log, facts, vault, clock, duty_mail(settings, database, log, clock)),
         )
 
     def tick(self) -> None:
@@ -110,9 +116,11 @@ class Console:
                 self.tick()
 
         threading.Thread(target=work, name="console-tick", daemon=True).start()
+        self.desk.start()
 
     def close(self) -> None:
         """Lock the keys and close the store."""
         self._stop.set()
         self.vault.lock()
+        self.desk.close()
         self.database.close()

@@ -20,7 +20,8 @@ CREATE INDEX desk_cases_moved ON desk_cases (moved_at, number);
 CREATE INDEX desk_cases_owner ON desk_cases (owner, moved_at, number);
 CREATE INDEX desk_cases_status ON desk_cases (status, moved_at, number);
 CREATE TABLE desk_drafts (id VARCHAR(32) NOT NULL, state VARCHAR(16) NOT NULL, revision INTEGER NOT NULL,
-    type VARCHAR(64) NOT NULL, version INTEGER NOT NULL, author VARCHAR(120) NOT NULL, made_at BIGINT NOT NULL,
+    type VARCHAR(64) NOT NULL, version INTEGER NOT NULL, author VARCHAR(120) NOT NULL, hands TEXT NOT NULL,
+    made_at BIGINT NOT NULL,
     changed_at BIGINT NOT NULL, form TEXT NOT NULL, terms TEXT NOT NULL, submitted_by VARCHAR(120), submitted_at
     BIGINT, signed {bytes}, returned TEXT, message VARCHAR(64), released_by VARCHAR(120), PRIMARY KEY (id));
 CREATE INDEX desk_drafts_state ON desk_drafts (state, changed_at);
@@ -47,8 +48,8 @@ CREATE TABLE desk_notes (number {id}, conversation VARCHAR(64) NOT NULL, at BIGI
 CREATE INDEX ix_desk_notes_conversation ON desk_notes (conversation);
 CREATE TABLE desk_photographs (id VARCHAR(32) NOT NULL, draft VARCHAR(32) NOT NULL, position INTEGER NOT
     NULL, name VARCHAR(120) NOT NULL, caption TEXT NOT NULL, media_type VARCHAR(64) NOT NULL, width INTEGER NOT
-    NULL, height INTEGER NOT NULL, sha256 VARCHAR(64) NOT NULL, data {bytes} NOT NULL, thumbnail {bytes} NOT
-    NULL, PRIMARY KEY (id));
+    NULL, height INTEGER NOT NULL, sha256 VARCHAR(64) NOT NULL, data {bytes} NOT NULL, thumbnail {bytes} NOT NULL,
+    item INTEGER, PRIMARY KEY (id));
 CREATE INDEX ix_desk_photographs_draft ON desk_photographs (draft);
 CREATE TABLE desk_terms (source VARCHAR(16) NOT NULL, folded VARCHAR(200) NOT NULL, text VARCHAR(200) NOT
     NULL, PRIMARY KEY (source, folded));

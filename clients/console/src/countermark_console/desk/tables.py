@@ -158,6 +158,7 @@ drafts = Table(
     Column("type", String(64), nullable=False),
     Column("version", Integer, nullable=False),
     Column("author", String(120), nullable=False),
+    Column("hands", Text, nullable=False),  # JSON list of all who wrote in it
     Column("made_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
     Column("form", Text, nullable=False),  # the state of the form
@@ -185,6 +186,7 @@ photographs = Table(
     Column("sha256", String(64), nullable=False),
     Column("data", LargeBinary, nullable=False),
     Column("thumbnail", LargeBinary, nullable=False),
+    Column("item", Integer),  # place of the weapon that it shows, in the form
 )
 
 told = Table(
