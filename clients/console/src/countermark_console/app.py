@@ -11,7 +11,22 @@ from starlette.types import ASGIApp
 
 from countermark_console.console import Console
 from countermark_console.security.middleware import GuardMiddleware
-from countermark_console.web import account, agency_log, home, keys, people, setup, sign_in
+from countermark_console.web import (
+    account,
+    agency_log,
+    cases,
+    drafts,
+    exports,
+    home,
+    inbox,
+    keys,
+    lookup,
+    messages,
+    people,
+    sending,
+    setup,
+    sign_in,
+)
 from countermark_console.web.failures import add_failures, refusal_page
 from countermark_console.web.visitor import check_form
 
@@ -21,6 +36,13 @@ ROUTERS: Final = (
     sign_in.router,
     setup.router,
     home.router,
+    inbox.router,
+    messages.router,
+    cases.router,
+    exports.router,
+    drafts.router,
+    sending.router,
+    lookup.router,
     account.router,
     keys.router,
     agency_log.router,

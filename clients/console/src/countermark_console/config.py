@@ -85,7 +85,7 @@ class Settings(BaseModel):
     duty_zone: str = Field(default="UTC", description="time zone of the watched hours (IANA)")
     duty_watched: str = Field(
         default="",
-        description="hours in which somebody watches and no mail goes, e.g. 1-5 08:00-17:30 (ISO weekdays); empty: none",
+        description="hours in which somebody watches and no mail goes, e.g. 1-5 08:00-17:30 (ISO weekdays); or none",
     )
     oidc_issuer: str = Field(default="", description="issuer URL of the OpenID Connect provider; empty: none")
     oidc_client_id: str = Field(default="", description="this console's client id there")

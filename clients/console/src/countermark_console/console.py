@@ -43,6 +43,7 @@ class Console:
         sessions: that stand.
         facts: single values that are kept.
         vault: the agency's keys.
+        network: how the broker is reached.
         enrolling: the set-up.
         openid: signing in at a provider.
         setup_code: good for the first account.
@@ -58,6 +59,7 @@ class Console:
     sessions: Sessions
     facts: Facts
     vault: Vault
+    network: Network
     enrolling: Enrolling
     openid: OpenIdConnect
     setup_code: SetupCode
@@ -97,6 +99,7 @@ class Console:
             facts=facts,
             vault=vault,
             openid=OpenIdConnect(settings, clock),
+            network=network,
             enrolling=Enrolling(facts, people, vault, log, network),
             setup_code=SetupCode(clock()),
             desk=Desk(database, log, facts, vault, clock, duty_mail(settings, database, log, clock)),

@@ -28,6 +28,9 @@ class Section:
 #: In their order. Their places: map and matching follow cases; auditors' pages go before the agency's log.
 SECTIONS: Final = (
     Section(N_("Home"), "/", None),
+    Section(N_("Inbox"), "/inbox", Right.READ),
+    Section(N_("Cases"), "/cases", Right.READ),
+    Section(N_("Drafts"), "/drafts", Right.READ),
     Section(N_("Agency's log"), "/agency-log", Right.SEE_LOG),
     Section(N_("People"), "/people", Right.MANAGE),
     Section(N_("Keys and connection"), "/keys", None),

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from babel import Locale
 
 from countermark_client.places import load_places
+from countermark_console.desk.forms.fields import FormField, Kind
 from countermark_protocol.codes.labels import find_codes, label_of, show_list
 from countermark_protocol.codes.matching import folded
 from countermark_protocol.errors import NotFoundError
@@ -214,3 +215,21 @@ def resolved(source: str, text: str, *, language: str = _LANGUAGE, known: Known 
     found = search(source, text, language=language, known=known)
     exact = [one for one in found if wanted in {folded(one.value), folded(one.label.partition(", ")[0])}]
     return exact[0].value if len(exact) == 1 else text
+
+
+def resolve_typed(
+    form: FormField, state: Any, *, language: str = _LANGUAGE, known: Known | None = None
+) -> Any:
+    """A form's state in which names that were typed are the codes that they mean without doubt."""
+    if form.kind is Kind.GROUP and isinstance(state, dict):
+        return {
+            name: resolve_typed(one, value, language=language, known=known)
+            if (one := form.find(name)) is not None
+            else value
+            for name, value in state.items()
+        }
+    if form.kind is Kind.ROWS and form.item is not None and isinstance(state, list):
+        return [resolve_typed(form.item, row, language=language, known=known) for row in state]
+    if form.search is not None and form.coded and isinstance(state, str) and state:
+        return resolved(form.search, state, language=language, known=known)
+    return state
