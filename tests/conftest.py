@@ -13,5 +13,6 @@ pytest_plugins = [
     "support.content",
     "support.long_runs",
     "support.console",
+    "support.console_pair",
     "support.chromium",
 ]

@@ -11,6 +11,7 @@ MESSAGE_READ: Final = "message-read"
 MESSAGE_ACCEPTED: Final = "message-accepted"
 MESSAGE_REJECTED: Final = "message-rejected"
 RESTRICTIONS_READ: Final = "restrictions-read"
+FILE_FETCHED: Final = "file-fetched"
 EVIDENCE_MADE: Final = "evidence-made"
 EXPORTED: Final = "exported"
 CASE_ASSIGNED: Final = "case-assigned"
@@ -32,6 +33,7 @@ LABELS.update(
         MESSAGE_ACCEPTED: N_("accepted the message"),
         MESSAGE_REJECTED: N_("rejected the message"),
         RESTRICTIONS_READ: N_("confirmed to have read the restrictions of"),
+        FILE_FETCHED: N_("fetched a file of"),
         EVIDENCE_MADE: N_("made the evidence of"),
         EXPORTED: N_("exported"),
         CASE_ASSIGNED: N_("assigned the case"),

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
-from countermark_client import Addressee, Client, Draft, LeftOut, Sent, default_handling
+from countermark_client import Addressee, Attach, Client, Draft, LeftOut, Sent, default_handling
 from countermark_console.clock import Clock
 from countermark_console.desk.drafts import DraftRow, Drafts, with_photographs
 from countermark_console.desk.forms.documents import tidy
@@ -212,6 +212,11 @@ class Composing:
             reply_by=dt.datetime.fromtimestamp(reply_by / 1000, dt.UTC) if reply_by is not None else None,
             exercise=terms.exercise,
             reference=f"console/{row.id}",
+            attachments=tuple(
+                # Encoded anew when they were taken in: what is sent is what was shown.
+                Attach(one.data, name=one.name, caption=one.caption or None, as_is=True)
+                for one in self._drafts.photographs(row.id)
+            ),
         )
 
     def usual_handling(self, client: Client, reply_to: str) -> Handling:

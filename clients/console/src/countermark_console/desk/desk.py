@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Iterable
-from typing import Final
+from typing import BinaryIO, Final
 
 from countermark_client import Client
 from countermark_console.agency_log.log import AgencyLog
@@ -13,7 +15,7 @@ from countermark_console.desk import acts
 from countermark_console.desk.answers import Asked, begin_answer
 from countermark_console.desk.cases import Case, Cases
 from countermark_console.desk.composing import Composing, Terms
-from countermark_console.desk.drafts import DraftRow, Drafts
+from countermark_console.desk.drafts import MAX_PHOTOGRAPH_BYTES, DraftRow, Drafts, encoded_anew
 from countermark_console.desk.duty import DutyMail
 from countermark_console.desk.entries import Entry
 from countermark_console.desk.forms.choices import Known
@@ -21,11 +23,12 @@ from countermark_console.desk.forms.fields import form_of, newest_version
 from countermark_console.desk.receiving import Receiving
 from countermark_console.desk.saved_views import SavedViews
 from countermark_console.desk.shelf import Shelf, StoredMessage
+from countermark_console.errors import LockedError
 from countermark_console.store.database import Database
 from countermark_console.store.facts import Facts
 from countermark_console.vault import Vault
 from countermark_protocol.encoding import JsonObject, encode_json
-from countermark_protocol.errors import MalformedError, NotFoundError
+from countermark_protocol.errors import MalformedError, NotFoundError, SealError, TransportError
 from countermark_protocol.identifiers import Address, authority_of
 from countermark_protocol.tracing.deadlines import REQUEST
 from countermark_protocol.types import TYPES
@@ -59,13 +62,12 @@ class Desk:
         self._vault = vault
         self._clock = clock
         self._duty = duty
-        self._open: Client | None = None
         self.shelf = Shelf(database)
         self.cases = Cases(database)
         self.drafts = Drafts(database, clock)
         self.views = SavedViews(database)
         self.composing = Composing(self.drafts, clock)
-        self.receiving = Receiving(lambda: self._open, self.shelf, self.cases, clock, self._came)
+        self.receiving = Receiving(self._if_open, self.shelf, self.cases, clock, self._came)
 
     def start(self) -> None:
         """Receive while the keys are open."""
@@ -78,9 +80,14 @@ class Desk:
     def _changed(self, client: Client | None) -> None:
         # The vault closes the client once this has returned: the thread has ended by then.
         self.receiving.stop()
-        self._open = client
         if client is not None:
             self.receiving.start()
+
+    def _if_open(self) -> Client | None:
+        try:
+            return self._vault.client
+        except LockedError:
+            return None
 
     def _came(self, entries: tuple[Entry, ...]) -> None:
         urgent = [entry for entry in entries if entry.urgent]
@@ -96,9 +103,10 @@ class Desk:
 
     def known(self) -> Known:
         """What this agency alone knows, to be found by typing."""
-        if self._open is None:
+        client = self._if_open()
+        if client is None:
             return Known(terms=self.shelf.suggested)
-        directory = self._open.directory
+        directory = client.directory
         endpoints, authorities = {}, {}
         for subject in directory.subjects("endpoint/"):
             address = Address(subject.removeprefix("endpoint/"))
@@ -109,6 +117,51 @@ class Desk:
                 found = directory.authority(code)
                 authorities[str(code)] = found.name if found is not None else str(code)
         return Known(endpoints=endpoints, authorities=authorities, terms=self.shelf.suggested)
+
+    # --- files of messages ---
+
+    @staticmethod
+    def thumbnail(message: StoredMessage, index: int) -> tuple[bytes, str] | None:
+        """The small picture of a file, encoded anew, and its media type; None where there is none that is one."""
+        for one in message.facts["attachments"]:
+            if one["index"] == index and one["thumbnail"]:
+                return encoded_anew(base64.b64decode(one["thumbnail"]))
+        return None
+
+    def fetch(self, client: Client, message: StoredMessage, index: int, to: BinaryIO) -> JsonObject:
+        """Write a file of a message, checked against what its sender signed; what is said of it.
+
+        Raises:
+            NotFoundError: ``no_such_attachment``.
+            CountermarkError: as `Client.fetch_attachment`.
+        """
+        told: JsonObject | None = next(
+            (one for one in message.facts["attachments"] if one["index"] == index), None
+        )
+        if told is None:
+            raise NotFoundError("no_such_attachment", "this message has no such file")
+        client.fetch_attachment(message.hash, index, to)
+        return told
+
+    def pictures(self, message: StoredMessage) -> list[tuple[bytes, str]]:
+        """The photographs of a message, each encoded anew, with its caption; what cannot be read is left out.
+
+        Raises:
+            LockedError: the keys are locked.
+        """
+        found = []
+        for one in message.facts["attachments"]:
+            if not str(one["media_type"]).startswith("image/") or one["size"] > MAX_PHOTOGRAPH_BYTES:
+                continue
+            file = io.BytesIO()
+            try:
+                self.fetch(self._vault.client, message, one["index"], file)
+            except (NotFoundError, SealError, TransportError):
+                continue
+            made = encoded_anew(file.getvalue())
+            if made is not None:
+                found.append((made[0], str(one["caption"] or one["name"])))
+        return found
 
     # --- acts on messages ---
 

@@ -24,7 +24,7 @@ from countermark_console.errors import DeniedError, InputError
 from countermark_console.store.database import Database
 from countermark_console.texts import N_
 from countermark_protocol.encoding import JsonObject, encode_json
-from countermark_protocol.errors import ConflictError, NotFoundError
+from countermark_protocol.errors import ConflictError, MalformedError, NotFoundError
 
 #: Of one draft: more are sent in a second message.
 MAX_PHOTOGRAPHS: Final = 40
@@ -368,6 +368,18 @@ def _prepared(attach: Attach) -> PreparedAttachment:
         except StopIteration as done:
             made: PreparedAttachment = done.value
             return made
+
+
+def encoded_anew(data: bytes) -> tuple[bytes, str] | None:
+    """A picture made of the pixels of another alone, and its media type; None where that is no picture of a known kind.
+
+    For pictures of other agencies: whatever else is in such a file never reaches a browser or a PDF.
+    """
+    try:
+        made = _prepared(Attach(data))
+    except MalformedError:
+        return None
+    return (b"".join(made.blocks()), made.media_type) if made.media_type in _PICTURES else None
 
 
 def with_photographs(form: JsonObject, pictures: Iterable[Photograph]) -> JsonObject:

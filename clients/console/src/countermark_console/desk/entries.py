@@ -5,11 +5,12 @@ Source: docs/spec/messages.md §2, §7.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from countermark_client import ConversationItem, OpenedMessage
+from countermark_client import Attachment, ConversationItem, OpenedMessage
 from countermark_console.desk.forms.choices import code_label
 from countermark_console.desk.forms.fields import FormField, Kind, form_of
 from countermark_console.desk.words import texts_in
@@ -96,6 +97,10 @@ class Entry:
         yield from self.recipients
         if self.content is not None:
             yield from texts_in(self.content)
+        for one in self.facts["attachments"]:
+            yield one["name"]
+            yield one["caption"]
+        if self.content is not None:
             yield from _meanings(self.manifest, self.content)
 
     def terms(self) -> Iterator[tuple[str, str]]:
@@ -166,6 +171,7 @@ def received_entry(message: OpenedMessage, stage: str = "delivered") -> Entry:
             "verdict": message.verdict.kind.value,
             "doubtful": message.doubtful,
             "reset": message.reset is not None,
+            "attachments": _attached(message.attachments),
         },
     )
 
@@ -188,5 +194,27 @@ def kept_entry(item: ConversationItem, recipients: tuple[str, ...] = ()) -> Entr
         log_index=item.index,
         log_time=item.time,
         stage=item.stage,
-        facts={"signed_by": [], "verdict": item.verdict.kind.value, "doubtful": False, "reset": False},
+        facts={
+            "signed_by": [],
+            "verdict": item.verdict.kind.value,
+            "doubtful": False,
+            "reset": False,
+            "attachments": _attached(item.attachments),
+        },
     )
+
+
+def _attached(attachments: tuple[Attachment, ...]) -> list[JsonObject]:
+    """What a sender says of its files; a thumbnail is its sender's bytes until it is encoded anew."""
+    return [
+        {
+            "index": one.index,
+            "name": one.name,
+            "media_type": one.media_type,
+            "size": one.size,
+            "sha256": one.sha256,
+            "caption": one.caption or "",
+            "thumbnail": base64.b64encode(one.thumbnail.data).decode() if one.thumbnail is not None else "",
+        }
+        for one in attachments
+    ]

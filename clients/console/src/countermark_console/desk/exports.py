@@ -6,13 +6,17 @@ Source: RFC 4180 (CSV); ISO 32000 (PDF), by fpdf2.
 from __future__ import annotations
 
 import csv
+import datetime as dt
+import importlib.util
 import io
 import json
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from fpdf import FPDF
 from fpdf.enums import XPos, YPos
+from fpdf.fonts import TTFFont
 
 from countermark_console.desk.cases import Case, Note
 from countermark_console.desk.forms.choices import Known
@@ -22,12 +26,26 @@ from countermark_console.desk.shelf import StoredMessage
 from countermark_console.desk.wording import STATE_LABELS, STATUS_LABELS, TYPE_LABELS, proof_lines
 from countermark_console.texts import N_, Texts
 from countermark_protocol.encoding import JsonObject
+from countermark_protocol.errors import UncheckableError
 
 #: A cell that begins so is read as a formula by spreadsheets, whoever wrote it.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _COLUMNS: Final = (
-    "message", "conversation", "direction", "type", "reference", "headline", "from", "to", "logged_at", "log_index",
-    "urgency", "tlp", "classification", "stage", "content",
+    "message",
+    "conversation",
+    "direction",
+    "type",
+    "reference",
+    "headline",
+    "from",
+    "to",
+    "logged_at",
+    "log_index",
+    "urgency",
+    "tlp",
+    "classification",
+    "stage",
+    "content",
 )
 #: (file, caption) of a message's photographs.
 Pictures = Callable[[StoredMessage], Sequence[tuple[bytes, str]]]
@@ -89,29 +107,76 @@ def _harmless(value: Any) -> Any:
 
 
 def _iso(at: int) -> str:
-    import datetime as dt  # noqa: PLC0415
-
     return f"{dt.datetime.fromtimestamp(at / 1000, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 # --- paper -------------------------------------------------------------------------------------------------
 
+#: A font of many scripts, which matplotlib brings along; its files are read, it is not loaded.
+_FONT: Final = "DejaVu"
+_LINE: Final = 5.0
+_INDENT: Final = 6.0
+
 
 class _Paper(FPDF):
-    """A4 with the case in its foot."""
+    """A4 with the case and the page at the foot."""
 
-    def __init__(self, foot: str, font: str) -> None:
+    def __init__(self, foot: str) -> None:
         super().__init__(format="A4")
-        self._foot = foot
-        self._font = font
-        self.set_auto_page_break(auto=True, margin=18)
+        found = importlib.util.find_spec("matplotlib")
+        if found is None or found.origin is None:
+            raise UncheckableError(
+                "extra_missing", "a PDF needs the fonts of matplotlib, which is not installed"
+            )
+        fonts = Path(found.origin).parent / "mpl-data" / "fonts" / "ttf"
+        self.add_font(_FONT, "", fonts / "DejaVuSans.ttf")
+        self.add_font(_FONT, "B", fonts / "DejaVuSans-Bold.ttf")
+        self.set_text_shaping(use_shaping_engine=True)
+        self.set_auto_page_break(auto=True, margin=20)
         self.set_margins(18, 16, 18)
+        self._foot = foot
 
     def footer(self) -> None:
         """Case and page at the foot of every page."""
-        self.set_y(-12)
-        self.set_font(self._font, size=8)
-        self.cell(0, 5, f"{self._foot}   {self.page_no()}/{{nb}}", align="C")
+        self.set_y(-13)
+        self.set_font(_FONT, size=8)
+        self.cell(0, 5, self.readable(f"{self._foot}   {self.page_no()}/{{nb}}"), align="C")
+
+    def readable(self, text: str) -> str:
+        """Text in what the font holds; other characters as escapes, so that nothing is left out unseen."""
+        font = self.current_font
+        held = font.cmap if isinstance(font, TTFFont) else {}
+        return "".join(
+            c if c == "\n" or (c.isprintable() and ord(c) in held) else f"\\u{ord(c):04x}" for c in text
+        )
+
+    def heading(self, text: str, size: float) -> None:
+        """A heading, kept with what follows."""
+        if self.get_y() > self.h - 45:
+            self.add_page()
+        self.ln(4)
+        self.set_font(_FONT, "B", size)
+        self.multi_cell(0, size * 0.5, self.readable(text), new_x=XPos.LMARGIN, new_y=YPos.NEXT, align="L")
+        self.ln(1)
+
+    def said(self, label: str, value: str, depth: int = 0) -> None:
+        """A label and what belongs to it."""
+        self.set_x(self.l_margin + min(depth, 8) * _INDENT)
+        self.set_font(_FONT, "B", 9)
+        if label:
+            self.multi_cell(0, _LINE, self.readable(label), new_x=XPos.LMARGIN, new_y=YPos.NEXT, align="L")
+        if value:
+            self.set_x(self.l_margin + (min(depth, 8) + 1) * _INDENT)
+            self.set_font(_FONT, "", 9)
+            self.multi_cell(0, _LINE, self.readable(value), new_x=XPos.LMARGIN, new_y=YPos.NEXT, align="L")
+
+    def picture(self, data: bytes, caption: str) -> None:
+        """A picture with its caption, on one page."""
+        if self.get_y() > self.h - 110:
+            self.add_page()
+        self.ln(2)
+        self.image(io.BytesIO(data), w=115, h=80, keep_aspect_ratio=True)
+        self.said("", caption)
 
 
 class CasePdf:
@@ -132,9 +197,9 @@ class CasePdf:
         """The file."""
         say = self._texts
         title = f"{say(TYPE_LABELS.get(case.type, case.type))} {case.reference}".strip()
-        paper = _paper(title)
+        paper = _Paper(title[:90])
         paper.add_page()
-        _heading(paper, title, 16)
+        paper.heading(title, 16)
         facts = [
             (say(N_("Status")), say(STATUS_LABELS[case.status][0])),
             (say(N_("State")), say(STATE_LABELS.get(case.state or "", case.state or ""))),
@@ -146,59 +211,47 @@ class CasePdf:
             (say(N_("Case")), case.conversation),
         ]
         for label, value in facts:
-            _line(paper, label, value)
+            if value:
+                paper.said(label, value)
         for message in messages:
             self._message(paper, message)
         if notes:
-            _heading(paper, say(N_("Notes")), 13)
+            paper.heading(say(N_("Notes")), 13)
             for note in notes:
-                _line(paper, f"{note.person}, {say.time(note.at)}", note.text)
+                paper.said(f"{note.person}, {say.time(note.at)}", note.text)
         return bytes(paper.output())
 
     def _message(self, paper: _Paper, message: StoredMessage) -> None:
         say = self._texts
-        _heading(paper, f"{say(TYPE_LABELS.get(message.type, message.type))} – {say.time(message.log_time)}", 13)
+        paper.heading(
+            f"{say(TYPE_LABELS.get(message.type, message.type))} - {say.time(message.log_time)}", 13
+        )
         handling = message.manifest["handling"]
         for label, value in (
             (say(N_("From")), message.sender),
             (say(N_("To")), ", ".join(message.recipients)),
-            (say(N_("Handling")), f"TLP:{handling['tlp']}, {handling['classification']} {' '.join(handling['codes'])}"),
+            (
+                say(N_("Handling")),
+                f"TLP:{handling['tlp']}, {handling['classification']} {' '.join(handling['codes'])}",
+            ),
             (say(N_("Message")), message.hash),
         ):
-            _line(paper, label, value)
+            paper.said(label, value)
         for word, sentence, _ in proof_lines(message, say):
-            _line(paper, word, sentence)
+            paper.said(word, sentence)
         if message.content is not None:
             form = form_of(message.type, message.version)
             self._said(paper, read_content(form, message.content, say, say.language, self._known), 0)
         for data, caption in self._pictures(message):
-            self._picture(paper, data, caption)
+            paper.picture(data, caption)
 
     def _said(self, paper: _Paper, members: Iterable[Said], depth: int) -> None:
         for one in members:
             if one.groups:
-                _line(paper, one.label, "", depth)
+                paper.said(one.label, "", depth)
                 for i, group in enumerate(one.groups, 1):
                     if one.numbered and len(one.groups) > 1:
-                        _line(paper, f"{i}.", "", depth + 1)
+                        paper.said(f"{i}.", "", depth + 1)
                     self._said(paper, group, depth + 1)
             else:
-                _line(paper, one.label, "\n".join(one.values), depth)
-
-    @staticmethod
-    def _picture(paper: _Paper, data: bytes, caption: str) -> None:
-        if paper.get_y() > 190:  # room for the picture and its caption together
-            paper.add_page()
-        paper.ln(2)
-        paper.image(io.BytesIO(data), w=110, h=80, keep_aspect_ratio=True)
-        _line(paper, "", caption)
-
-
-def _paper(foot: str) -> _Paper:
-    found = _font_file()
-    paper = _Paper(foot[:90] if found else _latin(foot[:90]), "Case" if found else "Helvetica")
-    if found:
-        paper.add_font("Case", "", found[0])
-        paper.add_font("Case", "B", found[1])
-        paper.set_text_shaping(use_shaping_engine=False)
-    return paper
+                paper.said(one.label, "\n".join(one.values), depth)

@@ -11,7 +11,13 @@ from starlette.responses import Response
 from countermark_console.desk import acts
 from countermark_console.desk.answers import ways_of
 from countermark_console.desk.cases import CaseFilter, Status
-from countermark_console.desk.wording import STAGE_LABELS, STATE_LABELS, STATUS_LABELS, TASK_LABELS, TYPE_LABELS
+from countermark_console.desk.wording import (
+    STAGE_LABELS,
+    STATE_LABELS,
+    STATUS_LABELS,
+    TASK_LABELS,
+    TYPE_LABELS,
+)
 from countermark_console.errors import InputError
 from countermark_console.people.roles import Right
 from countermark_console.texts import N_
@@ -145,9 +151,7 @@ def close(
 
 
 @router.post("/cases/{conversation}/reopen")
-def reopen(
-    visitor: Annotated[Visitor, Depends(needs(Right.DRAFT))], conversation: str
-) -> Response:
+def reopen(visitor: Annotated[Visitor, Depends(needs(Right.DRAFT))], conversation: str) -> Response:
     """Open a case again that was closed here."""
     console = visitor.console
     console.desk.cases.reopen(conversation)

@@ -1,4 +1,4 @@
-"""Writing a message: its type, its form, its photographs. Every change is kept at once: a closed browser loses nothing."""
+"""Writing a message: type, form, photographs. Every change is kept at once: a closed browser loses nothing."""
 
 from __future__ import annotations
 
@@ -176,14 +176,16 @@ def add_photographs(request: Request, visitor: Writer, name: str, form: Form) ->
     except InputError as error:
         return draft_page(request, visitor, row, (), 400, error)
     if not added:
-        error = InputError("no_photograph", N_("Choose a photograph first"), field="photographs")
-        return draft_page(request, visitor, row, (), 400, error)
+        nothing = InputError("no_photograph", N_("Choose a photograph first"), field="photographs")
+        return draft_page(request, visitor, row, (), 400, nothing)
     return go(f"/drafts/{name}#photographs-part")
 
 
 def _unreadable() -> InputError:
     return InputError(
-        "photograph_unreadable", N_("That picture cannot be read: save it anew as JPEG or PNG"), field="photographs"
+        "photograph_unreadable",
+        N_("That picture cannot be read: save it anew as JPEG or PNG"),
+        field="photographs",
     )
 
 

@@ -1,4 +1,4 @@
-"""The inbox: what came, the newest first; filters, search and saved views; what is urgent stands out and comes by itself."""
+"""The inbox: what came, the newest first; filters, search, saved views; what is urgent stands out."""
 
 from __future__ import annotations
 
@@ -93,9 +93,7 @@ def arrived(request: Request, visitor: Reader, seen: int = 0) -> Response:
         return Response(status_code=_NO_CONTENT)
     wanted, query = asked_for(request)
     fresh = tuple(one for one in desk.shelf.page(wanted).messages if one.number > seen)
-    return fragment(
-        request, "desk/_arrived.html", fresh=fresh, newest=newest, query=query, types=TYPE_LABELS
-    )
+    return fragment(request, "desk/_arrived.html", fresh=fresh, newest=newest, query=query, types=TYPE_LABELS)
 
 
 @router.get("/live/alerts")

@@ -16,7 +16,9 @@ router = APIRouter()
 
 
 @router.get("/lookup/{source}")
-def lookup(request: Request, visitor: Annotated[Visitor, Depends(needs(Right.READ))], source: str, name: str = "") -> Response:
+def lookup(
+    request: Request, visitor: Annotated[Visitor, Depends(needs(Right.READ))], source: str, name: str = ""
+) -> Response:
     """Choices that fit what was typed into a field so far."""
     typed = request.query_params.get(name, "")[:100] if name else ""
     country = request.query_params.get("country")
@@ -25,6 +27,8 @@ def lookup(request: Request, visitor: Annotated[Visitor, Depends(needs(Right.REA
         typed,
         language=visitor.texts.language,
         country=country,
-        known=visitor.console.desk.known() if source in {"endpoints", "authorities", "models", "makes", "calibres"} else None,
+        known=visitor.console.desk.known()
+        if source in {"endpoints", "authorities", "models", "makes", "calibres"}
+        else None,
     )
     return fragment(request, "desk/_choices.html", choices=found)

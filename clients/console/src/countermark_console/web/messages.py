@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from typing import Annotated, Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from countermark_console.desk import acts
 from countermark_console.desk.answers import ways_of
 from countermark_console.desk.forms.fields import form_of
-from countermark_console.desk.forms.view import read_content
+from countermark_console.desk.forms.view import Said, read_content
 from countermark_console.desk.shelf import StoredMessage
 from countermark_console.desk.wording import (
     STAGE_LABELS,
@@ -25,6 +28,7 @@ from countermark_console.people.roles import Right
 from countermark_console.texts import N_
 from countermark_console.web.pages import go, page
 from countermark_console.web.visitor import Form, Visitor, needs, text_of
+from countermark_protocol.errors import NotFoundError
 from countermark_protocol.receipts import RejectionReason
 
 router = APIRouter()
@@ -50,11 +54,15 @@ def message_page(request: Request, visitor: Reader, name: str) -> Response:
 
 
 def _page(
-    request: Request, visitor: Visitor, message: StoredMessage, error: InputError | None = None, status: int = 200
+    request: Request,
+    visitor: Visitor,
+    message: StoredMessage,
+    error: InputError | None = None,
+    status: int = 200,
 ) -> Response:
     desk = visitor.console.desk
     desk.read(message, _name(visitor))
-    said = ()
+    said: tuple[Said, ...] = ()
     if message.content is not None:
         said = read_content(
             form_of(message.type, message.version),
@@ -130,4 +138,37 @@ def evidence(visitor: Reader, name: str) -> Response:
         made.data,
         media_type="application/octet-stream",
         headers={"content-disposition": f'attachment; filename="message-{name[:16]}.evidence"'},
+    )
+
+
+@router.get("/messages/{name}/attachments/{index}/small")
+def thumbnail(visitor: Reader, name: str, index: int) -> Response:
+    """The small picture of a file."""
+    found = visitor.console.desk.thumbnail(visitor.console.desk.shelf.get(name), index)
+    if found is None:
+        raise NotFoundError("no_thumbnail", "this file has no small picture")
+    return Response(found[0], media_type=found[1])
+
+
+@router.get("/messages/{name}/attachments/{index}")
+def attachment(visitor: Reader, name: str, index: int) -> Response:
+    """A file of a message, to be saved: the browser opens nothing of it by itself."""
+    desk = visitor.console.desk
+    file = tempfile.TemporaryFile()  # noqa: SIM115  closed once it was sent
+    told = desk.fetch(visitor.console.vault.client, desk.shelf.get(name), index, file)
+    visitor.console.log.write(_name(visitor), acts.FILE_FETCHED, name, str(index))
+    file.seek(0)
+
+    def blocks() -> Iterator[bytes]:
+        with file:
+            while block := file.read(1 << 20):
+                yield block
+
+    return StreamingResponse(
+        blocks(),
+        media_type="application/octet-stream",
+        headers={
+            "content-disposition": f"attachment; filename*=UTF-8''{quote(str(told['name']))}",
+            "content-length": str(told["size"]),
+        },
     )

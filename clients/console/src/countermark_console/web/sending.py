@@ -46,7 +46,11 @@ def recipients_page(request: Request, visitor: Writer, name: str) -> Response:
 
 
 def _recipients(
-    request: Request, visitor: Visitor, row: DraftRow, error: CountermarkError | None = None, status: int = 200
+    request: Request,
+    visitor: Visitor,
+    row: DraftRow,
+    error: CountermarkError | None = None,
+    status: int = 200,
 ) -> Response:
     desk, client = visitor.console.desk, visitor.console.vault.client
     terms = Terms.of(row.terms)
@@ -112,7 +116,11 @@ def preview_page(request: Request, visitor: Reader, name: str) -> Response:
 
 
 def _preview(
-    request: Request, visitor: Visitor, row: DraftRow, error: CountermarkError | None = None, status: int = 200
+    request: Request,
+    visitor: Visitor,
+    row: DraftRow,
+    error: CountermarkError | None = None,
+    status: int = 200,
 ) -> Response:
     console, texts = visitor.console, visitor.texts
     if row.state is DraftState.SENT:
@@ -233,7 +241,9 @@ def hand_back(visitor: Releaser, name: str, form: Form) -> Response:
     """Hand the draft back to who wrote it."""
     desk = visitor.console.desk
     row = desk.drafts.get(name)
-    desk.hand_back(row, name_of(visitor), text_of(form, "why", 2000) or visitor.texts(N_("No reason was given")))
+    desk.hand_back(
+        row, name_of(visitor), text_of(form, "why", 2000) or visitor.texts(N_("No reason was given"))
+    )
     visitor.say(N_("The draft is handed back"))
     return go("/drafts")
 

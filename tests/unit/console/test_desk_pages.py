@@ -1,0 +1,268 @@
+"""The desk's pages, told as a story between two agencies, without a browser and without a network."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from html import unescape
+
+from lxml import html
+from PIL import Image
+
+from countermark_client import testing
+from countermark_console.agency_log.log import AgencyLog
+from support.console_pair import BELGIUM, KENYA
+
+
+def picture(colour="red", size=(640, 480)):
+    out = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x010F] = "SECRET CAMERA"
+    Image.new("RGB", size, colour).save(out, "JPEG", exif=exif)
+    return out.getvalue()
+
+
+def request_fields(case="NBI/2026-17"):
+    """What an official types into the form of a tracing request."""
+    return {
+        "nationalCaseRef": case,
+        "illicitBasis": "NATIONAL_LAW",
+        "legalJustification": "Possession without a licence, Firearms Act s. 4.",
+        "recovery.date": "2026-02-11",
+        "recovery.place.country": "Kenya",
+        "recovery.context": "SEIZED",
+        "items.0.itemRef": "1",
+        "items.0.category": "PISTOL",
+        "items.0.originForm": "FACTORY",
+        "items.0.make.text": "FN",
+        "items.0.calibre.text": "9x19",
+        "items.0.countryOfManufacture": "BE",
+        "items.0.marks.0.kind": "SERIAL",
+        "items.0.marks.0.component": "FRAME",
+        "items.0.marks.0.text": "T 1052213",
+        "items.0.marks.0.status": "LEGIBLE",
+        "intendedUse": "CRIMINAL_INVESTIGATION",
+        "confidentialityUndertaking.status": "ACCEPT",
+        "reasonForAddressee": "MANUFACTURE_MARK",
+        "priorSteps.domesticChecked": "true",
+        "informationSought": "LAST_HOLDER",
+        "contact.agency": "Firearms Bureau",
+        "language": "en",
+    }
+
+
+def text_of(answer):
+    return unescape(re.sub(r"<[^>]*>", " ", answer.text))
+
+
+def compose(office, fields, photographs=()):
+    """Write, as "dora": a tracing request up to its preview; the draft's id."""
+    office.round()
+    office.sign_in("dora")
+    browser = office.browser
+    browser.get("/compose")
+    page = browser.post("/compose", type="tracing-request")
+    name = page.url.path.rpartition("/")[2]
+    page = browser.post(f"/drafts/{name}", act="next", **fields)
+    assert page.url.path.endswith("/recipients"), text_of(page)
+    for photograph in photographs:
+        browser.get(f"/drafts/{name}")
+        page = browser.post(
+            f"/uploads/drafts/{name}/photographs",
+            _files={"photographs": ("mark.jpg", photograph, "image/jpeg")},
+        )
+        assert page.status_code == 200, text_of(page)
+    page = browser.get(f"/drafts/{name}/recipients")
+    assert "be.contact.federal" in page.text  # suggested by the country of manufacture
+    page = browser.post(
+        f"/drafts/{name}/recipients", to="", suggested="be.contact.federal", urgency="routine"
+    )
+    assert page.url.path.endswith("/preview"), text_of(page)
+    return name
+
+
+def test_a_trace_from_the_first_word_to_the_closed_case(kenya, belgium):
+    browser = kenya.browser
+    name = compose(kenya, request_fields(), [picture(), picture("blue")])
+    row = kenya.desk.drafts.get(name)
+    assert row.form["recovery"]["place"]["country"] == "KE"  # typed as a name
+    preview = text_of(browser.last)
+    for said in ("Allowed", "NBI/2026-17", "T 1052213", "Firearms Act", "What broker and auditors will see"):
+        assert said in preview
+    # Who wrote it does not release it, nor send it past the other.
+    assert browser.post(f"/drafts/{name}/send").status_code == 403
+    browser.get(f"/drafts/{name}/preview")
+    assert browser.post(f"/drafts/{name}/submit").url.path == "/drafts"
+    assert browser.post(f"/drafts/{name}/release").status_code == 403
+    kenya.sign_in("rita")
+    assert "Waiting for release" in text_of(browser.get("/drafts"))
+    browser.get(f"/drafts/{name}/preview")
+    page = browser.post(f"/drafts/{name}/release")
+    assert page.url.path.startswith("/cases/"), text_of(page)
+    conversation = page.url.path.rpartition("/")[2]
+    row = kenya.desk.drafts.get(name)
+    assert (row.hands, row.released_by, row.state) == (("dora",), "rita", "sent")
+
+    belgium.round()
+    belgium.sign_in("dora")
+    browser = belgium.browser
+    assert "NBI/2026-17" in text_of(browser.get("/inbox"))
+    assert "NBI/2026-17" in text_of(browser.get("/inbox?text=T+1052213&only=unread"))
+    page = browser.get(f"/messages/{conversation}")
+    assert "T 1052213" in text_of(page)
+    assert page.text.count("/small") == 2
+    small = browser.get(f"/messages/{conversation}/attachments/0/small")
+    assert small.headers["content-type"] == "image/jpeg"
+    file = browser.get(f"/messages/{conversation}/attachments/1")
+    assert file.headers["content-disposition"].startswith("attachment")
+    assert b"SECRET" not in file.content
+    assert Image.open(io.BytesIO(file.content)).size == (640, 480)
+
+    # Acknowledged in two clicks, answered, and seen at the other end.
+    browser.get(f"/cases/{conversation}")
+    page = browser.post(f"/messages/{conversation}/answer", way="acknowledge")
+    answer = page.url.path.rpartition("/")[2]
+    answered = finish(belgium, answer, {"contact.agency": "Contact point"})
+    assert answered == conversation
+    case = belgium.desk.cases.get(conversation)
+    assert (case.state, case.owner) == ("ACKNOWLEDGED", None)
+    belgium.sign_in("dora")
+    browser.get(f"/cases/{conversation}")
+    page = browser.post(f"/messages/{conversation}/answer", way="refuse")
+    final = page.url.path.rpartition("/")[2]
+    page = browser.post(f"/drafts/{final}", act="next", **shown_fields(page))
+    assert page.status_code == 400
+    assert "Grounds" in text_of(page)  # a refusal without its ground is none
+    fields = shown_fields(page) | {
+        "itemResults.0.refusal.reasons": "ONGOING_INVESTIGATION",
+        "itemResults.0.refusal.text": "A case is before the court.",
+    }
+    finish(belgium, final, fields)
+    kenya.round()
+    assert kenya.desk.cases.get(conversation).state == "REFUSED"
+
+    kenya.sign_in("dora")
+    browser = kenya.browser
+    page = browser.get(f"/cases/{conversation}")
+    assert "Answer to a trace" in text_of(page)
+    page = browser.post(f"/cases/{conversation}/close", outcome="nothing")
+    assert page.status_code == 400  # whether diversion was established must be said
+    page = browser.post(f"/cases/{conversation}/close", outcome="nothing", diverted="no")
+    assert "The case is closed" in text_of(page)
+    assert kenya.desk.cases.get(conversation).status == "closed"
+
+    for form, begins in (("pdf", b"%PDF"), ("json", b"{"), ("csv", b"\xef\xbb\xbf")):
+        page = browser.get(f"/cases/{conversation}/export.{form}")
+        assert page.content.startswith(begins)
+    pdf = browser.get(f"/cases/{conversation}/export.pdf").content
+    assert pdf.count(b"/Subtype /Image") == 2
+    told = json.loads(browser.get(f"/cases/{conversation}/export.json").content)
+    assert [m["manifest"]["type"] for m in told["messages"]] == [
+        "tracing-request",
+        "tracing-acknowledgement",
+        "tracing-response",
+    ]
+    browser.get(f"/messages/{conversation}")
+    evidence = browser.post(f"/messages/{conversation}/evidence")
+    assert evidence.headers["content-disposition"].startswith("attachment")
+    log: AgencyLog = kenya.console.log
+    log.verify()
+    done = [(entry.who, entry.what) for entry in reversed(log.entries(limit=200))]
+    for act in (("dora", "draft-begun"), ("dora", "draft-submitted"), ("rita", "message-sent"),
+                ("dora", "case-closed"), ("dora", "exported"), ("dora", "evidence-made")):  # fmt: skip
+        assert act in done
+
+
+def shown_fields(page):
+    """What the form of a page would post."""
+    out = {}
+    [form] = html.fromstring(page.text).xpath("//form[@id='draft']")
+    for name, value in form.form_values():
+        if name != "form_token":
+            out.setdefault(name, []).append(value.replace("\r\n", "\n").removeprefix("\n"))
+    return {name: values[0] if len(values) == 1 else values for name, values in out.items()}
+
+
+def finish(office, name, fields):
+    """Fill in the rest of an answer as "dora", release it as "rita"; its conversation."""
+    browser = office.browser
+    page = browser.get(f"/drafts/{name}")
+    page = browser.post(f"/drafts/{name}", act="next", **{**shown_fields(page), **fields})
+    assert page.url.path.endswith("/recipients"), text_of(page)
+    page = browser.post(f"/drafts/{name}/recipients", to="\n".join(office.desk.drafts.get(name).terms["to"]))
+    assert page.url.path.endswith("/preview"), text_of(page)
+    browser.post(f"/drafts/{name}/submit")
+    office.sign_in("rita")
+    browser.get(f"/drafts/{name}/preview")
+    page = browser.post(f"/drafts/{name}/release")
+    assert page.url.path.startswith("/cases/"), text_of(page)
+    return page.url.path.rpartition("/")[2]
+
+
+def test_what_is_urgent_stands_out_and_comes_by_itself(kenya, belgium):
+    belgium.sign_in("dora")
+    browser = belgium.browser
+    page = browser.get("/inbox")
+    seen = int(re.search(r"seen=(\d+)", page.text)[1])
+    assert browser.get(f"/live/inbox?seen={seen}").status_code == 204
+    assert "urgent message" not in browser.get("/live/alerts").text
+    assert browser.get("/live/alerts?shown=0").status_code == 204
+    request = testing.sample_request("LIFE-1") | {"urgencyJustification": "A life is at risk."}
+    kenya.console.vault.client.send("tracing-request", request, to=[BELGIUM], urgency="flash")
+    kenya.console.vault.client.send("lost-or-stolen-notice", testing.sample_notice("N-1"), to=[BELGIUM])
+    belgium.round()
+    page = browser.get(f"/live/inbox?seen={seen}")
+    assert "hx-swap-oob" in page.text
+    assert "LIFE-1" in text_of(page)
+    page = browser.get("/live/alerts?shown=0")
+    assert "1 urgent message is waiting" in text_of(page)
+    urgent = belgium.desk.shelf.urgent_unread()[0].hash
+    browser.get(f"/messages/{urgent}")
+    assert "urgent message" not in browser.get("/live/alerts").text
+    # Notices are accepted in bulk, and their senders told.
+    browser.get("/inbox?only=open")
+    page = browser.post("/inbox/accept", message=[m.hash for m in belgium.desk.shelf.page().messages])
+    assert "2 messages are accepted" in text_of(page)
+    kenya.round()
+    assert [r["stage"] for m in kenya.desk.shelf.page().messages for r in m.receipts] == ["accepted"] * 2
+    # A view is saved under a name, and found again.
+    page = browser.post("/inbox/views?type=lost-or-stolen-notice&since=2020-01-01", view_name="Losses")
+    assert "Losses" in text_of(page)
+    assert "type=lost-or-stolen-notice&amp;since=2020-01-01" in page.text
+    assert browser.post("/inbox/views?only=open", view_name="Losses").status_code == 400
+    assert KENYA in text_of(page)
+
+
+def test_a_draft_survives_and_hostile_files_do_not_come_in(kenya):
+    kenya.sign_in("dora")
+    browser = kenya.browser
+    browser.get("/compose")
+    name = browser.post("/compose", type="tracing-request").url.path.rpartition("/")[2]
+    kept = browser.post(
+        f"/drafts/{name}/keep", **{"nationalCaseRef": "HALF", "items.0.barrelLengthMm": "long"}
+    )
+    assert "Kept at" in kept.text
+    kenya.round()
+    kenya.sign_in("dora")  # another day, another browser
+    page = browser.get(f"/drafts/{name}")
+    assert shown_fields(page)["items.0.barrelLengthMm"] == "long"
+    page = browser.post(f"/drafts/{name}", act="add:items.0.marks", **shown_fields(page))
+    assert "items.0.marks.0" in shown_fields(page)
+    page = browser.post(f"/drafts/{name}", act="remove:items.0.marks.0", **shown_fields(page))
+    assert "items.0.marks.0" not in shown_fields(page)
+    page = browser.post(f"/drafts/{name}", act="next", **shown_fields(page))
+    assert page.status_code == 400
+    assert 'href="#items.0.barrelLengthMm"' in page.text
+    for content in (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", b"\xff\xd8\xff broken",
+                    b"MZ", b"GIF89a" + b"\0" * 20, b""):  # fmt: skip
+        browser.get(f"/drafts/{name}")
+        page = browser.post(
+            f"/uploads/drafts/{name}/photographs", _files={"photographs": ("x.jpg", content, "image/jpeg")}
+        )
+        assert page.status_code == 400, content
+    assert kenya.desk.drafts.photographs(name) == ()
+    browser.post(f"/drafts/{name}/discard")
+    assert browser.get(f"/drafts/{name}").status_code == 404
+    assert browser.get("/lookup/countries?name=x&x=ken").text.count("<option") == 1
+    assert "be.contact.federal" in browser.get("/lookup/endpoints?name=e&e=be.").text
