@@ -69,6 +69,22 @@ def test_a_recipients_bundle_verifies_from_the_fingerprint_to_the_content(cli, w
     assert verify(again) == bundle["expected"]
 
 
+def test_files_that_were_attached_are_compared_by_the_script(cli):
+    exchange(cli, 1)
+    report = cli.file("report.txt", "left side: A 123456\n")
+    path = cli.file("n.json", testing.sample_notice("KE-9"))
+    sent = cli.json(
+        *("send", "lost-or-stolen-notice", "--to", KAMPALA, "--file", path), "--attach", report, home=POLICE
+    )
+    cli.run("inbox", "--accept", home=KAMPALA)
+    bundle = export(cli, sent["messages"][0]["message"], KAMPALA)
+    check = script()
+    assert check.check_bundle(bundle, {0: report.read_bytes()}) == testing.sample_notice("KE-9")
+    for files in ({0: b"left side: A 123457\n"}, {1: report.read_bytes()}):
+        with pytest.raises(check.BROKEN):
+            check.check_bundle(bundle, files)
+
+
 def test_a_log_whose_governance_changed(cli, world):
     for names in (("east", "west"), ("east", "north")):
         world.appoint_witnesses(*names, quorum=1)

@@ -2,11 +2,12 @@
 
 import pytest
 
+from countermark_client import testing
 from countermark_client.cli.common import Environment
 from countermark_protocol.disclosure import encode_disclosure
 from countermark_protocol.parts import Part, disclose_parts, split_content
 from countermark_protocol.sealing import open_content, seal_content
-from support.cli import Cli
+from support.cli import Cli, cli_for
 from support.evidence import disclose, evidence_of
 from support.protocol_world import make_world
 from support.world import KAMPALA, NAIROBI
@@ -90,3 +91,25 @@ def test_a_spoilt_descriptor_is_shown_and_told(cli, message):
         "disclosure", "verify", path, "--file", "0", cli.folder / "left.jpg", home="court", code=1
     )
     assert told["error"]["code"] == "missing_member"
+
+
+def test_from_sending_to_a_court(tmp_path):
+    world = testing.world(NAIROBI, KAMPALA)
+    for address in (NAIROBI, KAMPALA):
+        world.profile(address, folder=tmp_path / address).close()
+    cli = cli_for(world, tmp_path)
+    notice, left = cli.file("n.json", testing.sample_notice("KE-1")), cli.file("left.txt", "left side")
+    sent = cli.json(
+        *("send", "lost-or-stolen-notice", "--to", KAMPALA, "--file", notice, "--attach", left), home=NAIROBI
+    )["messages"][0]["message"]
+    cli.run("inbox", "--accept", home=KAMPALA)
+    out, evidence, fetched = tmp_path / "d.bin", tmp_path / "e.json", tmp_path / "fetched"
+    court = ("--to", "High Court, Nairobi", "--ground", "case 12 of 2026")
+    cli.run("disclose", sent[:12], *court, "--part", "attachment:0", "-o", out, home=KAMPALA)
+    cli.run("evidence", "export", sent[:12], "--disclosure", out, "-o", evidence, home=KAMPALA)
+    fetched.mkdir()
+    cli.run("fetch", sent[:12], "--to", fetched, home=KAMPALA)
+    [file] = fetched.iterdir()
+    for command, path in (("disclosure", out), ("evidence", evidence)):
+        told = cli.json(command, "verify", path, "--file", "0", file, home="court", passphrase="")
+        assert [(one["name"], one["file"]) for one in told["attachments"]] == [("left.txt", str(file))]
