@@ -236,12 +236,12 @@ def _client(
     return Client(profile, settings=Settings(page_size=500))
 
 
-def govern(world: World, cast: Cast = CAST) -> None:
+def govern(world: World, cast: Cast | None = None) -> None:
     """The governors' quorum admits the authorities, each with its mandate, and adopts the default policy."""
     quorum = world.governors[:2]
     drafts = Drafts(ORIGIN)
     first = True
-    for code, (name, endpoints) in cast.items():
+    for code, (name, endpoints) in (CAST if cast is None else cast).items():
         key, signer = _fresh("authority")
         draft = drafts.authority(
             code,

@@ -38,6 +38,7 @@ _LONG: Final = (
     "tests/scenarios/test_lost_tail_and_a_leaf_mirror.py::*?sqlite?",
     "tests/scenarios/test_successor.py::*?postgresql?",
     "tests/scenarios/test_registers_pass_through.py::*?postgresql-*",
+    "tests/scenarios/test_real_broker_attachments.py::*?postgresql?",
     "tests/scenarios/test_compose_as_processes.py::*",
     "tests/scenarios/test_rolling_upgrade.py::test_old_and_new_nodes_side_by_side_*",
     "tests/integration/test_workers.py::*?sqlite?",

@@ -1,0 +1,114 @@
+"""Large files between clients and a broker that are processes of their own: killed on the way, in bounded memory."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from support.attachment_process import most_memory
+from support.demo import governed, run_broker, serving
+
+SENDER, RECIPIENT = "ke.police.nairobi", "be.police.federal"
+CAST = {"ke": ("Kenya", {SENDER: "Police"}), "be": ("Belgium", {RECIPIENT: "Police"})}
+MIB = 2**20
+#: What a client and a broker may take above what they have when idle, KiB (the requirement).
+MOST_KIB = 64 * 1024
+_SCRIPT = Path(__file__).parents[1] / "support" / "attachment_process.py"
+
+
+class Story:
+    """A broker that is killed and started again while a client moves a file."""
+
+    def __init__(self, world, stack):
+        self.world, self._stack = world, stack
+        self.memory = []
+        self.idle = 0
+        self.start()
+
+    def start(self):
+        self.broker = self._stack.enter_context(serving(self.world))
+
+    def kill(self):
+        self.memory.append(most_memory(self.broker.pid))
+        self.broker.send_signal(signal.SIGKILL)
+        self.broker.wait(60)
+        self.start()
+
+    def play(self, *arguments, kill_at):
+        """Run a client to its end, killing the broker when that share of the file was moved; what it told."""
+        environment = os.environ | {"CLIENT_PASSPHRASE": self.world.passphrase}
+        command = [sys.executable, _SCRIPT, *arguments]
+        with subprocess.Popen(
+            list(map(str, command)), env=environment, stdout=subprocess.PIPE, text=True
+        ) as client:
+            told = {}
+            for line in client.stdout:
+                said = json.loads(line)
+                told |= said
+                if "idle" in said:
+                    self.idle = self.idle or most_memory(self.broker.pid)
+                if kill_at is not None and "moved" in said and 0 < said["moved"] / said["of"] >= kill_at:
+                    kill_at = None
+                    self.kill()
+        assert client.returncode == 0
+        assert kill_at is None
+        assert told["most"] - told["idle"] < MOST_KIB, told
+        return told
+
+
+def move(root, database, size, **settings):
+    """Send a file of a size from one process to another, and kill the broker once each way."""
+    with governed(root / "world", database, CAST) as world, ExitStack() as stack:
+        with (world.broker_home / "broker.toml").open("a", encoding="utf-8") as file:
+            file.writelines(f'{name} = "{value}"\n' for name, value in settings.items())
+        source, box, digest = root / "large.bin", root / "box", hashlib.sha256()
+        box.mkdir()
+        with source.open("wb") as file:
+            for _ in range(size // MIB):
+                block = os.urandom(MIB)
+                digest.update(block)
+                file.write(block)
+        for address in (SENDER, RECIPIENT):
+            world.clients[address].close()
+            world.clients[address].profile.close()
+        homes = {a: world.clients[a].profile.folder for a in (SENDER, RECIPIENT)}
+        story = Story(world, stack)
+        story.play("send", homes[SENDER], RECIPIENT, source, kill_at=0.4)
+        source.unlink()  # the profile holds all that disclosures and a second try need
+        story.play("fetch", homes[RECIPIENT], box, kill_at=0.4)
+        found = hashlib.sha256()
+        with (box / "large.bin").open("rb") as file:
+            while block := file.read(MIB):
+                found.update(block)
+        assert found.digest() == digest.digest()
+        assert sorted(os.listdir(box)) == ["large.bin", "small.bin"]
+        story.memory.append(most_memory(story.broker.pid))
+        assert max(story.memory) - story.idle < MOST_KIB, (story.memory, story.idle)
+        stack.close()
+        assert "every view is what the log gives" in run_broker(
+            "rebuild", "--home", str(world.broker_home), "--check"
+        )
+
+
+def test_a_file_of_24_mib_arrives_though_the_broker_is_killed_on_both_ways(tmp_path, real_database):
+    move(tmp_path, real_database, 24 * MIB)
+
+
+@pytest.mark.long
+def test_a_file_of_one_gib_takes_no_more_memory_than_a_small_one():
+    # On the disk: what lies in memory as a file is not to be counted, and is short.
+    with tempfile.TemporaryDirectory() as folder:
+        move(Path(folder), "", 1024 * MIB, content_store="folder")
+
+
+@pytest.mark.long
+def test_nor_does_it_in_the_database():
+    with tempfile.TemporaryDirectory() as folder:
+        move(Path(folder), "", 1024 * MIB)
