@@ -9,7 +9,7 @@ PACKAGES := schemas tokens clients/python clients/console clients/witness broker
 # Tests start some hundred processes: where this is set, each would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help dev demo test test-long bench bench-quick check fmt lint types generate drift audit lock build clean
+.PHONY: help translations dev demo test test-long bench bench-quick check fmt lint types generate drift audit lock build clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ generate: $(STAMP)  ## write all generated files anew
 	$(BIN)/python tools/generate_messages.py
 	$(BIN)/python tools/generate_openapi.py
 	$(BIN)/python tools/generate_errors.py
+
+translations: $(STAMP)  ## bring the console's catalogues up to date with its texts
+	$(BIN)/python tools/generate_translations.py
 
 drift: $(STAMP)  ## are generated files and migrations up to date?
 	$(BIN)/python tools/generate_schemas.py --check

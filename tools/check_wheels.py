@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,6 +20,22 @@ PACKAGES = {
     "clients/console": "countermark_console",
     "clients/witness": "countermark_witness",
     "broker": "countermark_broker",
+}
+
+#: What a package is of no use without, beside its code.
+DATA = {
+    "clients/console": (
+        "templates/base.html",
+        "static/console.css",
+        "static/console.js",
+        "static/vendor/govuk-frontend/govuk-frontend.min.css",
+        "static/vendor/govuk-frontend/LICENSE",
+        "static/vendor/htmx/htmx.min.js",
+        "static/vendor/htmx/LICENSE",
+        "locale/ar.po",
+        "locale/es.po",
+        "locale/fr.po",
+    )
 }
 
 
@@ -38,6 +55,11 @@ def main() -> int:
         tops = {name.split("/", 1)[0] for name in names}
         if {t for t in tops if not t.endswith(".dist-info")} != {package}:
             wrong.append(f"{folder}: expected only {package}, got {sorted(tops)}")
+        wrong += [
+            f"{folder}: lacks {missing}"
+            for missing in DATA.get(folder, ())
+            if not any(fnmatch(name, f"{package}/{missing}") for name in names)
+        ]
         wrong += [f"{folder}: lacks {package}/py.typed"] * (f"{package}/py.typed" not in names)
         wrong += [f"{folder}: holds {n}" for n in names if "__pycache__" in n or "/tests/" in n]
     for line in wrong:
