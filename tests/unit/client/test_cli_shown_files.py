@@ -66,6 +66,9 @@ def test_files_beside_evidence(cli, message):
         assert [one["file"] for one in told["attachments"]] == [str(cli.folder / name) for name in FILES]
         told = cli.json(command, "verify", path, "--file", "1", cli.folder / "left.jpg", home="court", code=1)
         assert told["error"]["code"] == "file_mismatch"
+    assert any(
+        "files described" in line for line in cli.json("evidence", "verify", path, home="court")["not_proven"]
+    )
 
 
 def test_a_spoilt_descriptor_is_shown_and_told(cli, message):

@@ -289,6 +289,8 @@ def _not_proven(evidence: VerifiedEvidence) -> Iterator[str]:
         yield "What the message says: no part of its content is in this file."
     elif any(d.shown.closed for d in evidence.disclosures):
         yield "What the parts that are kept closed say."
+    if evidence.message.manifest.attachments:
+        yield "That every recipient got the files described: each compared what it opened, if it did, by itself."
     yield (
         f"Anything after entry {evidence.checkpoint.size - 1}: a key may be revoked later, and declared compromised "
         "from an earlier date."
