@@ -194,7 +194,7 @@ def another_log(world):
     return good(world, origin="other.example.org/log").data
 
 
-@case(422, "attachment_mismatch")
+@case(400, "attachment_mismatch")
 def attachments_without_their_pieces(world):
     return good(world, attachments=(SealedAttachment(bytes(32), 328),)).data
 

@@ -155,5 +155,6 @@ def _pieces(reader: Reader, attachments: Sequence[SealedAttachment]) -> tuple[tu
 def _expect(count: int, expected: int, what: str) -> None:
     if count != expected:
         malformed(
-            "attachment_mismatch", f"the manifest names {expected} {what}, the submission lists {count}"
+            "attachment_mismatch",
+            f"{what} in the submission: expected {expected}, as the manifest says, got {count}",
         )
