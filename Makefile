@@ -9,7 +9,7 @@ PACKAGES := schemas tokens clients/python clients/console clients/witness broker
 # Tests start some hundred processes: where this is set, each would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help translations dev demo test test-long bench bench-quick check fmt lint types generate drift audit lock build clean
+.PHONY: help translations dev demo demo-console test test-long bench bench-quick check fmt lint types generate drift audit lock build clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ demo: $(STAMP)  ## run the main job on real records, on SQLite
 
 # A third process, since many tests wait for clocks and other processes. Each begins with neighbouring tests, so that
 # what a module shares is made by one of them; who is done takes over a part of what is left to another.
+demo-console: $(STAMP)  ## two agencies' consoles side by side, with the demo's data, until stopped
+	$(BIN)/python -m demo.consoles
+
 test: $(STAMP)  ## run all tests (under ten minutes); as root it installs Debian packages that some need
 	tools/debian_packages.sh
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long" $(PYTEST_ARGS)
@@ -96,4 +99,4 @@ lock:  ## lock the requirements anew (needs uv)
 	done
 
 clean:
-	rm -rf $(VENV) .demo dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .demo .demo-console dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -77,9 +77,13 @@ class Exchange:
         world: founded, enrolled and served.
         inventions: where made-up things are noted.
         track: shows progress over drafts.
+        most: notices of each kind, the first of the register; all if None.
     """
 
-    def __init__(self, world: World, inventions: Inventions, track: Track) -> None:
+    def __init__(
+        self, world: World, inventions: Inventions, track: Track, *, most: int | None = None
+    ) -> None:
+        self._most = most
         self._world = world
         self._inventions = inventions
         self._track = track
@@ -115,7 +119,7 @@ class Exchange:
 
     def notices(self) -> None:
         """All recovered weapons as confiscation notices, all stolen ones as lost-or-stolen notices."""
-        delaware = records.load_rows("delaware_trace_pairs")
+        delaware = records.load_rows("delaware_trace_pairs")[: self._most]
         police = agency_of(POLICE)
         self.send_all(
             POLICE,
@@ -138,7 +142,7 @@ class Exchange:
                     records.lost_or_stolen_notice(row, number, owner, self._inventions, today=self._today),
                     [NATIONAL, REGISTRY],
                 )
-                for number, row in enumerate(records.load_rows("bloomington_stolen_guns"), 1)
+                for number, row in enumerate(records.load_rows("bloomington_stolen_guns")[: self._most], 1)
             ],
             "lost-or-stolen notices",
         )

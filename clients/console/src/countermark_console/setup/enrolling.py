@@ -114,9 +114,13 @@ class Enrolling:
             connection=self.connection is not None,
             profile=state is not VaultState.EMPTY,
             unlocked=state is VaultState.OPEN,
-            # A profile that was enrolled elsewhere has no such fact: it is looked up once it is open.
-            enrolled=self._facts.get(_ENROLLED) is not None,
+            enrolled=self._facts.get(_ENROLLED) is not None or self._from_elsewhere,
         )
+
+    @property
+    def _from_elsewhere(self) -> bool:
+        """Whether the profile was not made here: somebody has put one that is enrolled where keys are looked for."""
+        return self._vault.state is not VaultState.EMPTY and self._facts.get(_CONNECTION) is None
 
     @property
     def connection(self) -> Connection | None:
