@@ -35,9 +35,10 @@ def upgrade() -> None:
     op.create_table(
         "blob_data",
         sa.Column("name", sa.String(length=96), nullable=False),
+        sa.Column("number", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("written_at", sa.BigInteger(), nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_blob_data")),
+        sa.PrimaryKeyConstraint("name", "number", name=op.f("pk_blob_data")),
     )
     op.create_table(
         "uploads",

@@ -94,7 +94,7 @@ async def test_every_finding_and_its_way_out(world, home, place):
     sql(
         home,
         "INSERT INTO blobs VALUES (:digest, 1, 'database', 'x')",
-        "INSERT INTO blob_data VALUES ('x', 0, :digest)",
+        "INSERT INTO blob_data VALUES ('x', 0, 0, :digest)",
         digest=bytes(32),
     )
     found |= (now := await codes(world, home))

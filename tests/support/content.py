@@ -50,7 +50,7 @@ class Place:
     def names(self) -> list[str]:
         """Names of what lies there."""
         if self.kind == "database":
-            return sorted(row[0] for row in sql(self.home, "SELECT name FROM blob_data"))
+            return sorted(row[0] for row in sql(self.home, "SELECT DISTINCT name FROM blob_data"))
         if self.kind == "folder":
             return sorted(p.name for p in self.folder.glob("??/*"))
         keys = self.store.keys(self.bucket, "log/")
@@ -69,7 +69,7 @@ class Place:
         """Put a blob there past the broker."""
         if self.kind == "database":
             sql(self.home, "DELETE FROM blob_data WHERE name = :name", name=name)
-            sql(self.home, "INSERT INTO blob_data VALUES (:name, 0, :data)", name=name, data=data)
+            sql(self.home, "INSERT INTO blob_data VALUES (:name, 0, 0, :data)", name=name, data=data)
         elif self.kind == "folder":
             path = self.folder / name[:2] / name
             path.parent.mkdir(mode=0o700, exist_ok=True)

@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from io import BytesIO
 from typing import TypeVar
 
 from fastapi import Request
@@ -76,7 +77,8 @@ class BodyBudget:
         if declared.isdecimal() and (len(declared) > 12 or int(declared) > limit):
             self._oversized(limit)
         source = source_of(request)
-        parts: list[bytes] = []
+        # It gives away what it has gathered without copying: a body is in memory once.
+        gathered = BytesIO()
         size = 0
 
         async def read() -> None:
@@ -86,16 +88,15 @@ class BodyBudget:
                 self.take(source, len(part))
                 if size > limit:
                     self._oversized(limit)
-                parts.append(part)
+                gathered.write(part)
 
         try:
             try:
                 await self.within(read())
             except ClientDisconnect:
                 malformed("truncated_body", "the connection ended within the body")
-            body = b"".join(parts)
-            # Not twice in memory while it is handled.
-            parts.clear()
+            body = gathered.getvalue()
+            gathered.close()
             yield body
         finally:
             self.give_back(source, size)

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final
 
 from countermark_broker.errors import ConfigurationError, OverloadedError
@@ -45,6 +45,19 @@ class S3Place:
     region: str = ""
 
 
+@cache
+def _session() -> Any:
+    # Slow to load, so once; and an extra that not every broker has.
+    try:
+        import boto3  # noqa: PLC0415
+    except ImportError:
+        raise ConfigurationError(
+            "s3_not_installed",
+            "the content store is S3, and boto3 is not installed: install countermark-broker[s3]",
+        ) from None
+    return boto3.session.Session()
+
+
 class S3Blobs:
     """See `BlobStore`.
 
@@ -59,15 +72,9 @@ class S3Blobs:
 
     @cached_property
     def _client(self) -> Any:
-        # Slow to load, and an extra that not every broker has.
-        try:
-            import boto3  # noqa: PLC0415
-            from botocore.config import Config  # noqa: PLC0415
-        except ImportError:
-            raise ConfigurationError(
-                "s3_not_installed",
-                "the content store is S3, and boto3 is not installed: install countermark-broker[s3]",
-            ) from None
+        session = _session()
+        from botocore.config import Config  # noqa: PLC0415
+
         config = Config(
             connect_timeout=_CONNECT_S,
             read_timeout=_READ_S,
@@ -78,7 +85,7 @@ class S3Blobs:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        return boto3.session.Session().client(
+        return session.client(
             "s3",
             endpoint_url=self._where.endpoint or None,
             region_name=self._where.region or None,

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 DATABASE: Final = "database"
 #: Pieces that are read or written at once: each is in memory, and some stores make a copy.
-_THREADS: Final = 4
+_THREADS: Final = 2
 #: Looks at a piece that is being moved meanwhile.
 _TRIES: Final = 3
 

@@ -144,6 +144,8 @@ def _engine(url: URL, connections: int, busy_timeout_ms: int) -> Engine:
         pool_size=connections,
         max_overflow=0,
         pool_timeout=30,
+        # Each connection keeps pages of its own: those used last are used first, and the others stay small.
+        pool_use_lifo=True,
         # Parameters are what clients sent, and entry secrets: an error that is logged must not show them.
         hide_parameters=True,
         connect_args={"check_same_thread": False, "cached_statements": 256},

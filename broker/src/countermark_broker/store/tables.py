@@ -98,11 +98,12 @@ blobs: Final = Table(
     Column("name", String(96), nullable=False, unique=True),
 )
 
-#: The content store that is the database.
+#: The content store that is the database: blobs in parts, since databases and their drivers copy each value.
 blob_data: Final = Table(
     "blob_data",
     metadata,
     Column("name", String(96), primary_key=True),
+    Column("number", SmallInteger, primary_key=True, autoincrement=False),
     Column("written_at", BigInteger, nullable=False),
     Column("data", LargeBinary, nullable=False),
 )
