@@ -8,7 +8,7 @@ Source: docs/spec/api.md; docs/spec/sealing.md §9; docs/howto/attachments.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +18,7 @@ from countermark_client._io import Flow
 from countermark_client._kept_files import attachments_of, opened_blocks
 from countermark_client._models import Attachment, MessageRef, message_hash
 from countermark_client._open import Opened, manifest_of
+from countermark_client._picture_metadata import MetadataScan
 from countermark_client._purges import PURGED, Purges
 from countermark_client._saving import place_for, save_to_file, save_to_path
 from countermark_client._session import ProblemAnswer, Session, Transfer
@@ -34,10 +35,12 @@ class FetchedAttachment:
     Attributes:
         attachment: which.
         path: where it was written; None for a file object.
+        metadata: what a picture tells beside what it shows, such as "EXIF" or "GPS", as far as its outline tells that.
     """
 
     attachment: Attachment
     path: Path | None
+    metadata: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +116,23 @@ class Fetching:
         target = place_for(Path(to), one.name, overwrite=overwrite) if isinstance(to, str | Path) else None
         yield from self._bring(wanted.stored, one.index)
         session, stored, opened = self._session, wanted.stored, wanted.opened
+        scans: list[MetadataScan] = []
+
+        def blocks() -> Iterator[bytes]:
+            scans.append(MetadataScan())
+            return scans[-1].watch(opened_blocks(session, stored, opened, one.index))
+
         if target is not None:
-            blocks = opened_blocks(session, stored, opened, one.index)
-            yield from save_to_path(blocks, target, overwrite=overwrite)
+            yield from save_to_path(blocks(), target, overwrite=overwrite)
         else:
             assert not isinstance(to, str | Path)
-            yield from save_to_file(lambda: opened_blocks(session, stored, opened, one.index), to)
+            yield from save_to_file(blocks, to)
         if not session.settings.keep_attachments and stored.index is not None:
             with self._store.transaction():
                 gone = self._store.forget_pieces(stored.payload, stored.direction, one.index)
             self._pieces.remove(gone)
-        return FetchedAttachment(attachments_of(session, stored, opened)[one.index], target)
+        told = attachments_of(session, stored, opened)[one.index]
+        return FetchedAttachment(told, target, tuple(scans[-1].found))
 
     def _bring(self, stored: StoredMessage, number: int) -> Flow[None]:
         named = manifest_of(stored).attachments[number]

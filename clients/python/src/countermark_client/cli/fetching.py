@@ -51,16 +51,22 @@ def fetch(
             else:
                 done = client.fetch_attachments(message, folder, overwrite=overwrite)
     return Result(
-        [_line(one) for one in done] or ["the message has no attachments"],
+        [line for one in done for line in _lines(one)] or ["the message has no attachments"],
         message=message.hex(),
         fetched=[_json(one) for one in done],
     )
 
 
-def _line(one: FetchedAttachment) -> str:
+def _lines(one: FetchedAttachment) -> list[str]:
     told = one.attachment
-    return f"{safe(str(one.path))}: {size_text(told.size)}, SHA-256 {told.sha256}"
+    lines = [f"{safe(str(one.path))}: {size_text(told.size)}, SHA-256 {told.sha256}"]
+    if one.metadata:
+        lines.append(
+            f"  warning: it holds metadata ({', '.join(one.metadata)}), which may tell where, when and by what it was "
+            "made: mind whom you pass it on to"
+        )
+    return lines
 
 
 def _json(one: FetchedAttachment) -> dict[str, Any]:
-    return {**attachment_json(one.attachment), "file": str(one.path)}
+    return {**attachment_json(one.attachment), "file": str(one.path), "metadata": list(one.metadata)}
