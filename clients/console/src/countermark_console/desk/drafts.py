@@ -135,6 +135,32 @@ class Drafts:
             )
         return name
 
+    def keep(self, name: str, person: str, form: JsonObject, revision: int) -> bool:
+        """Keep what a page says by itself while somebody types; whether it is of the newest page.
+
+        What an older page says late, after a row was removed or the draft went on, changes nothing.
+
+        Raises:
+            NotFoundError, ConflictError: as `save`.
+        """
+        row = self.writable(name)
+        if row.revision != revision:
+            return False
+        values = {"form": _text(form), "changed_at": self._clock()}
+        if person not in row.hands:
+            values["hands"] = _text([*row.hands, person])
+        with self._database.write() as connection:
+            done = connection.execute(
+                update(drafts)
+                .where(
+                    drafts.c.id == name,
+                    drafts.c.revision == revision,
+                    drafts.c.state == DraftState.DRAFTING.value,
+                )
+                .values(**values)
+            )
+        return done.rowcount > 0
+
     def save(
         self, name: str, person: str, form: JsonObject | None = None, terms: Mapping[str, Any] | None = None
     ) -> DraftRow:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import hashlib
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request
@@ -22,7 +23,7 @@ from countermark_console.errors import InputError
 from countermark_console.people.roles import Right
 from countermark_console.texts import N_
 from countermark_console.vault import VaultState
-from countermark_console.web.pages import go, page
+from countermark_console.web.pages import fragment, go, page
 from countermark_console.web.visitor import Form, Visitor, needs, text_of
 from countermark_protocol.tracing.deadlines import REQUEST
 
@@ -36,9 +37,8 @@ def _name(visitor: Visitor) -> str:
     return visitor.person.name
 
 
-@router.get("/cases")
-def cases_page(request: Request, visitor: Reader, after: str | None = None) -> Response:
-    """All cases, those that moved last first."""
+def _listed(request: Request, visitor: Visitor, after: str | None) -> dict[str, Any]:
+    """What a list of cases is made of."""
     asked = {n: request.query_params.get(n, "").strip()[:120] for n in ("status", "owner", "type", "only")}
     wanted = CaseFilter(
         status=asked["status"] if asked["status"] in set(Status) else "",
@@ -47,21 +47,38 @@ def cases_page(request: Request, visitor: Reader, after: str | None = None) -> R
         only=asked["only"] if asked["only"] in _ONLY else "",
     )
     console = visitor.console
-    found, following = console.desk.cases.page(wanted, after=after, now=console.clock())
-    return page(
-        request,
-        "desk/cases.html",
-        cases=found,
-        next=following,
-        wanted=wanted,
-        query=urlencode({name: value for name, value in asked.items() if value}),
-        statuses=STATUS_LABELS,
-        states=STATE_LABELS,
-        tasks=TASK_LABELS,
-        types=TYPE_LABELS,
-        now=console.clock(),
-        people=console.people.all(),
-    )
+    now = console.clock()
+    found, following = console.desk.cases.page(wanted, after=after, now=now)
+    shown = repr([(one, one.overdue(now)) for one in found]).encode()
+    return {
+        "cases": found,
+        "after": after,
+        "next": following,
+        "mark": hashlib.sha256(shown).hexdigest()[:16],
+        "wanted": wanted,
+        "query": urlencode({name: value for name, value in asked.items() if value}),
+        "statuses": STATUS_LABELS,
+        "states": STATE_LABELS,
+        "tasks": TASK_LABELS,
+        "types": TYPE_LABELS,
+        "now": now,
+    }
+
+
+@router.get("/cases")
+def cases_page(request: Request, visitor: Reader, after: str | None = None) -> Response:
+    """All cases, those that moved last first."""
+    listed = _listed(request, visitor, after)
+    return page(request, "desk/cases.html", people=visitor.console.people.all(), **listed)
+
+
+@router.get("/live/cases")
+def cases_now(request: Request, visitor: Reader, shown: str = "") -> Response:
+    """The list of cases as it is now; nothing where it is as it was shown."""
+    listed = _listed(request, visitor, None)
+    if listed["mark"] == shown:
+        return Response(status_code=204)
+    return fragment(request, "desk/_cases.html", **listed)
 
 
 @router.get("/cases/{conversation}")

@@ -27,6 +27,7 @@ from countermark_protocol.errors import MalformedError, NotFoundError
 from countermark_protocol.types import TYPES
 
 router = APIRouter()
+_NO_CONTENT = 204
 Reader = Annotated[Visitor, Depends(needs(Right.READ))]
 Writer = Annotated[Visitor, Depends(needs(Right.DRAFT))]
 
@@ -119,7 +120,10 @@ def keep(request: Request, visitor: Writer, name: str, form: Form) -> Response:
     """Keep what was typed so far; asked by the page itself, at every change."""
     desk = visitor.console.desk
     row = desk.drafts.writable(name)
-    desk.drafts.save(name, name_of(visitor), _posted(visitor, row, form))
+    revision = text_of(form, "revision", 12)
+    state = _posted(visitor, row, form)
+    if not revision.isdecimal() or not desk.drafts.keep(name, name_of(visitor), state, int(revision)):
+        return Response(status_code=_NO_CONTENT)
     return fragment(request, "desk/_kept.html", at=visitor.console.clock())
 
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Scope
 
@@ -113,8 +114,14 @@ def on_failure(request: Request, _error: Exception) -> Response:
     return failure_page(request, 500)
 
 
+def on_left(_request: Request, _error: Exception) -> Response:
+    """The browser went away in the middle of what it sent: nobody reads this."""
+    return Response(status_code=400)
+
+
 def add_failures(app: FastAPI) -> None:
     """Have the app answer errors with pages."""
+    app.add_exception_handler(ClientDisconnect, on_left)
     app.add_exception_handler(CountermarkError, on_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(Exception, on_failure)

@@ -235,7 +235,10 @@ def read_content(
 def _said(one: FormField, value: Any, translate: Translate, language: str, known: Known) -> Said:
     label = translate(one.label) if one.label else ""
     if one.kind is Kind.GROUP:
-        return Said(label, groups=(read_content(one, value, translate, language, known),))
+        members = read_content(one, value, translate, language, known)
+        if len(members) == 1 and members[0].values:
+            return Said(label, members[0].values, members[0].long)  # a make of which only its text is known
+        return Said(label, groups=(members,))
     if one.kind is Kind.ROWS:
         assert one.item is not None
         if one.item.kind is Kind.GROUP:
