@@ -1,112 +1,130 @@
-"""Acts on the pieces of attachments."""
+"""Acts on the pieces of attachments: each is named by its digest, and the manifest names all of them."""
 
 from __future__ import annotations
 
-import io
 import os
 
 import pytest
 
 from countermark_client import Attach, testing
-from countermark_protocol.attachments import PIECE_BYTES, encode_digests
+from countermark_protocol.attachments import PIECE_BYTES
 from countermark_protocol.errors import ConflictError
 from malicious_broker.kit import BELGIUM, KENYA, malicious_world
 from malicious_broker.verdicts import Act, silent
 
-#: Two pieces, and equal ones: only what they are sealed under tells two messages apart.
-REPORT = os.urandom(PIECE_BYTES + 1_000)
+FILE = os.urandom(PIECE_BYTES + 5)
 
 
 @pytest.fixture
 def scene():
     world, broker = malicious_world(KENYA, BELGIUM)
     kenya, belgium = world.client(KENYA), world.client(BELGIUM)
-    for _ in range(2):
-        attach(kenya)
-    first, second = belgium.inbox()
-    return world, broker, kenya, belgium, (first, second)
+    kenya.sync()
+    belgium.sync()
+    return world, broker, kenya, belgium
 
 
-def attach(kenya):
-    report = Attach(REPORT, name="report.bin")
-    return kenya.send("tracing-request", testing.sample_request(), to=[BELGIUM], attachments=[report])
+def _send(client):
+    return client.send(
+        "tracing-request", testing.sample_request(), [BELGIUM], attachments=[Attach(FILE, name="a.bin")]
+    )
 
 
-def fetched(client, received):
-    """What arrives of an attachment, and how the fetch ends."""
-    out = io.BytesIO()
-    client.fetch_attachment(received, 0, out)
-    return out.getvalue()
+def _serve(broker, part, change):
+    """Change what is served of calls whose path has a part."""
+
+    def intercept(request, answer):
+        status, headers, body = answer
+        return (status, headers, change(request.path, body)) if part in request.path else answer
+
+    broker.intercept = intercept
 
 
-def pieces_of(broker, received):
-    [digests] = broker._submissions[received.message].pieces
-    return digests, [broker._pieces[digest] for digest in digests]
+def _honest(broker, client, message, folder, *silently):
+    """The honest twin: the same client gets the file after all, and nobody has noticed anything."""
+    broker.intercept, broker.dropped = None, ()
+    [fetched] = client.fetch_attachments(message, folder)
+    assert fetched.path.read_bytes() == FILE
+    silent(client, *silently)
 
 
-def test_the_honest_twin(scene):
-    _, broker, kenya, belgium, both = scene
-    assert [fetched(belgium, received) for received in both] == [REPORT, REPORT]
-    (one, _), (other, _) = (pieces_of(broker, received) for received in both)
-    assert not set(one) & set(other)
-    silent(kenya, belgium)
-
-
-def test_swapping_pieces(scene):
-    world, broker, _, belgium, (received, other) = scene
+@pytest.mark.parametrize("how", ["altered", "moved", "cut", "of another message"])
+def test_swapping_pieces(scene, tmp_path, how):
+    world, broker, kenya, belgium = scene
     act = Act("swapping pieces of an attachment", world)
-    (digests, own), (foreign, others) = (pieces_of(broker, one) for one in (received, other))
-    flipped = own[1][:-1] + bytes([own[1][-1] ^ 1])
-    for path, body, code in [
-        ("/pieces/0", others[0], "piece_swapped"),
-        ("/pieces/0", own[1], "piece_swapped"),
-        ("/pieces/1", flipped, "piece_swapped"),
-        ("/pieces/1", own[1][:-1], "piece_swapped"),
-    ]:
-        broker.intercept = lambda request, answer, path=path, body=body: (
-            (*answer[:2], body) if request.path.endswith(path) else answer
-        )
-        act.raises(lambda: fetched(belgium, received), code)
-    # A list is kept once it was found to be the one signed for, so its lies are told to who has not asked yet.
-    lists = [foreign, digests[::-1], digests[:-1], (*digests, digests[0])]
-    fresh = world.client(world.profile(BELGIUM, keystore=world.add_instance(BELGIUM)))
-    again = next(one for one in fresh.inbox() if one.message == received.message)
-    for listed in lists:
-        broker.intercept = lambda request, answer, listed=listed: (
-            (*answer[:2], encode_digests(listed)) if request.path.endswith("/attachments/0") else answer
-        )
-        act.raises(lambda: fetched(fresh, again), "attachment_swapped")
-    broker.intercept = None
-    assert fetched(belgium, received) == fetched(fresh, again) == REPORT
-    act.convinces_nobody(belgium, fresh)
+    sent, other = _send(kenya), _send(kenya)
+    own, others = (
+        [broker._pieces[d] for d in broker._submissions[m.message].pieces[0]] for m in (sent, other)
+    )
+    assert len(list(belgium.inbox())) == 2
 
+    def change(path, body):
+        number = int(path.rpartition("/")[2])
+        return {
+            "altered": body[:-1] + bytes([body[-1] ^ 1]),
+            "moved": own[1 - number],
+            "cut": body[: len(body) // 2],
+            "of another message": others[number],
+        }[how]
 
-def test_withholding_a_piece(scene):
-    world, broker, _, belgium, (received, _) = scene
-    act = Act("withholding a piece of an attachment", world)
-    broker.dropped = ("/pieces/1",)
-    act.raises(lambda: fetched(belgium, received), "broker_unreachable")
+    _serve(broker, "/pieces/", change)
+    act.raises(lambda: belgium.fetch_attachments(sent, tmp_path), "piece_swapped")
+    assert os.listdir(tmp_path) == []
     act.convinces_nobody(belgium)
-    broker.dropped = ()
-    assert fetched(belgium, received) == REPORT
+    _honest(broker, belgium, sent, tmp_path, kenya)
 
 
-def test_lacking_what_was_uploaded(scene):
-    world, broker, kenya, _, _ = scene
+@pytest.mark.parametrize("how", ["reversed", "cut", "repeated", "of another message"])
+def test_swapping_the_list_of_pieces(scene, tmp_path, how):
+    world, broker, kenya, belgium = scene
+    act = Act("swapping pieces of an attachment", world)
+    sent, other = _send(kenya), _send(kenya)
+    others = b"".join(broker._submissions[other.message].pieces[0])
+    assert len(list(belgium.inbox())) == 2
+    _serve(
+        broker,
+        "/attachments/0",
+        lambda _, body: {
+            "reversed": body[32:] + body[:32],
+            "cut": body[:32],
+            "repeated": body + body[32:],
+            "of another message": others,
+        }[how],
+    )
+    act.raises(lambda: belgium.fetch_attachments(sent, tmp_path), "attachment_swapped")
+    assert os.listdir(tmp_path) == []
+    act.convinces_nobody(belgium)
+    _honest(broker, belgium, sent, tmp_path, kenya)
+
+
+def test_withholding_a_piece(scene, tmp_path):
+    world, broker, kenya, belgium = scene
+    act = Act("withholding a piece of an attachment", world)
+    sent = _send(kenya)
+    assert len(list(belgium.inbox())) == 1
+    broker.dropped = ("/pieces/1",)
+    act.raises(lambda: belgium.fetch_attachments(sent, tmp_path), "broker_unreachable")
+    assert os.listdir(tmp_path) == []
+    act.convinces_nobody(belgium)
+    # What came before is kept, and what proves itself may come by any way: the sender hands it over.
+    digest = broker._submissions[sent.message].pieces[0][1]
+    belgium.profile.pieces.write(digest, kenya.profile.pieces.read(digest))
+    [fetched] = belgium.fetch_attachments(sent, tmp_path)
+    assert fetched.path.read_bytes() == FILE
+    silent(belgium, kenya)
+
+
+def test_lacking_what_was_uploaded(scene, tmp_path):
+    world, broker, kenya, belgium = scene
     act = Act("lacking for ever the pieces that a sender has uploaded", world)
-
-    def lack(request, answer):
-        if request.path != "/v1/messages":
-            return answer
-        return broker._problem(
-            409, ConflictError("pieces_missing", "upload them, and send the same bytes again")
-        )
-
-    broker.intercept = lack
-    act.raises(lambda: attach(kenya), "broker_unavailable")
-    assert [item.state.value for item in kenya.outbox()][-1] == "waiting"
+    lacking = ConflictError("pieces_missing", "upload them")
+    broker.intercept = lambda request, answer: (
+        broker._problem(409, lacking) if request.path == "/v1/messages" else answer
+    )
+    act.raises(lambda: _send(kenya), "broker_unavailable")
+    assert kenya.outbox()[0].state == "waiting"
     act.convinces_nobody(kenya)
     broker.intercept = None
-    kenya.flush()
-    assert {item.state.value for item in kenya.outbox()} == {"logged"}
-    silent(kenya)
+    [logged] = kenya.flush().logged
+    assert len(list(belgium.inbox())) == 1
+    _honest(broker, belgium, logged.payload, tmp_path, kenya)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.attachment_process import most_memory
+from support.attachment_process import idle_memory, most_memory
 from support.demo import governed, run_broker, serving
 
 SENDER, RECIPIENT = "ke.police.nairobi", "be.police.federal"
@@ -41,30 +41,43 @@ class Story:
         self.broker.wait(60)
         self.start()
 
-    def play(self, *arguments, kill_at):
-        """Run a client to its end, killing the broker when that share of the file was moved; what it told."""
+    def play(self, *arguments, kill_at, end_at):
+        """Run a client to its end; what it told.
+
+        Args:
+            arguments: of the client.
+            kill_at: share of the file at which the broker is killed.
+            end_at: share at which the client itself is, before, and begins again.
+        """
+        killed = self._run(arguments, end_at, lambda process: process.kill())
+        assert killed.returncode == -signal.SIGKILL
+        told = {}
+        done = self._run(arguments, kill_at, lambda _: self.kill(), told)
+        assert done.returncode == 0
+        assert told["most"] - told["idle"] < MOST_KIB, told
+        return told
+
+    def _run(self, arguments, share, act, told=None):
         environment = os.environ | {"CLIENT_PASSPHRASE": self.world.passphrase}
         command = [sys.executable, _SCRIPT, *arguments]
         with subprocess.Popen(
             list(map(str, command)), env=environment, stdout=subprocess.PIPE, text=True
         ) as client:
-            told = {}
             for line in client.stdout:
                 said = json.loads(line)
-                told |= said
+                if told is not None:
+                    told |= said
                 if "idle" in said:
-                    self.idle = self.idle or most_memory(self.broker.pid)
-                if kill_at is not None and "moved" in said and 0 < said["moved"] / said["of"] >= kill_at:
-                    kill_at = None
-                    self.kill()
-        assert client.returncode == 0
-        assert kill_at is None
-        assert told["most"] - told["idle"] < MOST_KIB, told
-        return told
+                    self.idle = min(self.idle or 2**40, idle_memory(self.broker.pid))
+                if share is not None and said.get("moved", 0) >= share * said.get("of", 1):
+                    share = None
+                    act(client)
+        assert share is None
+        return client
 
 
 def move(root, database, size, **settings):
-    """Send a file of a size from one process to another, and kill the broker once each way."""
+    """Send a file of a size from one process to another, killing client and broker once each way; KiB that each took."""
     with governed(root / "world", database, CAST) as world, ExitStack() as stack:
         with (world.broker_home / "broker.toml").open("a", encoding="utf-8") as file:
             file.writelines(f'{name} = "{value}"\n' for name, value in settings.items())
@@ -80,9 +93,9 @@ def move(root, database, size, **settings):
             world.clients[address].profile.close()
         homes = {a: world.clients[a].profile.folder for a in (SENDER, RECIPIENT)}
         story = Story(world, stack)
-        story.play("send", homes[SENDER], RECIPIENT, source, kill_at=0.4)
+        sent = story.play("send", homes[SENDER], RECIPIENT, source, end_at=0.2, kill_at=0.6)
         source.unlink()  # the profile holds all that disclosures and a second try need
-        story.play("fetch", homes[RECIPIENT], box, kill_at=0.4)
+        fetched = story.play("fetch", homes[RECIPIENT], box, end_at=0.2, kill_at=0.6)
         found = hashlib.sha256()
         with (box / "large.bin").open("rb") as file:
             while block := file.read(MIB):
@@ -95,9 +108,11 @@ def move(root, database, size, **settings):
         assert "every view is what the log gives" in run_broker(
             "rebuild", "--home", str(world.broker_home), "--check"
         )
+        took = {"sender": sent["most"] - sent["idle"], "recipient": fetched["most"] - fetched["idle"]}
+        return took | {"broker": max(story.memory) - story.idle}
 
 
-def test_a_file_of_24_mib_arrives_though_the_broker_is_killed_on_both_ways(tmp_path, real_database):
+def test_a_file_of_24_mib_arrives_though_clients_and_broker_are_killed_on_both_ways(tmp_path, real_database):
     move(tmp_path, real_database, 24 * MIB)
 
 
@@ -105,7 +120,7 @@ def test_a_file_of_24_mib_arrives_though_the_broker_is_killed_on_both_ways(tmp_p
 def test_a_file_of_one_gib_takes_no_more_memory_than_a_small_one():
     # On the disk: what lies in memory as a file is not to be counted, and is short.
     with tempfile.TemporaryDirectory() as folder:
-        move(Path(folder), "", 1024 * MIB, content_store="folder")
+        move(Path(folder), "", 1024 * MIB, content_store="folder", content_folder="content")
 
 
 @pytest.mark.long

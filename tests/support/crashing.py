@@ -20,21 +20,22 @@ class CrashingProfile:
         world: that it belongs to.
         address: of its endpoint.
         path: of its store.
+        folder: where its sealed pieces lie; None where there are none.
 
     Attributes:
         profile: as it is open now.
         writes: how many writes it has made since it was opened.
     """
 
-    def __init__(self, world, address, path):
+    def __init__(self, world, address, path, folder=None):
         self._world = world
         self._keys = world.keystore(address)
         self._address = parse_address(address)
         self._trust = read_trust_file(world.trust)
-        self._path = path
+        self._path, self._folder = path, folder
         self.profile = None
         self.writes = 0
-        self._fatal = None
+        self._fatal, self._gone = None, False
         self.open()
 
     def open(self, keystore=None):
@@ -48,11 +49,13 @@ class CrashingProfile:
             trust=self._trust,
             keystore=keystore or self._keys,
             store=Store(self._path),
-            folder=None,
+            folder=self._folder,
         )
-        self.profile, self._fatal, self.writes = made, None, 0
+        self.profile, self._fatal, self.writes, self._gone = made, None, 0, False
         for name in ("execute", "executemany"):
             self._wrap(made.store._db, name)
+        for name in ("write", "remove"):
+            self._wrap_files(made.pieces, name)
         return self._world.client(made)
 
     def _wrap(self, database, name):
@@ -61,15 +64,29 @@ class CrashingProfile:
         def call(sql, *values):
             if not sql.lstrip().upper().startswith(_WRITES):
                 return real(sql, *values)
-            self.writes += 1
-            if self._fatal == (self.writes, "lost"):
-                raise PowerCutError
-            out = real(sql, *values)
-            if self._fatal == (self.writes, "kept"):
-                raise PowerCutError
-            return out
+            return self._written(real, sql, *values)
 
         setattr(database, name, call)
+
+    def _wrap_files(self, files, name):
+        real = getattr(files, name)
+
+        def call(*values):
+            # Who is gone cleans nothing up.
+            return None if self._gone else self._written(real, *values)
+
+        setattr(files, name, call)
+
+    def _written(self, real, *values):
+        self.writes += 1
+        if self._fatal == (self.writes, "lost"):
+            self._gone = True
+            raise PowerCutError
+        out = real(*values)
+        if self._fatal == (self.writes, "kept"):
+            self._gone = True
+            raise PowerCutError
+        return out
 
     def crash_at(self, number, how):
         """Die at the write of this number from now: before it (`lost`) or right after it (`kept`)."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
 
 import httpx
 
@@ -75,13 +76,45 @@ def tls(verify: Verify) -> bool | ssl.SSLContext:
     return verify
 
 
+#: A larger body is handed over in blocks: of one that it has whole, the transport copies the rest at every write.
+_BLOCK_BYTES: Final = 64 * 1024
+
+
+class _Blocks:
+    """A body in blocks, once: it is let go of at its end, since requests of httpx live until the next collection."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        for at in range(0, len(self._body), _BLOCK_BYTES):
+            yield self._body[at : at + _BLOCK_BYTES]
+        self._body = b""
+
+
+class _AsyncBlocks:
+    """The same, for an event loop."""
+
+    def __init__(self, body: bytes) -> None:
+        self._blocks = _Blocks(body)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for block in self._blocks:
+            yield block
+
+
 def build(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
     """The httpx form of a request: exactly the target that was signed."""
+    body, headers = request.body, dict(request.headers)
+    content: bytes | _Blocks | _AsyncBlocks | None = body
+    if body is not None and len(body) > _BLOCK_BYTES:
+        content = _Blocks(body) if isinstance(client, httpx.Client) else _AsyncBlocks(body)
+        headers["Content-Length"] = str(len(body))
     return client.build_request(
         request.method,
         request.target,
-        content=request.body,
-        headers=dict(request.headers),
+        content=content,
+        headers=headers,
         timeout=httpx.Timeout(request.timeout, connect=min(request.timeout, 10.0)),
     )
 

@@ -19,7 +19,7 @@ from typing import Final
 
 from countermark_client._keystore import write_private
 from countermark_client.errors import StorageError
-from countermark_protocol.encoding import labelled_hash
+from countermark_protocol.attachments import piece_digest
 
 PIECES_FOLDER: Final = "pieces"
 
@@ -77,7 +77,7 @@ class PieceFiles:
             raise StorageError(
                 "piece_not_held", "a piece of the attachment is not in this profile any more: fetch it again"
             ) from None
-        if labelled_hash("ciphertext", data) != digest:
+        if piece_digest(data) != digest:
             raise StorageError(
                 "piece_damaged",
                 "a piece of the attachment is damaged in this profile: check its disk; a received one can be fetched "
