@@ -1,4 +1,4 @@
-"""`make demo`: found a log, enrol five authorities and eighteen endpoints, run the main job on real records.
+"""`make demo`: found a log, enrol authorities and endpoints, run the main job on real records, alert two hundred.
 
 Everything lies in the folder ``.demo`` of the checkout and is made anew at each run. The broker runs in a
 process of its own on loopback and is stopped at the end.
@@ -24,6 +24,7 @@ from countermark_protocol.errors import CountermarkError
 from countermark_protocol.keys import fingerprint
 from countermark_protocol.messages.tracing_request import TracingAcknowledgement
 from countermark_protocol.messages.tracing_response import TracingResponse
+from demo.alert import play_alert
 from demo.auditing import mirror_log, report_on_the_year, show_to_a_court
 from demo.case import play_case
 from demo.exchange import Exchange
@@ -81,13 +82,15 @@ def _run(console: Console) -> int:
             _show_traces(console, exchange)
             console.rule("6  One case over four States, from the seizure to the figures of a national report")
             _play_case(console, world, inventions)
-            console.rule("7  One message, checked by a script that shares no code with this software")
+            console.rule("7  One alert to two hundred")
+            reached = _play_alert(console, world, inventions)
+            console.rule("8  One message, checked by a script that shares no code with this software")
             _check_independently(console, world, exchange)
-            console.rule("8  An auditor mirrors the log, and verifies every signature and decision in it")
+            console.rule("9  An auditor mirrors the log, and verifies every signature and decision in it")
             console.print(mirror_log(world), highlight=False, soft_wrap=True)
-            console.rule("9  What the auditor reports, from manifests and receipts alone")
+            console.rule("10  What the auditor reports, from manifests and receipts alone")
             console.print(report_on_the_year(world), highlight=False, soft_wrap=True)
-            console.rule("10  What a court gets: one file, checked without network or account")
+            console.rule("11  What a court gets: one file, checked without network or account")
             shown = show_to_a_court(world, REQUESTER, exchange.requests[1])
             console.print(shown, highlight=False, soft_wrap=True)
         finally:
@@ -97,7 +100,9 @@ def _run(console: Console) -> int:
     console.print(f"\ndone in {time.monotonic() - began:.0f} s")
     if not complete:
         console.print("[red]error:[/red] not every delivery was accepted")
-    return 0 if complete else 1
+    if not reached:
+        console.print("[red]error:[/red] the alert did not reach two hundred")
+    return 0 if complete and reached else 1
 
 
 def _show_cast(console: Console, world: World) -> None:
@@ -179,6 +184,13 @@ def _play_case(console: Console, world: World, inventions: Inventions) -> None:
     tell("the seized, traced and destroyed parts of Kenya's national report, each number with its messages:")
     for line in case.figures():
         tell(f"  {line}")
+
+
+def _play_alert(console: Console, world: World, inventions: Inventions) -> bool:
+    def tell(line: str) -> None:
+        console.print(line, highlight=False, soft_wrap=True)
+
+    return len(play_alert(world, inventions, tell).recipients) >= 200
 
 
 def _show_traces(console: Console, exchange: Exchange) -> None:

@@ -9,16 +9,19 @@ Source: samples/README.md; ITI 16-23; docs/spec/tracing.md; docs/spec/reports.md
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from countermark_client import Client, Draft, Received, Sent
+from countermark_client.attaching import Attach, PreparedAttachment
 from countermark_client.reports import Figure, make_report
 from countermark_protocol.encoding import JsonObject
 from countermark_protocol.tracing.custody_drawing import custody_svg, custody_text
 from demo import other_notices, records
 from demo.exchange import agency_of, handling
 from demo.inventions import Inventions
+from demo.photographs import exif_of, photographs
 from demo.world import World, second_person
 
 #: A Taurus pistol, sold by a dealer in Georgia and recovered 659 days later.
@@ -56,8 +59,17 @@ class Case:
     def _client(self, address: str) -> Client:
         return self._world.clients[address]
 
-    def _send(self, sender: str, kind: str, content: JsonObject, to: Sequence[str]) -> Sent:
-        sent = self._client(sender).send(kind, content, to, handling=handling(), exercise=True)
+    def _send(
+        self,
+        sender: str,
+        kind: str,
+        content: JsonObject,
+        to: Sequence[str],
+        attachments: Sequence[PreparedAttachment] = (),
+    ) -> Sent:
+        sent = self._client(sender).send(
+            kind, content, to, handling=handling(), exercise=True, attachments=attachments
+        )
         self.sent.append(sent)
         self._tell(f"{sender} sends a {kind} to {', '.join(to)}")
         return sent
@@ -110,6 +122,8 @@ class Case:
         item = records.delaware_item(self._row)
         item |= self._make("kind of weapon", RECORD, {"category": "PISTOL", "originForm": "FACTORY"})
         item["countryOfManufacture"] = self._make("country of manufacture", RECORD, "BR")
+        mark = {"kind": "MANUFACTURER", "component": "SLIDE", "text": "Made in Brazil", "status": "LEGIBLE"}
+        item["marks"] = [*item["marks"], self._make("maker's mark", RECORD, mark)]
         day = str(records.delaware_day(self._row))
         place = self._make("place of the finding", RECORD, {"country": "KE", "name": "Malaba"})
         self._seized(item, day, place)
@@ -150,12 +164,60 @@ class Case:
             "contact": agency_of(FOCAL).contact(),
             "language": "en",
         }
-        return self._send(
-            FOCAL, "tracing-request", records.checked("tracing-request", content), [MAKER_STATE]
+        content = records.checked("tracing-request", content)
+        attached = self._photographed(item)
+        shown = [
+            {
+                "sha256": one.sha256,
+                "mediaType": one.media_type,
+                "size": one.size,
+                "caption": one.caption,
+                "shows": f"/marks/{number}",
+            }
+            for number, one in enumerate(attached)
+        ]
+        content["items"] = [{**item, "photographs": shown}]
+        return self._send(FOCAL, "tracing-request", content, [MAKER_STATE], attached)
+
+    def _photographed(self, item: JsonObject) -> list[PreparedAttachment]:
+        """Two photographs, drawn here, as a telephone would give them; and as they are sent: what it tells is gone."""
+        folder = self._world.root / "photographs"
+        folder.mkdir()
+        serial, mark = (each["text"] for each in item["marks"])
+        attached = []
+        for one in photographs(serial, MAKER["organisation"], mark):
+            (folder / one.name).write_bytes(one.data)
+            self._make("photograph", RECORD, f"{one.name}: {one.caption}")
+            attached.append(
+                self._client(FOCAL).prepare_attachment(Attach(folder / one.name, caption=one.caption))
+            )
+        told = exif_of((folder / one.name).read_bytes())
+        self._tell(
+            f"two photographs, drawn by the demo, lie in {folder.name}/; the camera wrote into them: "
+            + ", ".join(f"{name} {text}" for name, text in told.items())
         )
+        return attached
+
+    def _received_photographs(self, asked: Received) -> None:
+        folder = self._world.root / "photographs" / "received"
+        folder.mkdir()
+        [item] = asked.content.model_dump(mode="json", by_alias=True)["items"]
+        for fetched, named in zip(
+            self._client(MAKER_STATE).fetch_attachments(asked, folder), item["photographs"], strict=True
+        ):
+            assert fetched.path is not None
+            data = fetched.path.read_bytes()
+            if hashlib.sha256(data).hexdigest() != named["sha256"] or exif_of(data):
+                msg = f"{fetched.path.name} is not the photograph that was described, or tells who took it"
+                raise RuntimeError(msg)
+            self._tell(
+                f"{MAKER_STATE} fetches {fetched.path.name}, {len(data):,} bytes: the {named['caption']}, as the "
+                "request describes it; of camera, owner and place nothing is left"
+            )
 
     def _traced(self, request: Sent) -> Sent:
         asked = self._take(MAKER_STATE, "tracing-request")
+        self._received_photographs(asked)
         self._acknowledge(MAKER_STATE, asked)
         made = self._make(
             "way from the maker", RECORD, {"made": "2021-06", "to BE": "2021-07-01", "to US": "2021-09-15"}

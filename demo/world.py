@@ -94,9 +94,15 @@ GROUP_MEMBERS = tuple(
 )
 
 
-def _fresh(use: str) -> tuple[StoredKey, Signer]:
+def fresh_key(use: str) -> tuple[StoredKey, Signer]:
+    """A fresh private key, and what signs with it."""
     key = make_key(use)
     return key, load_signer(key.algorithm, key.private)
+
+
+def fresh_keystore() -> MemoryKeystore:
+    """The keys that an endpoint makes for itself."""
+    return MemoryKeystore(tuple(make_key(use) for use in ("administrator", "instance", "sealing")))
 
 
 @dataclass(slots=True)
@@ -161,7 +167,7 @@ def found(root: Path, database_url: str = "") -> World:
     passphrase_file.write_text(world.passphrase + "\n", encoding="utf-8")
     arguments: list[str] = []
     for number in range(1, 4):
-        _, signer = _fresh("governor")
+        _, signer = fresh_key("governor")
         world.governors.append(signer)
         public = root / f"governor-{number}.pub"
         public.write_bytes(encode_json(signer.public_key.to_json()))
@@ -175,6 +181,8 @@ def found(root: Path, database_url: str = "") -> World:
     )
     with (world.broker_home / "broker.toml").open("a", encoding="utf-8") as settings:
         settings.write(f"port = {port}\n")
+        # Limits for one network address: everybody sits at one machine here.
+        settings.write("invitation_lookups = 0\n")
         if database_url:
             settings.write(f'database_url = "{database_url}"\n')
     draft = world.broker_home / "founding.draft"
@@ -216,7 +224,7 @@ def serving(world: World) -> Iterator[None]:
         log.close()
 
 
-def _client(
+def fresh_client(
     world: World,
     folder: str,
     address: str | None,
@@ -224,6 +232,7 @@ def _client(
     trust: bytes | None = None,
     holder: str = "worker-1",
 ) -> Client:
+    """A client over a new profile in a folder of the demo's."""
     profile = Profile.create(
         world.root / folder,
         address=address,
@@ -242,7 +251,7 @@ def govern(world: World, cast: Cast | None = None) -> None:
     drafts = Drafts(ORIGIN)
     first = True
     for code, (name, endpoints) in (CAST if cast is None else cast).items():
-        key, signer = _fresh("authority")
+        key, signer = fresh_key("authority")
         draft = drafts.authority(
             code,
             name=name,
@@ -250,7 +259,7 @@ def govern(world: World, cast: Cast | None = None) -> None:
             roles=sorted({address.split(".")[1] for address in endpoints}),
         )
         # An authority's key stands in the directory from here on, so its client can publish and read.
-        authority = _client(world, f"authorities/{code}", None, [key])
+        authority = fresh_client(world, f"authorities/{code}", None, [key])
         authority.publish_statement(sign_gathering(draft, quorum, [signer]))
         if first:
             authority.publish_statement(sign_gathering(drafts.policy(DEFAULT_POLICY), quorum))
@@ -273,8 +282,8 @@ def _enrol(world: World, authority: Client, endpoints: Mapping[str, str]) -> Non
         code = show_code(authority.invite(address, days=1).code)
         # 2. The applicant makes its keys, hands in its request, and reads out the fingerprint.
         invitation, trust = fetch_invitation(code, world.url)
-        keys = [make_key(use) for use in ("administrator", "instance", "sealing")]
-        client = _client(world, f"agencies/{address}", invitation.address, keys, trust.document.data)
+        keys = list(fresh_keystore().stored)
+        client = fresh_client(world, f"agencies/{address}", invitation.address, keys, trust.document.data)
         told = client.request_enrolment(code, name)
         # 3. The authority compares it, and approves.
         [waiting] = authority.invitations().waiting
@@ -293,7 +302,7 @@ def second_person(world: World, address: str) -> Iterator[Client]:
     keystore = first.profile.keystore
     assert isinstance(keystore, MemoryKeystore)  # of a file, not of a token
     stored = {key.use: key for key in keystore.stored}
-    fresh, signer = _fresh("instance")
+    fresh, signer = fresh_key("instance")
     first.sync()
     record = first.directory.keys(parse_address(address))
     assert record is not None
@@ -306,7 +315,7 @@ def second_person(world: World, address: str) -> Iterator[Client]:
     administrator = keystore.signer("administrator")
     first.publish_statement(sign_gathering(draft, [administrator], [signer]))
     folder = f"agencies/{address}-officer-2"
-    second = _client(world, folder, address, [fresh, stored["sealing"]], holder="officer-2")
+    second = fresh_client(world, folder, address, [fresh, stored["sealing"]], holder="officer-2")
     second.sync()
     first.sync()
     try:

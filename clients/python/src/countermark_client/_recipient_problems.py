@@ -292,10 +292,8 @@ def no_key(recipient: Address, keys: KeysRecord, now: int) -> Problem:
         remedy = f"send it after {moment(keys.sealing_from)}"
         return Problem(recipient, code, text, {"sealing_from": keys.sealing_from, "remedy": remedy})
     if keys.sealing_until is not None and keys.sealing_until <= now:
-        return Problem(
-            recipient, code, f"its sealing key ended {moment(keys.sealing_until)}: it must publish a new one"
-        )
-    return Problem(recipient, code, "its sealing key is revoked: it must publish a new one")
+        return Problem(recipient, code, f"its sealing key ended {moment(keys.sealing_until)}")
+    return Problem(recipient, code, "its sealing key is revoked")
 
 
 def _unbound_by_type(draft: Draft, target: Target | None) -> list[tuple[str, str]]:
