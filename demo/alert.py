@@ -199,7 +199,8 @@ class Alert:
 
     def _read(self, sent: Sent) -> None:
         """Some desks read it: one takes it in without a word on it yet, one rejects it, the others accept it."""
-        readers = [self._desks.clients[a] for a in sorted(self._desks.clients)[:: len(STATES) * 3][:READERS]]
+        reached = [a for a in sent.recipients if a in self._desks.clients]
+        readers = [self._desks.clients[a] for a in reached[:: len(STATES) * 3][:READERS]]
         for number, client in enumerate(readers):
             [message] = [m for m in client.inbox() if m.message == sent.message]
             if message.recipients is not None:
