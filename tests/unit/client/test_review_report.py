@@ -116,6 +116,26 @@ def test_exact_numbers_of_a_month(made):
     assert overdue[6] == (at("2026-06-01") - at("2026-05-05T07:00")) // MINUTE
 
 
+def test_attachments_by_type_and_how_large_they_are(made):
+    busy(made)
+    made.message(POLICE, [UG], MONDAY, attachments=2, attached=5000)
+    made.message(POLICE, [UG], MONDAY, attachments=1, attached=7000)
+    made.message(UG, [TZ], MONDAY, "trade-route-alert", attachments=1, attached=10)
+    made.message(POLICE, [UG], MONDAY, attachments=1, attached=9, exercise=1)
+    made.leaf(at("2026-06-11"))
+    table = tables(made)["attachments"]
+    assert (table.columns, table.rows) == (
+        ("type", "messages", "attachments", "bytes", "largest"),
+        (
+            ("tracing-request", 2, 3, 12_000, 7000),
+            ("trade-route-alert", 1, 1, 10, 10),
+            ("total", 3, 4, 12_010, 7000),
+        ),
+    )
+    assert tables(made, audience="tz")["attachments_own"].rows[-1][1:] == (1, 1, 10, 10)
+    assert not any(name.startswith("attachments") for name in tables(made, audience="public"))
+
+
 def test_multicasts_by_type_and_who_collected_them(made):
     busy(made)
     alert = made.message(CUSTOMS, [UG, TZ, BE], MONDAY, "trade-route-alert", expires_at=MONDAY + DAY)

@@ -15,7 +15,7 @@ from countermark_protocol.manifest import Manifest, Outcome
 from countermark_protocol.receipts import Receipt, ReceiptStage, Undelivered
 
 _ENTRY = "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_MESSAGE = f"INSERT OR IGNORE INTO messages VALUES ({', '.join('?' * 34)})"  # noqa: S608  marks only
+_MESSAGE = f"INSERT OR IGNORE INTO messages VALUES ({', '.join('?' * 36)})"  # noqa: S608  marks only
 _OPEN = "INSERT OR IGNORE INTO deliveries (message, recipient, authority, stage, stage_idx) VALUES (?, ?, ?, 'open', ?)"
 _MOVE = (
     "UPDATE deliveries SET stage = ?, stage_idx = ?, delivered_at = coalesce(?, delivered_at), settled_at = ?, "
@@ -104,6 +104,8 @@ class Derived:
                 None,
                 None,
                 None,
+                len(m.attachments),
+                sum(one.size for one in m.attachments),
             )
         )
         for recipient in recipients:

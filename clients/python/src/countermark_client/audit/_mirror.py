@@ -30,6 +30,8 @@ from countermark_client.errors import StorageError
 from countermark_protocol.errors import ConflictError, CountermarkError
 
 VERSION: Final = 1
+#: Columns of messages that mirrors of earlier versions lack.
+_ADDED: Final = ("attachments", "attached")
 
 SCHEMA: Final = """
 -- Single values: log (origin), founding (the trust file), auditor, scope ('oversight' or 'national'), and how far
@@ -84,7 +86,8 @@ CREATE TABLE IF NOT EXISTS messages (
   releasable_to TEXT NOT NULL, -- authorities, parted by blanks; empty for no such limit
   exercise INTEGER NOT NULL, size INTEGER NOT NULL,  -- of the sealed content, bytes
   stage TEXT, success INTEGER, partial INTEGER, none INTEGER, refused INTEGER,  -- of an answer, else NULL
-  purged_idx INTEGER, purged_at INTEGER, purge_ground TEXT
+  purged_idx INTEGER, purged_at INTEGER, purge_ground TEXT,
+  attachments INTEGER NOT NULL DEFAULT 0, attached INTEGER NOT NULL DEFAULT 0  -- how many, and their sealed bytes
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS messages_by_index ON messages (idx);
 CREATE INDEX IF NOT EXISTS messages_by_id ON messages (sender, id);
@@ -188,6 +191,10 @@ class Mirror(Tables):
                 f"the mirror has version {version}, this software knows {VERSION}: update it",
             )
         self._db.executescript(SCHEMA)
+        there = {row[1] for row in self._db.execute("PRAGMA table_info(messages)")}
+        for column in _ADDED:
+            if column not in there:  # no message that an earlier version took in has any
+                self._db.execute(f"ALTER TABLE messages ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
         self._db.execute(f"PRAGMA user_version={VERSION}")
 
     @property

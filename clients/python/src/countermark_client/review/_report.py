@@ -15,6 +15,7 @@ from typing import Any, Final
 from countermark_client._database import Database
 from countermark_client.audit._mirror import Mirror
 from countermark_client.review import _statistics as statistics
+from countermark_client.review._attached import attached
 from countermark_client.review._clocks import read_clocks
 from countermark_client.review._multicasts import multicasts
 from countermark_client.review._scope import Period, Traffic, newest_time, one_state, stands_at
@@ -23,6 +24,7 @@ from countermark_client.review._suppression import LEAST, OTHER, THRESHOLD, Cros
 from countermark_client.review._tables import (
     TOTAL,
     Table,
+    of_attached,
     of_cross,
     of_multicasts,
     of_overdue,
@@ -195,6 +197,7 @@ def _part(
     if threshold is None:
         tables.append(cross(statistics.pairs(database, population)))
         tables.append(of_multicasts(multicasts(database, population), suffix, more))
+        tables.append(of_attached(attached(database, population), suffix, more))
         tables.append(of_overdue(statistics.overdue(clocks, population), suffix, more))
         tables.append(of_revoked(revoked, suffix, more))
     return tables

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from countermark_client.review._attached import Attached
+from countermark_client.review._attached import total_of as all_attached
 from countermark_client.review._multicasts import Multicasts, total_of
 from countermark_client.review._statistics import Times
 from countermark_client.review._suppression import Cross, protect, shown
@@ -142,6 +144,16 @@ def of_multicasts(found: list[Multicasts], suffix: str = "", more: str = "") -> 
     )
     title = f"Messages to several recipients, by type{more}"
     return Table(f"multicasts{suffix}", title, "deliveries", 1, columns, rows)
+
+
+def of_attached(found: list[Attached], suffix: str = "", more: str = "") -> Table:
+    """The table of attachments, by type; never for third parties."""
+    columns = ("type", "messages", "attachments", "bytes", "largest")
+    rows = tuple(
+        (one.type, one.messages, one.attachments, one.size, one.largest)
+        for one in ([*found, all_attached(found, TOTAL)] if found else [])
+    )
+    return Table(f"attachments{suffix}", f"Attachments, by type{more}", "sealed bytes", 1, columns, rows)
 
 
 def of_overdue(clocks: Sequence[Clock], suffix: str = "", more: str = "") -> Table:
