@@ -203,10 +203,11 @@ def test_a_quota_that_does_not_suffice_is_named_before(world, sender):
         (Left({"messages": (60, 0), "recipients": (6000, 200)}), ("messages", 1)),
         (Left({"bytes": (60_000_000, 100_000)}), ("bytes", 1)),
         (Left({"urgent-recipients": (100, 0)}), None),
+        (Left({"uploads": (60_000, 3_000)}), ("uploads", 2)),
     ],
 )
 def test_which_quota_is_short(left, short):
-    found = left.short_of("", recipients=200, content=2_000)
+    found = left.short_of("", recipients=200, content=2_000, uploads=5_000)
     assert (found if found is None else (found[2]["quota"], found[2]["retry_after"])) == short
     assert lane_of(Urgency.URGENT, exercise=True) == "exercise-urgent-"
 

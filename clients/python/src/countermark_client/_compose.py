@@ -28,8 +28,9 @@ from countermark_client._seal import Composed, Sealer, Target
 from countermark_client._session import Session
 from countermark_client._store import Direction, StoredMessage
 from countermark_client._traces import Proposed, Traces
-from countermark_client.attaching import prepare_now
+from countermark_client.attaching import PreparedAttachment, prepare_now
 from countermark_protocol.authors import authenticate
+from countermark_protocol.chunks import sealed_size
 from countermark_protocol.directory import Directory
 from countermark_protocol.documents import parse_document, verify_document
 from countermark_protocol.encoding import encode_json, malformed
@@ -51,6 +52,7 @@ from countermark_protocol.manifest import (
     Urgency,
     parse_manifest,
 )
+from countermark_protocol.padding import padded_size
 from countermark_protocol.resets import reset_of
 from countermark_protocol.tracing.deadlines import limits_of
 from countermark_protocol.types import TYPES, known_types
@@ -152,12 +154,12 @@ class Composer:
         return 0
 
     def resolve(self, draft: Draft) -> Resolution:
-        """Whom a draft would go to, and whom its selectors leave out; nothing is made or sent.
+        """Whom a draft would go to, whom it leaves out, and what stands against anybody; nothing is made or sent.
 
         Raises:
             MalformedError, UncheckableError, NotFoundError: as `compose`.
 
-        Does not prove: that it would be sent. What stands against a recipient that was not selected, `compose` tells.
+        Does not prove: that it would be sent. What a single person must not send, and quotas, `compose` looks at.
         """
         chosen, directory = self._choose(draft, drafted=True), self._directory
         return Resolution(
@@ -246,7 +248,9 @@ class Composer:
             return []
         lane = lane_of(Urgency(draft.urgency), exercise=chosen.terms.exercise)
         size = len(encode_json(_contents.content_document(chosen.message)))
-        short = left.short_of(lane, recipients=len(chosen.recipients), content=size)
+        files = (one.size for one in draft.attachments if isinstance(one, PreparedAttachment))
+        uploads = sum(sealed_size(padded_size(file)) for file in files)
+        short = left.short_of(lane, recipients=len(chosen.recipients), content=size, uploads=uploads)
         return [Problem(self._session.profile.endpoint, *short)] if short is not None else []
 
     def _tell_of_resets(self, recipients: tuple[Address, ...], now: int) -> None:

@@ -47,22 +47,26 @@ class Left:
 
     counted: Mapping[str, tuple[int, int]]
 
-    def short_of(self, lane: str, *, recipients: int, content: int) -> tuple[str, str, dict[str, Any]] | None:
+    def short_of(
+        self, lane: str, *, recipients: int, content: int, uploads: int = 0
+    ) -> tuple[str, str, dict[str, Any]] | None:
         """Which quota a message goes beyond, as code, words and facts; None if none.
 
         Args:
             lane: that it is counted in.
             recipients: of it.
             content: bytes of its JSON content.
+            uploads: bytes of its attachments, sealed.
         """
         size = content + _MANIFEST_BYTES + recipients * _EACH_BYTES
         longest: tuple[int, str, int, int, int] | None = None
-        for name, needed in (("messages", 1), ("recipients", recipients), ("bytes", size)):
-            most, left = self.counted.get(lane + name, (0, 0))
+        messages = ((lane + "messages", 1), (lane + "recipients", recipients), (lane + "bytes", size))
+        for name, needed in (*messages, ("uploads", uploads)):
+            most, left = self.counted.get(name, (0, 0))
             wanted = min(needed, most)  # what is larger than a whole quota is taken from a full one
             if left < wanted:
                 wait = max(1, math.ceil((wanted - left) * _MINUTE_S / most))
-                longest = max(longest or (0, "", 0, 0, 0), (wait, lane + name, needed, left, most))
+                longest = max(longest or (0, "", 0, 0, 0), (wait, name, needed, left, most))
         if longest is None:
             return None
         wait, name, needed, left, most = longest
