@@ -320,11 +320,14 @@ def test_a_file_that_is_not_the_one_described_is_refused_and_can_be_rejected(
     with pytest.raises(SealError) as caught:
         belgium.fetch_attachment(received, 0, tmp_path if to == "path" else out)
     assert caught.value.code == "attachment_unopenable"
-    assert caught.value.facts["reason"] == "file_mismatch"
+    assert (caught.value.facts["reason"], caught.value.facts["reject_as"]) == (
+        "file_mismatch",
+        "commitment_mismatch",
+    )
     assert (os.listdir(tmp_path), out.getvalue()) == ([], b"")
-    received.reject("unopenable", "attachment 0 does not open")
+    received.reject(caught.value.facts["reject_as"], "attachment 0 does not open")
     [notice] = [n for n in kenya.notices() if n.statement.stage == "rejected"]
-    assert notice.statement.items[0].reason == "unopenable"
+    assert notice.statement.items[0].reason == "commitment_mismatch"
 
 
 # --- what is refused, and what goes ------------------------------------------------------------------------

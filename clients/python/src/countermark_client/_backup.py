@@ -24,6 +24,7 @@ from typing import Final
 from countermark_client._bundle_post import EXPORTED
 from countermark_client._database import check_integrity, snapshot
 from countermark_client._halting import RESTORED
+from countermark_client._piece_files import PIECES_FOLDER
 from countermark_client._profile_files import (
     KEY_FILE,
     LOCK_FILE,
@@ -130,6 +131,8 @@ def _archive(about: bytes, files: Iterable[tuple[str, Path]]) -> Iterator[bytes]
     """Records (name u16-sized ‖ size u64 ‖ bytes), the first about the backup, ended by an empty name."""
     yield _head(_ABOUT, len(about)) + about
     for name, path in files:
+        if name.startswith(f"{PIECES_FOLDER}/") and not path.exists():
+            continue  # of a message that was forgotten meanwhile
         with path.open("rb") as source:
             left = os.fstat(source.fileno()).st_size
             yield _head(name, left)

@@ -14,6 +14,7 @@ from countermark_client._store import StoredMessage
 from countermark_client.attaching import PreparedAttachment
 from countermark_client.errors import StorageError
 from countermark_protocol.errors import SealError
+from countermark_protocol.receipts import RejectionReason
 from countermark_protocol.sealed_attachments import attachment_key, open_attachment
 
 
@@ -68,12 +69,16 @@ def opened_blocks(session: Session, stored: StoredMessage, opened: Opened, numbe
         )
     except SealError as error:
         # Each piece is the one that the sender's signed manifest names: what is wrong in it is the sender's doing.
+        ground = RejectionReason.UNOPENABLE
+        if error.code in {"file_mismatch", "attachment_size"}:
+            ground = RejectionReason.COMMITMENT_MISMATCH
         raise SealError(
             "attachment_unopenable",
             f"attachment {number} does not open to the file that its sender describes ({error.message}): nothing of it "
-            "was kept; reject the message as 'unopenable', and tell the sender",
+            f"was written; reject the message with the reason '{ground.value}'",
             attachment=number,
             reason=error.code,
+            reject_as=ground.value,
         ) from error
 
 

@@ -43,7 +43,7 @@ _HINTS: Final = {
     "already_logged": "`countermark status HASH` tells how far it is; a message is corrected by `send --supersedes`",
     "ambiguous_hash": "`countermark list --json` gives hashes in full",
     "ambiguous_in_mirror": "`countermark audit search --json` gives hashes in full",
-    "attachment_unopenable": "`countermark reject HASH --reason unopenable --details TEXT` tells its sender",
+    "attachment_unopenable": "`countermark reject HASH --reason REASON --details TEXT` tells its sender",
     "audit_extra_missing": "text, CSV and JSON need nothing more",
     "bad_audience": "give --for auditor, --for public, or the code of who will read it",
     "bad_cell": "`countermark type NAME` tells which values a member takes",
