@@ -132,7 +132,7 @@ class Alert:
         self, world: World, desks: Desks, inventions: Inventions, tell: Callable[[str], None]
     ) -> None:
         self._world, self._desks, self._tell = world, desks, tell
-        self._make = inventions.make
+        self._inventions = inventions
         self._sender = world.clients[SENDER]
 
     def play(self) -> Rollup:
@@ -155,13 +155,13 @@ class Alert:
         keystore = client.profile.keystore
         self._sender.sync()
         draft = self._sender.drafts.revocation(
-            keystore.sealing_key().public_key.key_id, ground=self._make("ground", address, "loss")
+            keystore.sealing_key().public_key.key_id, ground=self._inventions.make("ground", address, "loss")
         )
         self._sender.publish_statement(sign_gathering(draft, [keystore.signer("administrator")]))
         return address
 
     def _send(self, unreachable: str) -> Sent:
-        content, sender = self._content(), self._sender
+        content, sender = alert_content(SENDER, self._inventions), self._sender
         sender.sync()
 
         def send(leave_out: tuple[str, ...]) -> Sent:
@@ -211,33 +211,35 @@ class Alert:
             elif number:
                 message.accept()
 
-    def _content(self) -> JsonObject:
-        today = dt.datetime.now(dt.UTC).date()
-        ref = self._make("alert reference", "route to Malaba", "ROUTE-KE-1")
-        steps = ({"country": "US"}, {"country": "BE"}, {"country": "KE", "name": "Malaba"})
-        segments = [
-            {"seq": n, "from": steps[n - 1], "to": steps[n], "mode": "1", "status": "SUSPECTED"}
-            for n in range(1, len(steps))
-        ]
-        return checked(
-            "trade-route-alert",
-            {
-                "alertRef": ref,
-                "title": "Pistols in used vehicles, by way of Malaba",
-                "validFrom": today.isoformat(),
-                "validUntil": (today + dt.timedelta(days=90)).isoformat(),
-                "evaluation": self._make("evaluation", ref, {"source": "B", "information": "3"}),
-                "basis": "TRACE_RESULTS",
-                "route": {"segments": self._make("route", ref, segments)},
-                "acquisition": self._make("technique of acquisition", ref, ["STRAW_PURCHASE"]),
-                "concealment": self._make("concealment", ref, ["VEHICLE_CARGO"]),
-                "detectionAdvice": self._make("detection advice", ref, "Look behind door panels (exercise)"),
-                "commodities": [{"category": "PISTOL", "calibre": {"text": "9mm"}}],
-                "recommendedAction": self._make("recommended action", ref, ["CHECK", "REPORT"]),
-                "contact": agency_of(SENDER).contact(),
-                "language": "en",
-            },
-        )
+
+def alert_content(sender: str, inventions: Inventions) -> JsonObject:
+    """A route by which pistols come to the border; all of it is made up."""
+    today = dt.datetime.now(dt.UTC).date()
+    ref = inventions.make("alert reference", "route to Malaba", "ROUTE-KE-1")
+    steps = ({"country": "US"}, {"country": "BE"}, {"country": "KE", "name": "Malaba"})
+    segments = [
+        {"seq": n, "from": steps[n - 1], "to": steps[n], "mode": "1", "status": "SUSPECTED"}
+        for n in range(1, len(steps))
+    ]
+    return checked(
+        "trade-route-alert",
+        {
+            "alertRef": ref,
+            "title": "Pistols in used vehicles, by way of Malaba",
+            "validFrom": today.isoformat(),
+            "validUntil": (today + dt.timedelta(days=90)).isoformat(),
+            "evaluation": inventions.make("evaluation", ref, {"source": "B", "information": "3"}),
+            "basis": "TRACE_RESULTS",
+            "route": {"segments": inventions.make("route", ref, segments)},
+            "acquisition": inventions.make("technique of acquisition", ref, ["STRAW_PURCHASE"]),
+            "concealment": inventions.make("concealment", ref, ["VEHICLE_CARGO"]),
+            "detectionAdvice": inventions.make("detection advice", ref, "Look behind door panels (exercise)"),
+            "commodities": [{"category": "PISTOL", "calibre": {"text": "9mm"}}],
+            "recommendedAction": inventions.make("recommended action", ref, ["CHECK", "REPORT"]),
+            "contact": agency_of(sender).contact(),
+            "language": "en",
+        },
+    )
 
 
 def play_alert(world: World, inventions: Inventions, tell: Callable[[str], None]) -> Rollup:

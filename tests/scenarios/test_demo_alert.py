@@ -12,11 +12,13 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from demo import alert  # noqa: E402
+from demo.exchange import handling  # noqa: E402
 from demo.inventions import Inventions  # noqa: E402
 from demo.photographs import exif_of, photographs  # noqa: E402
 
 from countermark_client import Standing  # noqa: E402
 from countermark_client.attaching import Attach, PreparedAttachment  # noqa: E402
+from countermark_protocol.errors import PolicyError  # noqa: E402
 from support.demo import governed, serving  # noqa: E402
 
 CAST = {
@@ -61,3 +63,27 @@ def test_the_photographs_are_the_same_each_time_and_what_is_sent_of_them_tells_n
         assert exif_of(sent) == {}
         with Image.open(io.BytesIO(sent)) as picture:
             assert picture.size == (1280, 800)
+
+
+def test_a_quota_of_the_real_broker_that_does_not_suffice_is_named_before(world):
+    """After the alert: its desks stand in the log. Drills have quotas of their own."""
+    with (world.broker_home / "broker.toml").open("a", encoding="utf-8") as settings:
+        settings.write("quota_recipients = 20\n")
+    sender = world.clients[alert.SENDER]
+    content = alert.alert_content(alert.SENDER, Inventions())
+    how = {"handling": handling(), "exercise": True, "leave_out": ["tz.customs.desk-13"]}
+    with serving(world):
+        sent = sender.send(
+            "trade-route-alert", content, [alert.WHOM], **how
+        )  # more than a whole quota: taken once
+        before = sender.outbox()
+        with pytest.raises(PolicyError) as caught:
+            sender.send("trade-route-alert", content, [alert.WHOM], **how)
+        [problem] = caught.value.facts["problems"]
+        assert (problem["code"], problem["quota"]) == ("quota_exceeded", "exercise-recipients")
+        assert problem["per_minute"] == 20
+        assert problem["retry_after"] > 1
+        assert sender.outbox() == before
+        # Few are not asked about; what real messages may is not spent by drills.
+        few = [a for a in sent.recipients if a.startswith("ug.")][:9]
+        sender.send("trade-route-alert", content, few, handling=handling())
