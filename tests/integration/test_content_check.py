@@ -1,5 +1,9 @@
 """The content store against its rows: what fsck finds, what `content mend` puts right, what a crash leaves behind."""
 
+import asyncio
+import time
+
+import httpx
 import pytest
 
 from countermark_broker.errors import FatalError
@@ -11,8 +15,8 @@ from countermark_broker.services.fsck import check_everything
 from countermark_broker.services.node import Caller
 from countermark_broker.services.pieces import put_piece
 from support.broker_fixtures import running, with_node
-from support.broker_process import run_cli
-from support.content import FINDINGS_OF_CONTENT, photographs, setting
+from support.broker_process import BrokerProcess, run_cli
+from support.content import FINDINGS_OF_CONTENT, photographs, set_place, setting, upload
 from support.database import sql
 from support.world import KAMPALA, NAIROBI, now_ms
 
@@ -203,3 +207,56 @@ def test_commands(world, process_home):
     setting(process_home, content_folder="pieces")
     moved = run_cli("content", "move", "--to", "folder", "--home", process_home)
     assert (moved.returncode, "moved 0 pieces" in moved.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("point", "times"),
+    [
+        ("after_blob_before_commit", 2),
+        ("after_append_before_commit", 1),
+        ("after_commit", 1),
+        ("after_doom_before_delete", 1),
+    ],
+)
+def test_sigkill(world, process_home, request, point, times):
+    """A node that is killed at each moment: what is not answered is sent again, and in the end nothing is left over."""
+    place = set_place(process_home, "folder", request)
+    setting(process_home, content_sweep_ms=50)
+    sealed = photographs(world, NAIROBI, [KAMPALA], 3000, 2000)
+
+    def use(**hooks):
+        process = BrokerProcess(world, process_home, **hooks).wait_until_listening()
+        client = process.client()
+        try:
+            assert set(upload(client, sealed, NAIROBI)) <= {200, 201}
+            assert client.post_message(sealed).status_code in {200, 201}
+            for part, one in enumerate(sealed.attached):
+                path = f"/v1/messages/{sealed.payload_hash.hex()}/attachments/{part}/pieces/0"
+                answer = client.request("GET", path, by=NAIROBI)
+                if answer.status_code != 404:
+                    assert answer.content == one.pieces[0].data
+            purge = client.request("POST", "/v1/acts", purged, NAIROBI)
+            assert purge.status_code in {200, 201}
+            for _ in range(400):
+                if not sql(process_home, "SELECT 1 FROM doomed_blobs"):
+                    return
+                time.sleep(0.02)
+            pytest.fail("what was purged is not deleted")
+        finally:
+            client.close()
+            if not hooks:
+                assert process.stop() == 0
+            else:
+                assert process.end() == -9
+
+    purged = world.purge(NAIROBI, sealed)
+    with pytest.raises((httpx.TransportError, pytest.fail.Exception)):
+        use(test_hooks="1", test_kill_at=f"{point}:{times}")
+    use()
+    # Uploaded again after the purge, or never claimed: these are uploads, and go after a day.
+    sql(process_home, "UPDATE uploads SET uploaded_at = 0")
+    asyncio.run(with_node(world, process_home, sweep_once))
+    left = place.names()
+    assert len(left) == (point == "after_blob_before_commit")
+    assert asyncio.run(mended(world, process_home)) == ({"orphans": 1} if left else {})
+    assert (place.names(), asyncio.run(codes(world, process_home))) == ([], set())

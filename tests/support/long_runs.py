@@ -36,6 +36,7 @@ _LONG: Final = (
     "tests/scenarios/test_real_broker_evidence.py::*?sqlite?",
     "tests/integration/test_content_check.py::test_every_finding_and_its_way_out?postgresql-*",
     "tests/integration/test_content_check.py::test_killed_between_a_write_and_its_row?postgresql-s3?",
+    "tests/integration/test_content_check.py::test_sigkill?postgresql-*",
     "tests/integration/test_content_move.py::test_backup_and_restore_take_them_along?postgresql-[ds]*",
     "tests/scenarios/test_lost_tail.py::*?sqlite?",
     "tests/scenarios/test_lost_tail_and_a_leaf_mirror.py::*?sqlite?",

@@ -20,7 +20,7 @@ from countermark_broker.services.content_sweep import delete_doomed
 from countermark_broker.services.node import Node
 from countermark_broker.store.blobs import ORPHAN_AGE_MS, StoredBlob, digest_of
 from countermark_broker.store.content import ContentStore
-from countermark_broker.store.engine import Database
+from countermark_broker.store.engine import Database, backend_of
 from countermark_broker.store.head import read_size, take_lock
 from countermark_broker.store.loading import chunks
 from countermark_broker.store.pieces import (
@@ -74,9 +74,7 @@ def check_blobs(node: Node) -> Iterator[Finding]:
         yield Finding(
             f"piece_{why}", f"{_named(node.database, blob)}: {_WORDS[why].format(place=blob.place)}"
         )
-    with node.database.reading() as connection:
-        unnamed = len(read_unnamed(connection))
-    if unnamed:
+    if unnamed := len(_unnamed(node.database)):
         yield Finding("unnamed_blob", f"{unnamed} pieces or more belong to no upload and no message")
 
 
@@ -97,13 +95,14 @@ def mend_content(node: Node) -> Mended:
     _check_whole(node)
     content, database = node.content, node.database
     deleted = 0
-    while page := delete_doomed(content, node):
-        deleted += page
+    while gone := delete_doomed(content, node):
+        deleted += gone
     unnamed = 0
-    while True:
+    while page := _unnamed(database):
+        # Looked for without the lock, which all appends wait for; under it only these few are looked at again.
         with database.writing() as connection:
             take_lock(connection)
-            dropped = drop_unnamed(connection, read_unnamed(connection))
+            dropped = drop_unnamed(connection, page)
         if not dropped:
             break
         unnamed += dropped
@@ -116,9 +115,15 @@ def mend_content(node: Node) -> Mended:
             continue
         content.store(place).delete(orphan.name)
         orphans += 1
-    while page := delete_doomed(content, node):
-        deleted += page
+    while gone := delete_doomed(content, node):
+        deleted += gone
     return Mended(deleted, adopted, orphans, unnamed, lost)
+
+
+def _unnamed(database: Database) -> list[bytes]:
+    with database.reading() as connection:
+        backend_of(connection).patient(connection)
+        return read_unnamed(connection)
 
 
 def _check_whole(node: Node) -> None:

@@ -23,6 +23,7 @@ from countermark_broker.store.engine import Connection, backend_of, database_now
 from countermark_broker.store.head import Head, read_head, take_lock
 from countermark_broker.store.migrate import check_migrated
 from countermark_broker.store.nodes import KnownNode, in_words, read_nodes
+from countermark_broker.store.pieces import count_places
 from countermark_broker.store.scratch import scratch_database
 from countermark_broker.store.views import compare_views, rewrite_views
 from countermark_protocol.appending import entry_key_id
@@ -161,6 +162,23 @@ async def examine(node: Node, migrations: Path, environ: Mapping[str, str]) -> l
 
         return f"running of late: {in_words(await node.database.read(look))}"
 
+    async def content() -> str:
+        await asyncio.to_thread(node.content.open, create=False)
+
+        def look(connection: Connection) -> dict[str, tuple[int, int]]:
+            return count_places(connection)
+
+        held = await node.database.read(look)
+        unknown = sorted(held.keys() - set(node.content.places))
+        if unknown:
+            raise FatalError(
+                "content_place_unknown",
+                f"pieces lie in place '{unknown[0]}', which the settings do not name",
+                f"set content_{unknown[0]} (docs/operations/content-store.md §4)",
+            )
+        there = ", ".join(f"{place}: {count} pieces" for place, (count, _) in sorted(held.items()))
+        return f"new pieces go to {node.content.fresh}; {there or 'there are none'}"
+
     for name, look in (
         ("migrations", database),
         ("durability", durability),
@@ -168,6 +186,7 @@ async def examine(node: Node, migrations: Path, environ: Mapping[str, str]) -> l
         ("nodes", others),
         ("time stamps", lambda: check_stamps(node)),
         ("store", lambda: _check_store(node)),
+        ("content store", content),
         ("elsewhere", lambda: check_elsewhere(node)),
         ("keys", lambda: check_keys(node)),
         ("entry key", entry_key),
