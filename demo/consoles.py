@@ -170,9 +170,9 @@ def is_free(port: int) -> bool:
 
 def show(screen: Screen, address: str, url: str, passphrase: str, accounts: list[Account]) -> None:
     """Say how to sign in."""
-    table = Table(
-        "name", "roles", "password", "key for an authenticator", "or once each", title=f"{address}   {url}"
-    )
+    table = Table(title=f"{address}   {url}")
+    for heading in ("name", "roles", "password", "key for an authenticator", "or once each"):
+        table.add_column(heading, overflow="fold")
     for account in accounts:
         table.add_row(account.name, account.roles, account.password, account.key, account.recovery)
     screen.print(table)
