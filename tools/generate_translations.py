@@ -16,7 +16,11 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from countermark_console.desk.forms.fields import all_texts, form_of, newest_version
+
 ROOT = Path(__file__).resolve().parent.parent / "clients/console/src/countermark_console"
+#: Types whose forms are translated; the words of the others are the models' own, in English.
+FORMS = ("tracing-request", "tracing-acknowledgement", "tracing-response", "tracing-clarification")
 LANGUAGES = ("ar", "es", "fr")
 _METHODS = [("**.py", "python"), ("templates/**.html", "jinja2.ext:babel_extract")]
 _KEYWORDS = {"_": None, "N_": None, "texts": None, "plural": (1, 2)}
@@ -30,6 +34,9 @@ def extract() -> Catalog:
         ROOT, method_map=_METHODS, options_map=options, keywords=_KEYWORDS
     ):
         if text:
+            found.add(text)
+    for name in FORMS:
+        for text in all_texts(form_of(name, newest_version(name))):
             found.add(text)
     return found
 
