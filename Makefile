@@ -65,6 +65,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 generate: $(STAMP)  ## write all generated files anew
+	$(BIN)/python tools/generate_translations.py
 	$(BIN)/python tools/generate_schemas.py
 	$(BIN)/python tools/generate_messages.py
 	$(BIN)/python tools/generate_openapi.py
@@ -79,6 +80,7 @@ drift: $(STAMP)  ## are generated files and migrations up to date?
 	$(BIN)/python tools/generate_messages.py --check
 	$(BIN)/python tools/generate_openapi.py --check
 	$(BIN)/python tools/generate_errors.py --check
+	$(BIN)/python tools/generate_translations.py --check
 	$(BIN)/python tools/check_migrations.py
 
 build: $(STAMP)  ## build the wheels and check what is in them

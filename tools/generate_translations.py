@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent / "clients/console/src/countermark
 FORMS = ("tracing-request", "tracing-acknowledgement", "tracing-response", "tracing-clarification")
 LANGUAGES = ("ar", "es", "fr")
 _METHODS = [("**.py", "python"), ("templates/**.html", "jinja2.ext:babel_extract")]
-_KEYWORDS = {"_": None, "N_": None, "texts": None, "plural": (1, 2)}
+_KEYWORDS = {"_": None, "N_": None, "texts": None, "translate": None, "plural": (1, 2)}
 
 
 def extract() -> Catalog:

@@ -6,6 +6,7 @@ from importlib import resources
 import pytest
 from babel.messages.pofile import read_po
 
+from countermark_console.desk.forms.fields import form_of, newest_version
 from countermark_console.texts import LANGUAGES, N_, choose_language, language_name, texts
 
 FOLDER = resources.files("countermark_console") / "locale"
@@ -64,6 +65,22 @@ def test_navigation_sign_in_and_set_up_are_translated_whole(language):
             wanted |= set(re.findall(r"""_\("((?:[^"\\]|\\.)+)\"""", path.read_text("utf-8")))
     assert len(wanted) > 80
     assert wanted - told == set()
+
+
+def labels(field):
+    yield from (text for text in (field.label, field.unit) if text)
+    for one in (*field.fields, *((field.item,) if field.item is not None else ())):
+        yield from labels(one)
+
+
+@pytest.mark.parametrize("language", [one for one in LANGUAGES if one != "en"])
+def test_the_tracing_forms_are_translated(language):
+    told = {m.id for m in catalogue(language) if m.string and not isinstance(m.id, tuple)}
+    for name in ("tracing-request", "tracing-acknowledgement", "tracing-response", "tracing-clarification"):
+        form = form_of(name, newest_version(name))
+        wanted = {text for field in form.fields for text in labels(field)}
+        assert len(wanted) > 10
+        assert wanted - told == set()
 
 
 def test_what_is_not_translated_is_said_in_english():
