@@ -5,6 +5,7 @@ import pytest
 from countermark_client.audit._findings import list_findings
 from countermark_client.audit._mirror import DERIVED, Mirror
 from countermark_protocol.acts import PurgeGround, Scope
+from countermark_protocol.descriptors import attachment_size
 from countermark_protocol.errors import ConflictError, TransportError
 from countermark_protocol.identifiers import Address
 from countermark_protocol.manifest import Outcome, ResolvedGroup, Stage, Urgency
@@ -42,7 +43,7 @@ def busy_world():
     world.now += 2 * DAY
     world.put(world.undelivered(late, KAMPALA))
     world.put(world.purge(NAIROBI, first, PurgeGround.WITHDRAWN))
-    others = world.send(KAMPALA, [BRUSSELS])
+    others = world.send(KAMPALA, [BRUSSELS], files={"left.jpg": b"x" * 1000, "right.jpg": b"y"})
     world.accept(BRUSSELS, others)
     kept = world.send(MOMBASA, [KAMPALA], handling=handling(retention_until=world.now + DAY))
     world.put(world.endpoint_statement(MALABA))
@@ -86,6 +87,15 @@ def test_a_clean_log_gives_no_finding_and_verifies(world, auditor):
     again = log.verify(mirror)
     assert (again.proven, again.entries, again.found) == (log.size, log.size, ())
     assert log.sync(mirror).new == 0
+
+
+def test_a_mirror_counts_attachments_from_manifests(world):
+    log, mirror = MemoryLog(world), Mirror(None)
+    log.sync(mirror)
+    found = mirror.database.execute(
+        "SELECT sender, attachments, attached FROM messages WHERE attachments > 0"
+    ).fetchall()
+    assert found == [(KAMPALA, 2, attachment_size(1000) + attachment_size(1))]
 
 
 def test_an_oversight_mirror_holds_every_box_head_of_the_log(world):

@@ -66,7 +66,7 @@ class PieceFiles:
         return self._folder is not None and (self._folder / digest.hex()).exists()
 
     def read(self, digest: bytes) -> bytes:
-        """A piece, checked by its digest.
+        """A piece, checked by its digest; a damaged one is deleted.
 
         Raises:
             StorageError: ``piece_not_held``, ``piece_damaged``.
@@ -78,6 +78,7 @@ class PieceFiles:
                 "piece_not_held", "a piece of the attachment is not in this profile any more: fetch it again"
             ) from None
         if piece_digest(data) != digest:
+            self.remove([digest])  # so that the next fetch asks for it
             raise StorageError(
                 "piece_damaged",
                 "a piece of the attachment is damaged in this profile: check its disk; a received one can be fetched "
