@@ -3,24 +3,32 @@
 import asyncio
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
-from countermark_broker.errors import ConfigurationError, OverloadedError, UnavailableError
+from countermark_broker.app import Broker
+from countermark_broker.config import load_settings
+from countermark_broker.errors import ConfigurationError, FatalError, OverloadedError, UnavailableError
+from countermark_broker.parts import build_parts
+from countermark_broker.services import content_check
 from countermark_broker.services.accept import accept_act, accept_message
 from countermark_broker.services.backup import create_backup, restore_backup, verify_backup
+from countermark_broker.services.content_check import mend_content
 from countermark_broker.services.content_move import move_content
 from countermark_broker.services.fsck import check_everything
 from countermark_broker.services.node import Caller
 from countermark_broker.services.pieces import put_piece
+from countermark_broker.services.recovery import recover_tail
 from countermark_broker.services.release import read_ciphertext, read_piece
 from countermark_broker.store.blob_s3 import S3Blobs, S3Place
 from countermark_broker.store.content import ContentStore
 from countermark_broker.store.migrate import find_migrations, migrate
-from support.broker_fixtures import running, with_node
+from countermark_protocol.hand_back import HandBackHeader, HandBackWriter, HeldStatement
+from support.broker_fixtures import keyring, running, with_node
 from support.content import Place, photographs, set_place, setting
-from support.database import sql
-from support.world import KAMPALA, NAIROBI
+from support.database import restore, save, sql
+from support.world import KAMPALA, NAIROBI, now_ms, seed
 
 CALLER = Caller(NAIROBI, bytes(32))
 
@@ -258,3 +266,49 @@ def test_versions_would_keep_what_is_purged(monkeypatch):
     with pytest.raises(ConfigurationError) as caught:
         store.check()
     assert "versions" in caught.value.message
+
+
+@pytest.mark.parametrize("place", ["folder"], indirect=True)
+async def test_a_lost_tail_finds_its_pieces_again(world, home, place, tmp_path, monkeypatch):
+    """The database is yesterday's; a sender hands its message back, and what still lies in the store is taken up."""
+    keys = replace(keyring(world), entries=seed("entries"))
+    save(home, tmp_path / "yesterday")
+    broker = Broker(build_parts(load_settings(home, {}), keys))
+    await broker.start()
+    sealed = photographs(world, NAIROBI, [KAMPALA], 5_000_000, 3000)
+    for digest, data in sealed.pieces.items():
+        await put_piece(broker.node, CALLER, digest, data)
+    answer = await accept_message(broker.node, sealed.data)
+    await broker.stop()
+    restore(home, tmp_path / "yesterday")
+
+    async def mend(node):
+        monkeypatch.setattr(content_check, "ORPHAN_AGE_MS", -60_000)
+        node.content.open()
+        return mend_content(node)
+
+    # Not before the database is whole: these are no orphans.
+    with pytest.raises(FatalError) as caught:
+        await with_node(world, home, mend)
+    assert (caught.value.code, len(place.names())) == ("database_behind_store", 4)
+
+    file = tmp_path / "tail.countermark"
+    index = answer.accepted.inclusion.index
+    with file.open("wb") as out:
+        writer = HandBackWriter(out.write, HandBackHeader(world.origin, NAIROBI, index, now_ms()))
+        held = HeldStatement(index, sealed.data, True, answer.accepted)
+        writer.held(held)
+        writer.end()
+    node = build_parts(load_settings(home, {}), keys).node
+    try:
+        recovered = await recover_tail(node, [file])
+        assert (recovered.written, recovered.added, recovered.missing) == (True, 1, ())
+    finally:
+        node.verifier.close()
+        await node.database.close()
+    assert await findings(world, home) == ["piece_missing"] * 2 + ["orphan_blob"] * 4
+    assert (await with_node(world, home, mend)).adopted == 3
+    # The content came back with the submission, into its table.
+    assert (await findings(world, home), len(place.names())) == ([], 3)
+    async with running(world, home) as broker:
+        await served_whole(broker.node, sealed)
