@@ -134,6 +134,25 @@ def test_another_worker_of_the_endpoint_fetches_too(world):
     assert _read(two, same) == DATA == _read(one, received)
 
 
+def test_a_broker_that_lost_pieces_gets_them_back_from_any_party(world):
+    kenya, belgium = world.client(KENYA), world.client(BELGIUM)
+    sent = _send(kenya)
+    [received] = belgium.inbox()
+    with pytest.raises(NotFoundError) as caught:
+        belgium.give_back_attachments(received)  # not fetched yet
+    assert caught.value.code == "no_pieces"
+    belgium.hold_attachment(received, 0)
+    for client in (kenya, belgium):
+        world.broker._pieces.clear()
+        world.broker._uploaded.clear()
+        assert client.give_back_attachments(sent) == 1
+        assert client.give_back_attachments(sent) == 0
+        other = world.client(world.profile(BELGIUM, keystore=world.add_instance(BELGIUM, str(client))))
+        other.sync()
+        [same] = other.inbox()
+        assert _read(other, same) == DATA
+
+
 class _NoLine:
     def handle_request(self, request):
         raise AssertionError(f"a post without a line asked for {request.url}")

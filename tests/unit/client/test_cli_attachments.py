@@ -1,14 +1,17 @@
 """`countermark send --attach`, `show` and `fetch`, against a broker in memory."""
 
 import hashlib
+import io
 import json
+import sys
+from dataclasses import replace
 
 import pytest
 
-from countermark_client import Attach, Draft, Settings, testing
+from countermark_client import Attach, Draft, Settings, Transfer, testing
 from countermark_client._photographs import photographs_in
 from countermark_client.attaching import prepare_now
-from countermark_client.cli.attaching import parse_attach, size_text
+from countermark_client.cli.attaching import parse_attach, size_text, transfers
 from countermark_protocol.errors import TransportError
 from message_examples import example
 from support.cli import cli_for
@@ -142,3 +145,18 @@ def test_no_bundle_carries_files(cli, world):
             client.send("tracing-request", testing.sample_request(), [BELGIUM], attachments=attachments)
     made = client.export_bundle()
     assert (made.messages, made.by_line, made.left) == (1, 1, 0)
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_bar_is_shown_at_a_terminal_and_nowhere_else(world, monkeypatch):
+    client, moved = world.client(POLICE), Transfer(bytes(32), 0, "down", 5, 10)
+    for terminal in (_Terminal(), io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with transfers(client):
+            client.watch.transferred(moved)
+            client.watch.transferred(replace(moved, done=10))
+        assert ("attachment 0 down" in terminal.getvalue()) == terminal.isatty()

@@ -45,6 +45,10 @@ class AsyncAttachmentCalls(ABC):
         """Fetch all attachments of a message into a folder; see `Client.fetch_attachments`."""
         return await self._run(self._core.fetching.fetch_all(message, folder, overwrite=overwrite))
 
+    async def give_back_attachments(self, message: MessageRef) -> int:
+        """Upload what the broker has lost of a message's attachments; see `Client.give_back_attachments`."""
+        return await self._run(self._core.fetching.give_back(message))
+
     async def hold_attachment(self, message: MessageRef, index: int) -> None:
         """Fetch the sealed pieces of an attachment into the profile; see `Client.hold_attachment`."""
         await self._run(self._core.fetching.bring(message, index))

@@ -22,8 +22,9 @@ from countermark_client._picture_metadata import MetadataScan
 from countermark_client._purges import PURGED, Purges
 from countermark_client._saving import place_for, save_to_file, save_to_path
 from countermark_client._session import ProblemAnswer, Session, Transfer
-from countermark_client._store import MessageStage, StoredMessage
+from countermark_client._store import Direction, MessageStage, StoredMessage
 from countermark_client._succession import opened_kept
+from countermark_client._uploads import Uploads
 from countermark_protocol.attachments import check_pieces, parse_digests, piece_digest, piece_size
 from countermark_protocol.errors import MalformedError, NotFoundError, SealError
 
@@ -84,6 +85,18 @@ class Fetching:
         wanted = self._wanted(ref)
         yield from self._bring(wanted.stored, self._named(wanted, index).index)
 
+    def give_back(self, ref: MessageRef) -> Flow[int]:
+        """Upload what the broker has lost of a message's attachments; see `Client.give_back_attachments`."""
+        payload, held = message_hash(ref), list[bytes]()
+        for direction in Direction:
+            stored = self._store.message(payload, direction)
+            for number in range(len(manifest_of(stored).attachments) if stored is not None else 0):
+                digests = self._store.pieces(payload, direction, number)
+                held += [digest for digest in digests if self._pieces.held(digest)]
+        if not held:
+            raise NotFoundError("no_pieces", "this profile holds no piece of an attachment of that message")
+        return (yield from Uploads(self._session).bring_pieces(payload, tuple(dict.fromkeys(held))))
+
     # --- which ---
 
     def _wanted(self, ref: MessageRef) -> _Wanted:
@@ -127,7 +140,7 @@ class Fetching:
         else:
             assert not isinstance(to, str | Path)
             yield from save_to_file(blocks, to)
-        if not session.settings.keep_attachments and stored.index is not None:
+        if not session.settings.keep_attachments and stored.direction is Direction.IN:
             with self._store.transaction():
                 gone = self._store.forget_pieces(stored.payload, stored.direction, one.index)
             self._pieces.remove(gone)

@@ -76,6 +76,22 @@ class AttachmentCalls(ABC):
         """
         return self._run(self._core.fetching.fetch_all(message, folder, overwrite=overwrite))
 
+    def give_back_attachments(self, message: MessageRef) -> int:
+        """Upload what the broker has lost of a message's attachments, out of what this profile has sent or fetched.
+
+        For after a loss, when its operator asks for it (docs/operations/content-store.md).
+
+        Returns:
+            How many pieces it lacked.
+
+        Raises:
+            NotFoundError: ``no_pieces``: there is none here.
+            StorageError: ``piece_damaged``.
+            CountermarkError: the broker refuses to take them.
+            TransportError: the broker is away; the same call goes on.
+        """
+        return self._run(self._core.fetching.give_back(message))
+
     def hold_attachment(self, message: MessageRef, index: int) -> None:
         """Fetch the sealed pieces of an attachment into the profile, so that it opens later without a line.
 

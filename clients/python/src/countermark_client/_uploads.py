@@ -5,6 +5,7 @@ Source: docs/spec/api.md; docs/spec/messages.md §9.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from countermark_client._io import Flow
@@ -40,20 +41,32 @@ class Uploads:
             CountermarkError: the broker refuses to take them.
         """
         pieces = parse_submission(item.body).pieces
-        all_of_it = [digest for digests in pieces for digest in digests]
-        if not all_of_it:
-            return
-        missing = yield from self._missing(all_of_it)
-        total = len(all_of_it) * PIECE_BYTES
+        yield from self.bring_pieces(item.payload, [digest for digests in pieces for digest in digests])
+
+    def bring_pieces(self, message: bytes, digests: Sequence[bytes]) -> Flow[int]:
+        """Upload those of some pieces that the broker lacks; how many these were.
+
+        Args:
+            message: payload hash of the message that they belong to, 32 bytes.
+            digests: of pieces that are in this profile.
+
+        Raises:
+            CountermarkError: as `bring`.
+        """
+        if not digests:
+            return 0
+        missing = yield from self._missing(digests)
+        total = len(digests) * PIECE_BYTES
         done = total - len(missing) * PIECE_BYTES
         watch = self._session.watch
-        watch.transferred(Transfer(item.payload, None, "up", done, total))
+        watch.transferred(Transfer(message, None, "up", done, total))
         for digest in missing:
             yield from self._put(digest)
             done += PIECE_BYTES
-            watch.transferred(Transfer(item.payload, None, "up", done, total))
+            watch.transferred(Transfer(message, None, "up", done, total))
+        return len(missing)
 
-    def _missing(self, digests: list[bytes]) -> Flow[tuple[bytes, ...]]:
+    def _missing(self, digests: Sequence[bytes]) -> Flow[tuple[bytes, ...]]:
         try:
             response, _ = yield from self._session.call(
                 "POST", _MISSING, body=encode_digests(digests), signer=self._session.signer()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from countermark_client._store import OutboxItem, OutboxState
+from countermark_client.cli.attaching import transfers
 from countermark_client.cli.common import Access, message_of, pause, with_home
 from countermark_client.cli.delivering import MOST_ROWS
 from countermark_client.cli.output import REFUSED, Result, command, say, short, table, utc
@@ -174,6 +175,22 @@ def retry(statement: str, access: Access) -> Result:
     return Result([f"logged as entry {item.index}: {item.payload.hex()}"], **_item_json(item))
 
 
+@outbox.command("upload")
+@click.argument("message_hash", metavar="HASH")
+@with_home
+@command
+def upload(message_hash: str, access: Access) -> Result:
+    """Upload what the broker has lost of the files of a message, sent or fetched; for when its operator asks.
+
+    Example:
+      countermark outbox upload 4be1c0ffee
+    """
+    with access.client() as client, transfers(client):
+        message = message_of(client, message_hash)
+        count = client.give_back_attachments(message)
+    return Result([f"uploaded: {count} pieces that it lacked"], message=message.hex(), uploaded=count)
+
+
 @outbox.command("give-up")
 @click.argument("statement", metavar="HASH")
 @click.option("--reason", required=True, help="Why; kept with it.")
@@ -234,7 +251,8 @@ def flush(follow: bool, access: Access) -> Result:
         wait = _FIRST_PAUSE
         while True:
             try:
-                report = client.flush()
+                with transfers(client):
+                    report = client.flush()
                 break
             except TransportError as error:
                 if not follow:
