@@ -1,5 +1,6 @@
 """Before an alert to many is sent: everybody's every problem is named at once, and nobody is dropped unawares."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -155,11 +156,22 @@ def test_what_cannot_be_left_out(sender):
         assert caught.value.code == code
 
 
-def test_a_reference_knows_whom_was_left_out(sender):
-    first = sender.send(ALERT, alert(), MANY[:3], leave_out=[MANY[0]], reference="once")
+def test_who_is_left_out_of_the_rest_of_a_run_makes_nothing_be_sent_again(world, sender, tmp_path):
+    first = sender.send(ALERT, alert(), MANY[:3], reference="once")
     assert sender.send(ALERT, alert(), MANY[:3], leave_out=[MANY[0]], reference="once") == first
     with pytest.raises(ConflictError):
-        sender.send(ALERT, alert(), MANY[:3], reference="once")
+        sender.send(ALERT, alert(), MANY[1:3], reference="once")
+    # So on the command line: a file that broke off because somebody could not be reached any more goes on.
+    world.profile(SENDER, folder=tmp_path / SENDER, keystore=world.add_instance(SENDER, "run")).close()
+    cli = cli_for(world, tmp_path)
+    rows = [json.dumps(alert(alertRef=f"ROUTE-{n}")) for n in range(3)]
+    to = [word for address in MANY[:3] for word in ("--to", address)]
+    begun = cli.file("begun.jsonl", "\n".join(rows[:2]))
+    before = cli.json("send", ALERT, *to, "--file", begun, home=SENDER)["messages"]
+    whole = cli.file("whole.jsonl", "\n".join(rows))
+    after = cli.json("send", ALERT, *to, "--leave-out", MANY[0], "--file", whole, home=SENDER)["messages"]
+    assert [m["message"] for m in after[:2]] == [m["message"] for m in before]
+    assert [len(m["recipients"]) for m in after] == [3, 3, 2]
 
 
 # --- quotas --------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ class Draft:
         visible: whether recipients see each other; by its type if not said.
         reference: a name of your own for this message, 1 to 200 characters: what is sent again under the same
             reference is the message that was made first, so that a program which crashed can begin again. Said in
-            another way (all but `reply_by` and the retention) it is refused.
+            another way (all but `reply_by`, the retention and `leave_out`) it is refused.
         alternates: whether those who stand in for offices that are closed at this moment get it too.
         leave_out: addresses that its names lead to and that it does not go to. What cannot be sent to somebody is sent
             to the others only if this says so; whom it names stands in the sent record.

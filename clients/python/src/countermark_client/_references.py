@@ -89,7 +89,8 @@ class References:
 def digest_of(draft: Draft) -> bytes:
     """What two drafts under one reference must have in common: all that is said in it.
 
-    But for moments (`reply_by`, `retention_until`), which a program that begins again reckons anew.
+    But for moments (`reply_by`, `retention_until`), which a program that begins again reckons anew; and for whom it
+    leaves out: who is lost on the way is left out of the rest of a run, and what was sent before is not sent again.
     """
     said = {
         "urgency": Urgency(draft.urgency).value,
@@ -99,7 +100,6 @@ def digest_of(draft: Draft) -> bytes:
         "handling": _handling(draft.handling) if draft.handling is not None else None,
         # Only where it is said, so that digests kept by an earlier release stay what they are.
         **({"alternates": True} if draft.alternates else {}),
-        **({"leave_out": sorted(draft.leave_out)} if draft.leave_out else {}),
     }
     if draft.attachments:
         said["attachments"] = [_attached(one) for one in draft.attachments]

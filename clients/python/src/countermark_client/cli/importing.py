@@ -116,6 +116,13 @@ def _dry_run(file: Path, sheet: str | None, mapping: MappingFile) -> tuple[Resul
     "--report", type=NEW_FILE, help="Write what became of each notice here, one JSON object a line."
 )
 @click.option(
+    "--leave-out",
+    "leave_out",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Send to the others only; stands in the record of what was sent; may be repeated.",
+)
+@click.option(
     "--yes", is_flag=True, help="Do not ask, at a terminal, whether the recipients found are right."
 )
 @with_home
@@ -130,6 +137,7 @@ def import_(
     tlp: str | None,
     exercise: bool,
     report: Path | None,
+    leave_out: tuple[str, ...],
     yes: bool,
     access: Access,
 ) -> Result:
@@ -159,6 +167,7 @@ def import_(
                 handling=_handling(tlp),
                 exercise=exercise,
                 reference=notice.reference,
+                leave_out=leave_out,
             )
 
         total = sum(checked["notices"].values()) + unreadable

@@ -312,7 +312,6 @@ def _send(
                 # Only where it is said, so that rows sent by an earlier release are known again.
                 + (["alternates"] if options["alternates"] else [])
                 + [["attached", *(one.original_sha256 for one in files)] for _ in files[:1]]
-                + ([sorted(options["leave_out"])] if options["leave_out"] else [])
             )
             drafts = with_references(drafts, f"named:{options['run']}", sent_as)
         drafts, resolved = settle(client, drafts, assumed=options["yes"])
