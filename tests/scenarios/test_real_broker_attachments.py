@@ -1,5 +1,6 @@
 """Large files between clients and a broker that are processes of their own: killed on the way, in bounded memory."""
 
+import asyncio
 import hashlib
 import json
 import os
@@ -12,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from countermark_client import AsyncClient, Attach, Draft, testing
+from countermark_protocol.errors import NotFoundError
 from support.attachment_process import idle_memory, most_memory
 from support.demo import governed, run_broker, serving
+from unit.client.test_images import SECRETS, _saved
 
 SENDER, RECIPIENT = "ke.police.nairobi", "be.police.federal"
 CAST = {"ke": ("Kenya", {SENDER: "Police"}), "be": ("Belgium", {RECIPIENT: "Police"})}
@@ -114,6 +118,43 @@ def move(root, database, size, **settings):
 
 def test_a_file_of_24_mib_arrives_though_clients_and_broker_are_killed_on_both_ways(tmp_path, real_database):
     move(tmp_path, real_database, 24 * MIB)
+
+
+def test_small_files_their_purge_and_what_a_store_has_lost(tmp_path, real_database):
+    with governed(tmp_path / "world", real_database, CAST) as world, serving(world):
+        sender, recipient = world.clients[SENDER], world.clients[RECIPIENT]
+        drafts = [
+            Draft(
+                type="lost-or-stolen-notice",
+                content=testing.sample_notice(f"N-{i}"),
+                to=[RECIPIENT],
+                exercise=True,
+                attachments=[Attach(_saved("image/jpeg"), name="left.jpg"), Attach(bytes([i]), name="b")],
+            )
+            for i in range(3)
+        ]
+        outcomes = list(sender.send_bulk(drafts))
+        assert [one.error for one in outcomes] == [None] * 3
+        first, second, third = sorted(recipient.inbox(), key=lambda m: m.index)
+        [left, b] = recipient.fetch_attachments(first, tmp_path)
+        assert (left.metadata, b.path.read_bytes()) == ((), bytes([0]))
+        assert not any(secret in left.path.read_bytes() for secret in SECRETS)
+        # Nothing is lacking, so nothing is uploaded twice.
+        assert sender.give_back_attachments(first) == 0
+        sender.withdraw(second)
+        with pytest.raises(NotFoundError) as caught:
+            recipient.fetch_attachments(second, tmp_path, overwrite=True)
+        assert caught.value.code == "purged"
+        with pytest.raises(NotFoundError) as caught:
+            recipient.fetch_attachment(third, 2, tmp_path)
+        assert caught.value.code == "no_such_attachment"
+
+        async def meanwhile():
+            async with AsyncClient(recipient.profile) as client:
+                await client.fetch_attachments(third, tmp_path, overwrite=True)
+
+        asyncio.run(meanwhile())
+        assert (tmp_path / "b").read_bytes() == bytes([2])
 
 
 @pytest.mark.long
