@@ -268,3 +268,18 @@ def test_a_draft_survives_and_hostile_files_do_not_come_in(kenya):
     assert browser.get(f"/drafts/{name}").status_code == 404
     assert browser.get("/lookup/countries?name=x&x=ken").text.count("<option") == 1
     assert "be.contact.federal" in browser.get("/lookup/endpoints?name=e&e=be.").text
+
+
+def test_a_message_opens_before_its_case_is_filed(kenya, belgium, monkeypatch):
+    kenya.console.vault.client.send("lost-or-stolen-notice", testing.sample_notice("N-2"), to=[BELGIUM])
+    with monkeypatch.context() as cut:
+        cut.setattr(
+            belgium.desk.receiving, "follow", lambda *_: None
+        )  # many are received before any is filed
+        belgium.round()
+    belgium.sign_in("dora")
+    [message] = belgium.desk.shelf.page().messages
+    assert belgium.desk.cases.find(message.conversation) is None
+    page = belgium.browser.get(f"/messages/{message.hash}")
+    assert page.status_code == 200, text_of(page)
+    assert "N-2" in text_of(page)

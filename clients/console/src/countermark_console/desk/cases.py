@@ -272,11 +272,15 @@ class Cases:
         Raises:
             NotFoundError: ``unknown_case``.
         """
-        with self._database.read() as connection:
-            found = _row(connection, conversation)
+        found = self.find(conversation)
         if found is None:
             raise _unknown()
         return found
+
+    def find(self, conversation: str) -> Case | None:
+        """A case by its conversation; None while its first messages are still being filed."""
+        with self._database.read() as connection:
+            return _row(connection, conversation)
 
     def notes(self, conversation: str) -> tuple[Note, ...]:
         """The notes of a case, the oldest first."""

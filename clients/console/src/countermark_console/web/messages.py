@@ -77,7 +77,7 @@ def _page(
         status,
         message=message,
         said=said,
-        case=desk.cases.get(message.conversation),
+        case=desk.cases.find(message.conversation),
         proofs=proof_lines(message, visitor.texts),
         ways=ways_of(message) if visitor.may(Right.DRAFT) else (),
         types=TYPE_LABELS,
