@@ -49,6 +49,18 @@ def second(built, address, holder="two"):
     return built.client(built.profile(address, keystore=built.add_instance(address, holder)))
 
 
+def sends_what_it_has(client):
+    """Let a client send drafts whatever signature they lack."""
+    drafting = client._core.sender.drafting
+    read = drafting._read
+
+    def lacks_nothing(*arguments):
+        drafted, opened = read(*arguments)
+        return dataclasses.replace(drafted, missing=()), opened
+
+    drafting._read = lacks_nothing
+
+
 def notice(**changes):
     return Draft(type="lost-or-stolen-notice", content=sample_notice(), to=[CONTACT], **changes)
 
@@ -147,11 +159,7 @@ def test_the_broker_refuses_what_lacks_the_second_signature_with_an_account(buil
     data = bob.sign_message_draft(alice.draft_message(notice()))
     stripped = sign_off(parse_message_draft(data), drop="release")
     # A client that does not check: it sends what it has.
-    sender = alice._core.sender
-    sender.drafting._read, read = (
-        lambda file: dataclasses.replace(read(file), missing=()),
-        sender.drafting._read,
-    )
+    sends_what_it_has(alice)
     size = built.broker.state.size
     error = refused(PolicyError, "release_required", alice.send_message_draft, stripped.encode())
     assert CONTACT in error.message
@@ -165,11 +173,7 @@ def test_a_broker_that_takes_it_without_is_noticed_by_the_recipient(built, monke
     alice, reader = built.client(POLICE), built.client(CONTACT)
     four_eyes(built, POLICE)
     data = alice.draft_message(notice())
-    sender = alice._core.sender
-    sender.drafting._read, read = (
-        lambda file: dataclasses.replace(read(file), missing=()),
-        sender.drafting._read,
-    )
+    sends_what_it_has(alice)
     with monkeypatch.context() as patched:
         patched.setattr("countermark_protocol.decision.why_two_persons", lambda *_: None)
         alice.send_message_draft(data)
@@ -225,11 +229,7 @@ def test_nothing_goes_out_in_a_name_whose_owner_has_not_signed(asked):
     )
     data = office.draft_message(answer(request))
     refused(PolicyError, "draft_incomplete", office.send_message_draft, data)
-    sender = office._core.sender
-    sender.drafting._read, read = (
-        lambda file: dataclasses.replace(read(file), missing=()),
-        sender.drafting._read,
-    )
+    sends_what_it_has(office)
     with pytest.raises(CountermarkError) as caught:
         office.send_message_draft(data)
     assert caught.value.code == "too_few_signatures"

@@ -22,7 +22,6 @@ if typing.TYPE_CHECKING:
     from countermark_client._drafting import DraftedMessage
     from countermark_client._evidence import MadeEvidence
     from countermark_client._evidence_kept import Evidence
-    from countermark_client._fetching import FetchedAttachment
     from countermark_client._holdings import MadeHoldings, Narrowing
     from countermark_client._http import client_tls
     from countermark_client._invitations import Approved, Invited, PendingEnrolment
@@ -44,6 +43,7 @@ if typing.TYPE_CHECKING:
         ConversationItem,
         Correction,
         Draft,
+        FetchedAttachment,
         FlushReport,
         HeldMessage,
         Judged,

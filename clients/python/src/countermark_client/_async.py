@@ -394,45 +394,69 @@ class AsyncClient(AsyncAttachmentCalls, LocalCalls):
 
     # --- messages that more than one key signs ---
 
-    async def draft_message(self, draft: Draft) -> bytes:
+    async def draft_message(self, draft: Draft, files: Path | str | None = None) -> bytes:
         """Check, seal and sign a message that others sign before it is sent; the draft, as a file's bytes.
 
         Hand it to another holder of this endpoint (`sign_message_draft` releases it), or to the endpoint on whose
         behalf it is to be sent.
 
+        Args:
+            draft: of the message.
+            files: folder for the sealed pieces of its attachments, new or empty; it goes with the draft wherever that
+                goes. Needed if there are any.
+
         Raises:
+            MalformedError: ``draft_files_needed``.
+            ConflictError: ``file_exists``.
             CountermarkError: as `send`; nothing is sent.
         """
-        return await self._run(self._core.sender.drafting.draft(draft))
+        return await self._run(self._core.sender.drafting.draft(draft, files))
 
-    async def read_message_draft(self, data: bytes) -> DraftedMessage:
+    async def read_message_draft(self, data: bytes, files: Path | str | None = None) -> DraftedMessage:
         """Verify a draft and open it: what it says, who has signed, and who must sign still.
+
+        Args:
+            data: the draft.
+            files: the folder beside it, of which `DraftedMessage.attachments` then tells whether it holds all pieces.
 
         Raises:
             MalformedError: not a draft.
             SignatureError: a signature does not verify, or by a key that does not count; ``same_holder``.
             UncheckableError: ``draft_does_not_open``.
         """
-        return await self._run(self._core.sender.drafting.read(data))
+        return await self._run(self._core.sender.drafting.read(data, files))
 
-    async def sign_message_draft(self, data: bytes) -> bytes:
+    async def sign_message_draft(self, data: bytes, files: Path | str | None = None) -> bytes:
         """Sign a draft after having read it: as the second person of its endpoint, or as the one in whose name it is.
 
+        Every attachment is opened first, as its recipient will: nobody signs what cannot be seen, and no setting
+        changes that. `fetch_draft_attachments` writes them out, to be looked at.
+
+        Args:
+            data: the draft.
+            files: the folder beside it; needed if it has attachments.
+
         Raises:
-            CountermarkError: as `read_message_draft`.
+            CountermarkError: as `read_message_draft`; as `fetch_draft_attachments`.
             PolicyError: ``not_a_signer``.
             ConflictError: ``already_signed``.
         """
-        return await self._run(self._core.sender.drafting.sign(data))
+        return await self._run(self._core.sender.drafting.sign(data, files))
 
-    async def send_message_draft(self, data: bytes) -> Sent:
+    async def send_message_draft(self, data: bytes, files: Path | str | None = None) -> Sent:
         """Send a draft that bears all signatures it needs, by any instance of the endpoint that it is from.
+
+        Args:
+            data: the draft.
+            files: the folder beside it, whose pieces come into the profile; needed if the profile holds them not yet.
 
         Raises:
             PolicyError: ``not_a_signer``, ``draft_incomplete``; or the broker's refusal.
+            MalformedError: ``draft_files_needed``.
+            NotFoundError, SealError: ``draft_piece_missing``, ``draft_piece_swapped``; nothing is sent.
             CountermarkError: as `send`.
         """
-        return await self._run(self._core.sender.send_draft(data))
+        return await self._run(self._core.sender.send_draft(data, files))
 
     async def send_bulk(self, drafts: Iterable[Draft]) -> AsyncIterator[Outcome]:
         """Send many messages, in order; what is refused does not stop what follows.

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from countermark_client._core import Core
-from countermark_client._fetching import FetchedAttachment
 from countermark_client._io import Flow
-from countermark_client._models import MessageRef
+from countermark_client._models import FetchedAttachment, MessageRef
 from countermark_client.attaching import Attach, PreparedAttachment, prepare
 
 T = TypeVar("T")
@@ -52,3 +51,9 @@ class AsyncAttachmentCalls(ABC):
     async def hold_attachment(self, message: MessageRef, index: int) -> None:
         """Fetch the sealed pieces of an attachment into the profile; see `Client.hold_attachment`."""
         await self._run(self._core.fetching.bring(message, index))
+
+    async def fetch_draft_attachments(
+        self, data: bytes, files: Path | str, folder: Path | str, *, overwrite: bool = False
+    ) -> tuple[FetchedAttachment, ...]:
+        """Check, open and write the attachments of a draft; see `Client.fetch_draft_attachments`."""
+        return await self._run(self._core.sender.drafting.fetch(data, files, folder, overwrite=overwrite))

@@ -25,6 +25,7 @@ from countermark_client._recipient_problems import FAULTS, Problem, RecipientChe
 from countermark_client._releases import Releases
 from countermark_client._revocations import Revocations
 from countermark_client._seal import Composed, Sealer, Target
+from countermark_client._sealing_files import PieceKeeper
 from countermark_client._session import Session
 from countermark_client._store import Direction, StoredMessage
 from countermark_client._traces import Proposed, Traces
@@ -106,13 +107,21 @@ class Composer:
     def _directory(self) -> Directory:
         return self._revocations.directory
 
-    def compose(self, draft: Draft, *, drafted: bool = False, left: Left | None = None) -> Flow[Composed]:
+    def compose(
+        self,
+        draft: Draft,
+        *,
+        drafted: bool = False,
+        left: Left | None = None,
+        keeper: PieceKeeper | None = None,
+    ) -> Flow[Composed]:
         """Check a draft in full, then seal and sign it.
 
         Args:
             draft: what is to be sent; its attachments are prepared.
             drafted: it is signed by others before it is sent.
             left: what the broker says that this endpoint may still send; None where it was not asked.
+            keeper: of the sealed pieces; None for the profile.
 
         Raises:
             MalformedError: content that is not valid, an address that is none.
@@ -136,7 +145,15 @@ class Composer:
         self._check_trace(draft, message, recipients, terms)
         draft = self._with_deadline(draft, message, recipients, now)
         composed = yield from self._sealer.seal(
-            draft, message, recipients, chosen.group, terms.handling, terms.exercise, terms.target, now
+            draft,
+            message,
+            recipients,
+            chosen.group,
+            terms.handling,
+            terms.exercise,
+            terms.target,
+            now,
+            keeper,
         )
         return replace(composed, left_out=chosen.left_out)
 

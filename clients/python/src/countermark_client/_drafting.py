@@ -12,16 +12,26 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from countermark_client import _contents
+from countermark_client._draft_files import (
+    attachments_in,
+    files_of,
+    needed,
+    open_all,
+    save_all,
+    take_pieces,
+)
 from countermark_client._io import Flow
 from countermark_client._keystore import INSTANCE
 from countermark_client._log import LogView
-from countermark_client._models import Draft, SignedBy
-from countermark_client._open import binding_of
+from countermark_client._models import Attachment, Draft, FetchedAttachment, SignedBy
+from countermark_client._open import Opened, binding_of
 from countermark_client._revocations import Revocations
 from countermark_client._seal import Composed
+from countermark_client._sealing_files import with_prepared
 from countermark_client._session import Session
 from countermark_protocol.authors import authenticate
 from countermark_protocol.decision import facts_of, why_two_persons
@@ -56,6 +66,7 @@ class DraftedMessage:
         message: payload hash, 32 bytes: what will name the message once it is sent.
         manifest: the visible half.
         content: the sealed half, typed.
+        attachments: what it says of its files; `held` tells whether their pieces are in the folder beside it.
         recipients: to whom.
         signed_by: who has signed.
         missing: purposes that must sign still: ``release``, ``behalf``.
@@ -64,6 +75,7 @@ class DraftedMessage:
     message: bytes
     manifest: Manifest
     content: _contents.Message
+    attachments: tuple[Attachment, ...]
     recipients: tuple[Address, ...]
     signed_by: tuple[SignedBy, ...]
     missing: tuple[str, ...]
@@ -104,27 +116,40 @@ class Drafting:
     def _directory(self) -> Directory:
         return self._revocations.directory
 
-    def draft(self, draft: Draft) -> Flow[bytes]:
+    def draft(self, draft: Draft, files: Path | str | None) -> Flow[bytes]:
         """Check, seal and sign a message without sending it; see `Client.draft_message`."""
-        if draft.attachments:
-            raise PolicyError(
-                "attachments_not_drafted",
-                "a message that others sign before it is sent carries no attachments: its draft is a small file, and "
-                "nobody signs what he cannot see. Send the files in a message of their own that refers to it",
-            )
+        keeper = needed(len(draft.attachments), files) if draft.attachments else None
+        if keeper is not None:
+            keeper.check_free()
+        draft = yield from with_prepared(draft)
         yield from self._log.refresh()
-        composed = yield from self._composer.compose(draft, drafted=True)
+        composed = yield from self._composer.compose(draft, drafted=True, keeper=keeper)
         self._store.add_left_out(composed.payload_hash, composed.left_out)
         return self._kept(MessageDraft(parse_submission(composed.submission), composed.reader_stanzas))
 
-    def read(self, data: bytes) -> Flow[DraftedMessage]:
+    def read(self, data: bytes, files: Path | str | None) -> Flow[DraftedMessage]:
         """Verify and open a draft; see `Client.read_message_draft`."""
         yield from self._log.refresh()
-        return self._read(parse_message_draft(data))
+        drafted, _ = self._read(parse_message_draft(data), files)
+        return drafted
 
-    def sign(self, data: bytes) -> Flow[bytes]:
+    def fetch(
+        self, data: bytes, files: Path | str, folder: Path | str, *, overwrite: bool
+    ) -> Flow[tuple[FetchedAttachment, ...]]:
+        """Write the files of a draft out; see `Client.fetch_draft_attachments`."""
+        yield from self._log.refresh()
+        file = parse_message_draft(data)
+        _, opened = self._read(file, files)
+        place = files_of(file, files)
+        if place is None:
+            return ()
+        return (yield from save_all(file, opened, place, Path(folder), overwrite=overwrite))
+
+    def sign(self, data: bytes, files: Path | str | None) -> Flow[bytes]:
         """Add this profile's signature; see `Client.sign_message_draft`."""
-        drafted = yield from self.read(data)
+        yield from self._log.refresh()
+        file = parse_message_draft(data)
+        drafted, opened = self._read(file, files)
         endpoint, manifest = self._session.profile.endpoint, drafted.manifest
         if endpoint not in {manifest.sender, manifest.on_behalf_of}:
             raise PolicyError(
@@ -133,16 +158,18 @@ class Drafting:
         purpose = Purpose.RELEASE if endpoint == manifest.sender else Purpose.BEHALF
         if any(one.purpose == purpose.name.lower() for one in drafted.signed_by):
             raise ConflictError("already_signed", f"this draft bears '{purpose.name.lower()}' already")
-        signed = parse_message_draft(data).with_signature(
-            self._session.profile.keystore.signer(INSTANCE), purpose
-        )
+        # Who signs answers for the files as well: what is not here, or is another file than described, is not signed.
+        place = files_of(file, files)
+        if place is not None:
+            yield from open_all(file, opened, place)
+        signed = file.with_signature(self._session.profile.keystore.signer(INSTANCE), purpose)
         # A second key of the same person is refused here as it would be by everybody else.
         self._signatures(signed)
         return self._kept(signed)
 
     def ready(self, data: bytes) -> Flow[Composed]:
-        """A draft that bears all signatures it needs, to be sent by this profile."""
-        drafted = yield from self.read(data)
+        """A draft that bears all signatures it needs, to be sent by this profile; not its pieces yet (`take`)."""
+        drafted = yield from self.read(data, None)
         endpoint = self._session.profile.endpoint
         if drafted.manifest.sender != endpoint:
             raise PolicyError(
@@ -163,7 +190,16 @@ class Drafting:
             recipients=drafted.recipients,
             submission=file.body(),
             own_stanza=file.stanzas.get(endpoint),
+            pieces=file.submission.pieces,
         )
+
+    def take(self, data: bytes, files: Path | str | None) -> Flow[None]:
+        """Bring the pieces of a draft that is to be sent into this profile.
+
+        Raises:
+            CountermarkError: as `take_pieces`.
+        """
+        yield from take_pieces(parse_message_draft(data), files, self._session.profile.pieces)
 
     def _kept(self, file: MessageDraft) -> bytes:
         data = file.encode()
@@ -172,26 +208,29 @@ class Drafting:
 
     # --- reading ---
 
-    def _read(self, file: MessageDraft) -> DraftedMessage:
+    def _read(self, file: MessageDraft, files: Path | str | None) -> tuple[DraftedMessage, Opened]:
         submission = file.submission
         manifest = submission.manifest
         if manifest.header.log != self._session.profile.log:
             raise VerificationError("wrong_log", f"this draft was made for log '{manifest.header.log}'")
         signatures = self._signatures(file)
         recipients = tuple(sorted(row.endpoint for row in submission.rows))
-        content = self._open(file)
+        opened = self._open(file)
+        content = opened.content
         bears = {one.purpose for one in signatures}
         wanted = {"behalf"} if manifest.on_behalf_of is not None else set[str]()
         if wants_two_persons(self._directory, manifest, recipients, content, self._session.clock()):
             wanted.add("release")
-        return DraftedMessage(
+        drafted = DraftedMessage(
             message=file.payload_hash,
             manifest=manifest,
             content=content,
+            attachments=attachments_in(file, opened, files),
             recipients=recipients,
             signed_by=signatures,
             missing=tuple(sorted(wanted - bears)),
         )
+        return drafted, opened
 
     def _signatures(self, file: MessageDraft) -> tuple[SignedBy, ...]:
         """Who has signed so far, each by a key that counts; the drafter always has.
@@ -223,7 +262,7 @@ class Drafting:
             )
         return tuple(found)
 
-    def _open(self, file: MessageDraft) -> _contents.Message:
+    def _open(self, file: MessageDraft) -> Opened:
         """What whoever signs signs for.
 
         Raises:
@@ -239,7 +278,7 @@ class Drafting:
                 joined = join_all_parts(parts, manifest.attachments)
                 content = _contents.validate_content(manifest.type, manifest.version, joined.document)
                 _contents.check_manifest_facts(content, manifest.stage, manifest.outcome, manifest.supersedes)
-                return content
+                return Opened(content, joined.attachments, secrets)
         raise UncheckableError(
             "draft_does_not_open",
             f"no sealing key of {endpoint} here opens this draft: nobody signs what he cannot read",

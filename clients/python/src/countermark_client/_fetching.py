@@ -16,32 +16,17 @@ from typing import BinaryIO
 from countermark_client._accounts import Accounts
 from countermark_client._io import Flow
 from countermark_client._kept_files import attachments_of, opened_blocks
-from countermark_client._models import Attachment, MessageRef, message_hash
+from countermark_client._models import Attachment, FetchedAttachment, MessageRef, message_hash
 from countermark_client._open import Opened, manifest_of
 from countermark_client._picture_metadata import MetadataScan
 from countermark_client._purges import PURGED, Purges
-from countermark_client._saving import place_for, save_to_file, save_to_path
+from countermark_client._saving import name_unlike, place_for, save_to_file, save_to_path
 from countermark_client._session import ProblemAnswer, Session, Transfer
 from countermark_client._store import Direction, MessageStage, StoredMessage
 from countermark_client._succession import opened_kept
 from countermark_client._uploads import Uploads
 from countermark_protocol.attachments import check_pieces, parse_digests, piece_digest, piece_size
 from countermark_protocol.errors import MalformedError, NotFoundError, SealError
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedAttachment:
-    """An attachment that was opened and found to be what its sender describes.
-
-    Attributes:
-        attachment: which.
-        path: where it was written; None for a file object.
-        metadata: what a picture tells beside what it shows, such as "EXIF" or "GPS", as far as its outline tells that.
-    """
-
-    attachment: Attachment
-    path: Path | None
-    metadata: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +60,7 @@ class Fetching:
         found = attachments_of(self._session, wanted.stored, wanted.opened)
         place, taken, done = Path(folder), set[str](), tuple[FetchedAttachment, ...]()
         for one in found:
-            name = _unlike(one.name, taken)
+            name = name_unlike(one.name, taken)
             target = place_for(place, name, overwrite=overwrite)
             done += ((yield from self._fetch(wanted, one, target, overwrite=overwrite)),)
         return done
@@ -202,15 +187,3 @@ class Fetching:
                 ) from None
             raise error from None
         return response.body
-
-
-def _unlike(name: str, taken: set[str]) -> str:
-    """A name that no other attachment of the message has, on a system that does not tell capitals apart either."""
-    stem, dot, ending = name.rpartition(".")
-    stem, ending = (stem, dot + ending) if stem else (name, "")
-    found, number = name, 1
-    while found.casefold() in taken:
-        number += 1
-        found = f"{stem} ({number}){ending}"
-    taken.add(found.casefold())
-    return found

@@ -12,6 +12,7 @@ import contextlib
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from countermark_client import _contents
 from countermark_client._accounts import Accounts
@@ -93,11 +94,12 @@ class Sender:
         assert outcome.sent is not None
         return outcome.sent
 
-    def send_draft(self, data: bytes) -> Flow[Sent]:
+    def send_draft(self, data: bytes, files: Path | str | None) -> Flow[Sent]:
         """Send a message that all who must have signed; see `Client.send_message_draft`."""
         composed = yield from self.drafting.ready(data)
         known = self._store.outbox_item(composed.payload_hash)
         if known is None:
+            yield from self.drafting.take(data, files)
             with self._store.transaction():
                 self._enqueue(composed, self._session.clock())
         failed = yield from self._send_until([composed.payload_hash])

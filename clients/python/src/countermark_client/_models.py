@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from countermark_client import _contents
@@ -243,6 +244,21 @@ class Attachment:
     caption: str | None
     thumbnail: Thumbnail | None = field(repr=False)
     held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedAttachment:
+    """An attachment that was opened and found to be what its sender describes.
+
+    Attributes:
+        attachment: which.
+        path: where it was written; None for a file object.
+        metadata: what a picture tells beside what it shows, such as "EXIF" or "GPS", as far as its outline tells that.
+    """
+
+    attachment: Attachment
+    path: Path | None
+    metadata: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

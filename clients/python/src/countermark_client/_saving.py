@@ -36,6 +36,18 @@ def place_for(to: Path, name: str, *, overwrite: bool) -> Path:
     return target
 
 
+def name_unlike(name: str, taken: set[str]) -> str:
+    """A name that no other attachment of the message has, on a system that does not tell capitals apart either."""
+    stem, dot, ending = name.rpartition(".")
+    stem, ending = (stem, dot + ending) if stem else (name, "")
+    found, number = name, 1
+    while found.casefold() in taken:
+        number += 1
+        found = f"{stem} ({number}){ending}"
+    taken.add(found.casefold())
+    return found
+
+
 def _exists(target: Path) -> ConflictError:
     return ConflictError(
         "file_exists", f"{target} exists: choose another place, or say that it may be replaced"
@@ -92,8 +104,17 @@ def save_to_file(open_blocks: Callable[[], Iterator[bytes]], file: BinaryIO) -> 
     Raises:
         CountermarkError: what the blocks raise; nothing is written then.
     """
-    yield from _copy(open_blocks(), None)
+    yield from read_through(open_blocks())
     yield from _copy(open_blocks(), file)
+
+
+def read_through(blocks: Iterator[bytes]) -> Flow[None]:
+    """Open a file to its end, and keep nothing of it.
+
+    Raises:
+        CountermarkError: what the blocks raise.
+    """
+    yield from _copy(blocks, None)
 
 
 def _copy(blocks: Iterator[bytes], file: BinaryIO | None) -> Flow[None]:

@@ -19,7 +19,7 @@ from countermark_client._log import LogView
 from countermark_client._models import Draft, message_hash
 from countermark_client._references import References
 from countermark_client._revocations import Revocations
-from countermark_client._sealing_files import SealedFiles, seal_files
+from countermark_client._sealing_files import PieceKeeper, SealedFiles, seal_files
 from countermark_client._session import Session
 from countermark_protocol.chunks import SALT_BYTES as CHUNK_SALT_BYTES
 from countermark_protocol.claims import Header, Kind
@@ -53,7 +53,7 @@ class Composed:
         document: the signed manifest.
         recipients: to whom, in order of address.
         submission: the exact bytes to send.
-        pieces: digests of the pieces of each attachment, kept in the profile (`PieceFiles`).
+        pieces: digests of the pieces of each attachment, kept in the profile (`PieceFiles`); a draft's beside it.
         own_stanza: that opens it for its sender; never sent. None without a sealing key.
         reader_stanzas: of a draft: what opens it for those that must judge it; never sent.
         left_out: whom its names led to and it does not go to.
@@ -108,10 +108,12 @@ class Sealer:
         exercise: bool,
         target: Target | None,
         now: int,
+        keeper: PieceKeeper | None = None,
     ) -> Flow[Composed]:
         """Seal and sign a message whose every part was checked (`Composer.compose`).
 
-        The pieces of its attachments are on disk when this ends; if it does not end, they go.
+        The pieces of its attachments are on disk when this ends; if it does not end, they go. A draft's are kept by
+        `keeper`, a message's in the profile.
 
         Raises:
             ConflictError: ``file_changed``.
@@ -119,7 +121,7 @@ class Sealer:
             CountermarkError: the profile's store cannot keep them.
         """
         keys = ContentSecrets(secrets.token_bytes(32), secrets.token_bytes(32))
-        files = yield from seal_files(self._session, draft.attachments, keys)
+        files = yield from seal_files(keeper or self._session.profile.pieces, draft.attachments, keys)
         try:
             return self._seal(draft, message, recipients, group, handling, exercise, target, now, keys, files)
         except BaseException:

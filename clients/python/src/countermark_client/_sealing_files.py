@@ -8,19 +8,28 @@ Source: docs/spec/sealing.md §9; docs/behaviour.md.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from countermark_client._io import Flow, Sleep
 from countermark_client._models import Draft
-from countermark_client._piece_files import PieceFiles
-from countermark_client._session import Session
 from countermark_client.attaching import Attach, PreparedAttachment, prepare_all
 from countermark_protocol.attachments import SealedAttachment, check_piece_total
 from countermark_protocol.chunks import SALT_BYTES
 from countermark_protocol.descriptors import AttachmentDescriptor, attachment_size
 from countermark_protocol.sealed_attachments import AttachmentSealer, SealedPiece, attachment_key
 from countermark_protocol.sealing import ContentSecrets
+
+
+class PieceKeeper(Protocol):
+    """Where sealed pieces are written: a profile, or the folder beside a draft."""
+
+    def write(self, digest: bytes, piece: bytes) -> None:
+        """Keep a piece, durably."""
+
+    def remove(self, digests: Iterable[bytes]) -> None:
+        """Delete pieces of a message that is not made."""
 
 
 @dataclass(slots=True)
@@ -33,14 +42,14 @@ class SealedFiles:
         pieces: digests of the pieces of each, for the submission.
     """
 
-    _files: PieceFiles = field(repr=False)
+    _files: PieceKeeper = field(repr=False)
     named: tuple[SealedAttachment, ...] = ()
     descriptors: tuple[AttachmentDescriptor, ...] = ()
     pieces: tuple[tuple[bytes, ...], ...] = ()
     _written: list[bytes] = field(default_factory=list)
 
     def keep(self, piece: SealedPiece) -> None:
-        """Write a piece into the profile."""
+        """Write a piece to where it is kept."""
         self._files.write(piece.digest, piece.data)
         self._written.append(piece.digest)
 
@@ -62,12 +71,12 @@ def with_prepared(draft: Draft) -> Flow[Draft]:
 
 
 def seal_files(
-    session: Session, attachments: Sequence[Attach | PreparedAttachment], keys: ContentSecrets
+    keeper: PieceKeeper, attachments: Sequence[Attach | PreparedAttachment], keys: ContentSecrets
 ) -> Flow[SealedFiles]:
-    """Seal files into pieces in the profile; an event loop gets a turn after each piece.
+    """Seal files into pieces; an event loop gets a turn after each piece.
 
     Args:
-        session: of the profile.
+        keeper: of the pieces.
         attachments: of one message.
         keys: of that message, fresh.
 
@@ -77,7 +86,7 @@ def seal_files(
         StorageError: ``pieces_failed``.
     """
     prepared = yield from prepare_all(attachments)
-    sealed = SealedFiles(session.profile.pieces)
+    sealed = SealedFiles(keeper)
     check_piece_total([SealedAttachment(b"", attachment_size(one.size)) for one in prepared])
     try:
         for number, one in enumerate(prepared):

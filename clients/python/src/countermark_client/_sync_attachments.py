@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from countermark_client._core import Core
-from countermark_client._fetching import FetchedAttachment
 from countermark_client._io import Flow
-from countermark_client._models import MessageRef
+from countermark_client._models import FetchedAttachment, MessageRef
 from countermark_client.attaching import Attach, PreparedAttachment, prepare
 
 T = TypeVar("T")
@@ -99,3 +98,26 @@ class AttachmentCalls(ABC):
             CountermarkError: as `fetch_attachment`.
         """
         self._run(self._core.fetching.bring(message, index))
+
+    def fetch_draft_attachments(
+        self, data: bytes, files: Path | str, folder: Path | str, *, overwrite: bool = False
+    ) -> tuple[FetchedAttachment, ...]:
+        """Check the attachments of a draft, open them, and write them into a folder that is there.
+
+        For whoever must judge it before signing it: the checks are those of a recipient.
+
+        Args:
+            data: the draft, as of `Client.draft_message`.
+            files: the folder beside it, of sealed pieces.
+            folder: where each attachment gets its own name; two of one name are told apart by a number.
+            overwrite: whether files that are there may be replaced.
+
+        Raises:
+            NotFoundError: ``draft_piece_missing``.
+            SealError: ``draft_piece_swapped``: the folder is not the draft's; ``draft_file_unopenable``: who drafted
+                it sealed another file than it describes.
+            ConflictError: ``file_exists``.
+            StorageError: ``file_not_written``.
+            CountermarkError: as `Client.read_message_draft`.
+        """
+        return self._run(self._core.sender.drafting.fetch(data, files, folder, overwrite=overwrite))

@@ -18,7 +18,7 @@ from countermark_client.cli.output import safe, short
 
 if TYPE_CHECKING:
     from countermark_client import Client
-    from countermark_client._models import Attachment
+    from countermark_client._models import Attachment, FetchedAttachment
     from countermark_client._session import Transfer
 
 _OPTIONS: Final = re.compile(r",(?=(?:caption|name|type)=|as-is(?:,|\Z))")
@@ -130,6 +130,23 @@ def attachment_lines(attachments: Sequence[Attachment], message: bytes) -> list[
     if any(not one.held for one in attachments):
         lines.append(f"             `countermark fetch {short(message)}` fetches them")
     return lines
+
+
+def fetched_lines(one: FetchedAttachment) -> list[str]:
+    """What is told of a file that was written."""
+    told = one.attachment
+    lines = [f"{safe(str(one.path))}: {size_text(told.size)}, SHA-256 {told.sha256}"]
+    if one.metadata:
+        lines.append(
+            f"  warning: it holds metadata ({', '.join(one.metadata)}), which may tell where, when and by what it was "
+            "made: mind whom you pass it on to"
+        )
+    return lines
+
+
+def fetched_json(one: FetchedAttachment) -> dict[str, Any]:
+    """The same, for programs."""
+    return {**attachment_json(one.attachment), "file": str(one.path), "metadata": list(one.metadata)}
 
 
 @contextlib.contextmanager

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from countermark_client._fetching import FetchedAttachment
-from countermark_client.cli.attaching import attachment_json, size_text, transfers
+from countermark_client.cli.attaching import fetched_json, fetched_lines, transfers
 from countermark_client.cli.common import Access, with_home
-from countermark_client.cli.output import Result, command, safe
+from countermark_client.cli.output import Result, command
 from countermark_client.cli.sending import find_item
 
 
@@ -51,22 +49,7 @@ def fetch(
             else:
                 done = client.fetch_attachments(message, folder, overwrite=overwrite)
     return Result(
-        [line for one in done for line in _lines(one)] or ["the message has no attachments"],
+        [line for one in done for line in fetched_lines(one)] or ["the message has no attachments"],
         message=message.hex(),
-        fetched=[_json(one) for one in done],
+        fetched=[fetched_json(one) for one in done],
     )
-
-
-def _lines(one: FetchedAttachment) -> list[str]:
-    told = one.attachment
-    lines = [f"{safe(str(one.path))}: {size_text(told.size)}, SHA-256 {told.sha256}"]
-    if one.metadata:
-        lines.append(
-            f"  warning: it holds metadata ({', '.join(one.metadata)}), which may tell where, when and by what it was "
-            "made: mind whom you pass it on to"
-        )
-    return lines
-
-
-def _json(one: FetchedAttachment) -> dict[str, Any]:
-    return {**attachment_json(one.attachment), "file": str(one.path), "metadata": list(one.metadata)}

@@ -45,6 +45,8 @@ _HINTS: Final = {
     "ambiguous_in_mirror": "`countermark audit search --json` gives hashes in full",
     "attachment_unopenable": "`countermark reject HASH --reason REASON --details TEXT` tells its sender",
     "audit_extra_missing": "text, CSV and JSON need nothing more",
+    "draft_files_needed": "`--files FOLDER` says where they are",
+    "draft_piece_missing": "it lies beside the draft as FILE.files; `--files FOLDER` says where else",
     "bad_audience": "give --for auditor, --for public, or the code of who will read it",
     "bad_cell": "`countermark type NAME` tells which values a member takes",
     "bad_columns": "see docs/spec/mapping.md for `import`, docs/howto/send-and-receive.md for `send`",
