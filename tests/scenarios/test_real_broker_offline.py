@@ -1,19 +1,29 @@
 """Bundles, backups and workers against the real broker in a process of its own."""
 
+import io
+import os
+import time
+from dataclasses import replace
+
 import pytest
 
 from countermark_client import (
+    Attach,
     Client,
+    Draft,
     Profile,
     Settings,
     create_backup,
+    default_handling,
     make_key,
     restore_backup,
     testing,
 )
 from countermark_client.statements import sign_gathering
+from countermark_protocol.attachments import PIECE_BYTES
 from countermark_protocol.boxes import Box
 from countermark_protocol.errors import ConflictError, TransportError, UncheckableError
+from countermark_protocol.handling import Classification
 from countermark_protocol.keyfile import StoredKey
 from countermark_protocol.signers import load_signer
 from support.demo import governed, serving
@@ -76,6 +86,32 @@ def test_a_post_without_a_line(world, second):
         assert hill.status(message.message).recipients[0].stage == "accepted"
     assert town.sync_sent() == 0
     assert town.backlog() == []
+
+
+def test_files_of_a_draft_are_judged_by_its_second_person_and_reach_the_recipient(world, second, tmp_path):
+    one, belgium = world.clients[KENYA], world.clients[BELGIUM]
+    film = os.urandom(PIECE_BYTES + 1)
+    draft = Draft(
+        type=NOTICE,
+        content=testing.sample_notice("two persons"),
+        to=[BELGIUM],
+        exercise=True,
+        handling=replace(
+            default_handling(int(time.time() * 1000)), classification=Classification.CONFIDENTIAL
+        ),
+        attachments=[Attach(film, name="film.bin"), Attach(b"note", name="note")],
+    )
+    data = one.draft_message(draft, tmp_path / "files")
+    with Client(second) as two:
+        assert two.read_message_draft(data, tmp_path / "files").missing == ("release",)
+        signed = two.sign_message_draft(data, tmp_path / "files")
+        sent = two.send_message_draft(signed, tmp_path / "files")
+    [received] = [m for m in belgium.inbox() if m.message == sent.message]
+    assert len(received.signed_by) == 2
+    got = io.BytesIO()
+    belgium.fetch_attachment(received, 0, got)
+    assert got.getvalue() == film
+    received.accept()
 
 
 def test_workers_share_by_leases(world, second):

@@ -125,8 +125,6 @@ def test_what_cannot_go(cli, tmp_path):
         "send", "tracing-request", "--to", BELGIUM, "--file", lines, "--attach", tmp_path / "a.pdf",
         home=POLICE, code=2,
     )  # fmt: skip
-    refused = _send(cli, "--attach", tmp_path / "a.pdf", "--draft", tmp_path / "d.draft", code=1)
-    assert refused["error"]["code"] == "attachments_not_drafted"
 
 
 def test_what_follows_the_file():

@@ -93,6 +93,32 @@ def test_a_draft_is_released_by_another_person(cli):
     assert [one["purpose"] for one in received["signed_by"]] == ["sign", "release"]
 
 
+def test_files_are_carried_beside_a_draft(cli):
+    (cli.folder / "left.txt").write_bytes(b"left side")
+    request = cli.file("r.json", testing.sample_request())
+    draft, look = cli.folder / "t.draft", cli.folder / "look"
+    look.mkdir()
+    ask = ("send", "tracing-request", "--to", CONTACT, "--file", request, "--classification", "CONFIDENTIAL")
+    attach = ("--attach", f"{cli.folder}/left.txt,caption=a side")
+    made = cli.json(*ask, *attach, "--draft", draft, home=POLICE)
+    beside = cli.folder / "t.draft.files"
+    assert made["files"] == str(beside)
+    elsewhere = beside.rename(cli.folder / "stick")
+    assert "NOT IN THE FOLDER" in cli.run("release", draft, "--show", home="two").stdout
+    refused = cli.json("release", draft, home="two", code=1)
+    assert refused["error"]["code"] == "draft_piece_missing"
+    files = ("--files", elsewhere)
+    shown = cli.run("release", draft, "--show", *files, home="two").stdout
+    assert "attachment   0  left.txt (text/plain, 9 bytes): a side  SHA-256 " in shown
+    seen = cli.json("release", draft, "--to", look, *files, home="two")
+    assert seen["fetched"][0]["file"] == str(look / "left.txt")
+    assert (look / "left.txt").read_bytes() == b"left side"
+    assert seen["missing"] == ["release"]
+    sent = cli.json("release", draft, *files, home="two")
+    [received] = cli.json("inbox", home=CONTACT)["messages"]
+    assert (received["message"], received["attachments"][0]["name"]) == (sent["message"], "left.txt")
+
+
 def test_an_answer_in_the_name_of_the_point_of_contact(cli):
     request = cli.file("r.json", testing.sample_request())
     cli.run("send", "tracing-request", "--to", CONTACT, "--file", request, home=POLICE)

@@ -27,7 +27,6 @@ from countermark_protocol.errors import ConflictError, MalformedError, NotFoundE
 from countermark_protocol.message_draft import MessageDraft
 from countermark_protocol.sealed_attachments import attachment_key, open_attachment
 
-_SWAPPED: Final = "draft_piece_swapped"
 #: A carried folder may hold anything under the name of a piece: nothing but a file is opened, and no link followed.
 _CAREFULLY: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -101,7 +100,7 @@ class DraftFiles:
             ) from None
         if data is None or piece_digest(data) != digest:
             raise SealError(
-                _SWAPPED,
+                "draft_piece_swapped",
                 f"{digest.hex()} in {self.folder} is not the piece that the signed draft names: it was damaged or "
                 "swapped; sign nothing, and have the folder handed over once more",
                 pieces=[digest.hex()],
@@ -198,7 +197,7 @@ def draft_blocks(draft: MessageDraft, opened: Opened, place: DraftFiles, number:
             map(place.read, digests),
         )
     except SealError as error:
-        if error.code == _SWAPPED:
+        if error.code == "draft_piece_swapped":
             raise
         raise SealError(
             "draft_file_unopenable",
