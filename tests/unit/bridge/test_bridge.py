@@ -1,10 +1,11 @@
 """Bridges: what crosses crosses once, both identifiers are kept, and nothing is lost when it is refused."""
 
+import hashlib
 import json
 
 import pytest
 
-from countermark_client import testing
+from countermark_client import Attach, testing
 from countermark_client.bridge import CrossingState, FolderAdapter, Ledger, Way, relay
 from countermark_client.bridge._relay import withheld_because
 from countermark_protocol.codes.tracing import ExternalSystem
@@ -84,6 +85,20 @@ def test_a_case_crosses_two_bridges_with_both_identifiers(world, tmp_path, ledge
     assert crossings[Way.IN, message] == ("SIENA-77", CrossingState.CROSSED)
     assert crossings[Way.OUT, answered][1] is CrossingState.CROSSED
     other.close()
+
+
+def test_the_other_system_is_told_of_files_that_no_bridge_carries(world, tmp_path, ledger):
+    kenya, belgium = world.client(KENYA), world.client(BELGIUM)
+    files = [Attach(b"x", name="a.txt", caption="c"), Attach(b"yy", name="b.txt")]
+    sent = belgium.send("lost-or-stolen-notice", testing.sample_notice(), [KENYA], attachments=files)
+    run(kenya, FolderAdapter(tmp_path), ledger)
+    told = read(tmp_path / f"out/{sent.hash}.json")["attachments"]
+    digests = [hashlib.sha256(data).hexdigest() for data in (b"x", b"yy")]
+    assert told == [
+        {"name": "a.txt", "mediaType": "text/plain", "size": 1, "sha256": digests[0], "caption": "c"},
+        {"name": "b.txt", "mediaType": "text/plain", "size": 2, "sha256": digests[1]},
+    ]
+    assert kenya.fetch_attachment(sent, 1, tmp_path).path.read_bytes() == b"yy"
 
 
 @pytest.mark.parametrize("where", ["record", "taken", "deliver"])

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from countermark_client._models import Attachment
 from countermark_protocol.codes.tracing import ExternalSystem
 from countermark_protocol.encoding import JsonObject
 from countermark_protocol.errors import CountermarkError
@@ -53,6 +54,7 @@ class Outgoing:
         content: document of the content.
         time: of its leaf in the log, ms since 1970.
         in_reply_to_ref: what the other system calls the message that it answers, if that crossed this bridge.
+        attachments: what it says of the files that came with it; a bridge carries none (`Client.fetch_attachment`).
     """
 
     message: str
@@ -60,6 +62,7 @@ class Outgoing:
     content: JsonObject = field(repr=False)
     time: int | None
     in_reply_to_ref: str | None
+    attachments: tuple[Attachment, ...] = ()
 
 
 class Adapter(Protocol):

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from countermark_client._models import Attachment
 from countermark_client.bridge._adapter import Incoming, Outgoing
 from countermark_protocol.claims import Claims
 from countermark_protocol.codes.tracing import ExternalSystem
@@ -61,6 +62,16 @@ def _parse(name: str, data: bytes) -> Incoming:
     if incoming.in_reply_to is not None and incoming.in_reply_to_ref is not None:
         claims.bad("inReplyToRef", "either inReplyTo or inReplyToRef, not both")
     return incoming
+
+
+def _told(one: Attachment) -> JsonObject:
+    told: JsonObject = {
+        "name": one.name,
+        "mediaType": one.media_type,
+        "size": one.size,
+        "sha256": one.sha256,
+    }
+    return told if one.caption is None else told | {"caption": one.caption}
 
 
 class FolderAdapter:
@@ -146,6 +157,7 @@ class FolderAdapter:
             "inReplyTo": manifest.in_reply_to.hex() if manifest.in_reply_to else None,
             "inReplyToRef": outgoing.in_reply_to_ref,
             "replyBy": manifest.reply_by,
+            "attachments": [_told(one) for one in outgoing.attachments] or None,
         }
         document |= {name: value for name, value in optional.items() if value is not None}
         self._write(self._folder / "out" / f"{outgoing.message}.json", document)

@@ -118,6 +118,7 @@ def _deliver(adapter: Adapter, ledger: Ledger, item: ConversationItem) -> str:
             content=_contents.content_document(item.content),
             time=item.time,
             in_reply_to_ref=None if crossed is None else crossed.ref,
+            attachments=item.attachments,
         )
     )
 
