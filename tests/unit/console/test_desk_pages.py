@@ -220,6 +220,9 @@ def test_what_is_urgent_stands_out_and_comes_by_itself(kenya, belgium):
     urgent = belgium.desk.shelf.urgent_unread()[0].hash
     browser.get(f"/messages/{urgent}")
     assert "urgent message" not in browser.get("/live/alerts").text
+    for message in belgium.desk.shelf.page().messages:
+        assert "Proof" in text_of(browser.get(f"/messages/{message.hash}"))
+        assert browser.get(f"/cases/{message.conversation}").status_code == 200
     # Notices are accepted in bulk, and their senders told.
     browser.get("/inbox?only=open")
     page = browser.post("/inbox/accept", message=[m.hash for m in belgium.desk.shelf.page().messages])

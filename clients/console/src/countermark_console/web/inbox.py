@@ -92,8 +92,18 @@ def arrived(request: Request, visitor: Reader, seen: int = 0) -> Response:
     if newest <= seen:
         return Response(status_code=_NO_CONTENT)
     wanted, query = asked_for(request)
-    fresh = tuple(one for one in desk.shelf.page(wanted).messages if one.number > seen)
-    return fragment(request, "desk/_arrived.html", fresh=fresh, newest=newest, query=query, types=TYPE_LABELS)
+    shown = desk.shelf.page(wanted).messages
+    fresh = tuple(one for one in shown if one.number > seen)
+    return fragment(
+        request,
+        "desk/_arrived.html",
+        fresh=fresh,
+        empty=len(fresh) == len(shown),
+        newest=newest,
+        query=query,
+        types=TYPE_LABELS,
+        unread=desk.shelf.unread(),
+    )
 
 
 @router.get("/live/alerts")
