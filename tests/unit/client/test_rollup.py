@@ -88,6 +88,19 @@ def test_who_waits_has_waited_since_it_was_logged(world):
         client.rollup(b"\0" * 32)
 
 
+def test_of_what_another_instance_sent_only_those_are_known_of_whom_something_came(world):
+    first = world.client(SENDER)
+    sent = first.send(ALERT, example(ALERT), MANY[:4])
+    second = world.client(world.profile(SENDER, keystore=world.add_instance(SENDER, "second")))
+    second.sync_sent()
+    for message in world.client(MANY[0]).inbox():
+        message.accept()
+    second.notices()
+    found = second.rollup(sent)
+    assert ([one.recipient for one in found.recipients], found.unknown) == ([MANY[0]], 3)
+    assert found.summary.endswith("1 accepted, 3 more not known here, nothing has come from them yet")
+
+
 async def test_the_asynchronous_client_has_the_same_view(world, sent):
     client, message = sent
     async with world.async_client(client.profile) as other:

@@ -86,6 +86,7 @@ class Rollup:
         visible: whether the recipients see each other.
         group: that it was sent to, or None.
         recipients: by address.
+        unknown: how many more it has that this profile does not know: another instance of the endpoint sent it.
         left_out: whom its names led to and it did not go to.
     """
 
@@ -98,11 +99,12 @@ class Rollup:
     visible: bool
     group: str | None
     recipients: tuple[RecipientStanding, ...]
+    unknown: int
     left_out: tuple[LeftOut, ...]
 
     @property
     def counts(self) -> Mapping[Standing, int]:
-        """How many stand where; they add up to all recipients."""
+        """How many stand where; they add up to all recipients that are known here."""
         found = Counter(one.standing for one in self.recipients)
         return {standing: found[standing] for standing in Standing}
 
@@ -130,6 +132,8 @@ class Rollup:
             parts.append(f"{self.late} of them late")
         if self.left_out:
             parts.append(f"{len(self.left_out)} left out")
+        if self.unknown:
+            parts.append(f"{self.unknown} more not known here, nothing has come from them yet")
         return f"{self.collected} of {len(self.recipients)} collected: {', '.join(parts) or 'nobody'}"
 
 
@@ -149,6 +153,10 @@ def roll_up(session: Session, ref: MessageRef) -> Rollup:
     if stored is None:
         raise NotFoundError("unknown_message", "this profile has sent no message of that hash")
     manifest = manifest_of(stored)
+    recipients = tuple(
+        _standing(delivery, noticed, manifest.expires_at, (stored.time, stored.index))
+        for delivery, noticed in session.store.standings(payload)
+    )
     return Rollup(
         message=payload,
         type=manifest.type,
@@ -158,10 +166,8 @@ def roll_up(session: Session, ref: MessageRef) -> Rollup:
         expires_at=manifest.expires_at,
         visible=manifest.recipients_visible,
         group=manifest.group.name if manifest.group is not None else None,
-        recipients=tuple(
-            _standing(delivery, noticed, manifest.expires_at, (stored.time, stored.index))
-            for delivery, noticed in session.store.standings(payload)
-        ),
+        recipients=recipients,
+        unknown=manifest.recipient_count - len(recipients),
         left_out=session.store.left_out(payload),
     )
 

@@ -372,6 +372,7 @@ def rollup_json(rollup: Rollup) -> dict[str, Any]:
     return {
         "summary": rollup.summary,
         "recipients": len(rollup.recipients),
+        "unknown": rollup.unknown,
         "collected": rollup.collected,
         "late": rollup.late,
         "counts": {standing.value: count for standing, count in rollup.counts.items()},
