@@ -43,6 +43,7 @@ def purge(home: Path, due: bool, dry_run: bool) -> Result:
             return await purge_all(parts.node, parts.appender)
         finally:
             parts.node.verifier.close()
+            parts.node.content.close()
             await parts.node.database.close()
             await asyncio.to_thread(parts.node.store.close)
 

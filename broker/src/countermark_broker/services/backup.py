@@ -23,6 +23,7 @@ from countermark_broker.log.directory_holder import fold
 from countermark_broker.log.publisher import RENAMED
 from countermark_broker.log.rebuild import Replayer
 from countermark_broker.services.checking import Finding, check_enclosed, check_record
+from countermark_broker.services.content_sweep import delete_doomed
 from countermark_broker.services.maintenance import MOST_FINDINGS
 from countermark_broker.services.mending import mend_records
 from countermark_broker.services.node import Node
@@ -343,6 +344,9 @@ def _restore(node: Node, path: Path, progress: Progress, scratch: Path | None) -
         for finding in chain(_bring_all_back(node, archive, before), _bring_pieces(node, archive)):
             if len(findings) < MOST_FINDINGS:
                 findings.append(finding)
+    # What purges in the file have dropped; of a node that only reads nobody else deletes it.
+    while delete_doomed(node.content, node):
+        pass
     size = replayer.head.size
     return Restored(size, size - before, mended, missing, tuple(findings))
 

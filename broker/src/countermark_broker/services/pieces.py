@@ -91,6 +91,7 @@ async def keep_content(node: Node, item: Submitted) -> Submitted:
         return item
     if not node.content.keeps_outside(len(content)):
         return item
+    node.health.check_appends()
     payload_hash = statement.document.payload_hash
     if (await node.database.read(load_indexes, [payload_hash]))[payload_hash] is not None:
         # The same bytes again: answered with their proof, and nothing is left of them as an upload.

@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from countermark_broker.errors import FatalError
 from countermark_broker.log.appender import Appended, Appender, Failed, Outcome, Refused, Submitted
+from countermark_broker.services.content_sweep import delete_doomed
 from countermark_broker.services.node import Node
 from countermark_broker.store.engine import Connection, database_now
 from countermark_broker.store.retention import (
@@ -85,6 +87,10 @@ async def purge_all(node: Node, appender: Appender) -> list[Kept]:
             done += [one for one, o in zip(ended, outcomes, strict=True) if isinstance(o, Appended)]
             purged += _settle(node, ended, outcomes)
         if not purged:
+            with suppress(CountermarkError):
+                # Else nodes that run do it, or the next one that starts.
+                while await node.content.run(delete_doomed, node):
+                    pass
             return done
         await node.database.write(strike_off, purged)
 
