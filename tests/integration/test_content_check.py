@@ -118,6 +118,29 @@ async def test_every_finding_and_its_way_out(world, home, place):
     assert found == FINDINGS_OF_CONTENT
 
 
+async def test_a_purge_by_a_node_that_knows_no_attachments(world, home):
+    async with running(world, home) as broker:
+        sealed = await accepted(world, broker.node, 2000)
+        kept = sql(home, f"SELECT * FROM claims WHERE message = {MESSAGE}")
+        await accept_act(broker.node, world.purge(NAIROBI, sealed), CALLER)
+        await put_piece(broker.node, CALLER, *next(iter(sealed.pieces.items())))
+    # Such a node leaves the claims as they were; and the upload is none any more.
+    for message, part, number, digest in kept:
+        sql(home, "INSERT INTO claims VALUES (:m, :p, :n, :d)", m=message, p=part, n=number, d=bytes(digest))
+    sql(home, "DELETE FROM uploads")
+    assert await codes(world, home) == {"surplus_claim"}
+    await mended(world, home)
+    assert (
+        await codes(world, home),
+        sql(home, "SELECT * FROM blobs"),
+        sql(home, "SELECT * FROM claims"),
+    ) == (
+        set(),
+        [],
+        [],
+    )
+
+
 async def test_mending_waits_until_the_database_is_whole(world, home):
     async def mend(node):
         return mend_content(node)

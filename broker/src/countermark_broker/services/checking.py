@@ -40,7 +40,7 @@ HINTS: Final = {
     "entry_index_differs": RECORD_DAMAGED,
     "attachment_missing": _BESIDE,
     "attachment_differs": _BESIDE,
-    "surplus_claim": _WRITTEN,
+    "surplus_claim": f"{_MEND}, which drops those of purged messages; else {_WRITTEN}",
     "piece_missing": _PIECE,
     "piece_differs": _PIECE,
     "piece_elsewhere": "name that store in this node's settings (docs/operations/content-store.md §4)",

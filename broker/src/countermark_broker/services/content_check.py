@@ -27,12 +27,14 @@ from countermark_broker.store.pieces import (
     Blob,
     add_blob,
     drop_blob,
+    drop_claims,
     drop_unnamed,
     find_claims,
     is_claimed,
     read_blob,
     read_blobs,
     read_names,
+    read_purged_claims,
     read_unnamed,
 )
 from countermark_protocol.attachments import piece_digest
@@ -98,6 +100,10 @@ def mend_content(node: Node) -> Mended:
     while gone := delete_doomed(content, node):
         deleted += gone
     unnamed = 0
+    while purged := _purged(database):
+        with database.writing() as connection:
+            take_lock(connection)
+            drop_claims(connection, purged)
     while page := _unnamed(database):
         # Looked for without the lock, which all appends wait for; under it only these few are looked at again.
         with database.writing() as connection:
@@ -118,6 +124,12 @@ def mend_content(node: Node) -> Mended:
     while gone := delete_doomed(content, node):
         deleted += gone
     return Mended(deleted, adopted, orphans, unnamed, lost)
+
+
+def _purged(database: Database) -> list[int]:
+    with database.reading() as connection:
+        backend_of(connection).patient(connection)
+        return read_purged_claims(connection)
 
 
 def _unnamed(database: Database) -> list[bytes]:

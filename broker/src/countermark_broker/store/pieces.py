@@ -26,6 +26,7 @@ from countermark_broker.store.tables import (
     contents,
     doomed_blobs,
     messages,
+    purges,
     uploads,
 )
 from countermark_protocol.identifiers import Address
@@ -328,6 +329,18 @@ def read_without_blob(connection: Connection, digests: Collection[bytes]) -> set
             connection.execute(select(blobs.c.digest).where(blobs.c.digest.in_(part))).scalars()
         )
     return missing
+
+
+def read_purged_claims(connection: Connection) -> list[int]:
+    """Some of the messages that are purged and claim pieces all the same: a release without attachments purged them."""
+    query = (
+        select(claims.c.message)
+        .distinct()
+        .join(messages, messages.c.entry == claims.c.message)
+        .join(purges, purges.c.payload_hash == messages.c.payload_hash)
+        .limit(_PAGE)
+    )
+    return list(connection.execute(query).scalars())
 
 
 def drop_claims(connection: Connection, indexes: Collection[int]) -> None:
