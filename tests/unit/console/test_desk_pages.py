@@ -286,3 +286,16 @@ def test_a_message_opens_before_its_case_is_filed(kenya, belgium, monkeypatch):
     page = belgium.browser.get(f"/messages/{message.hash}")
     assert page.status_code == 200, text_of(page)
     assert "N-2" in text_of(page)
+
+
+def test_what_stands_against_a_recipient_is_told_before_it_is_sent(kenya, belgium):
+    """Not the policy: its key is revoked. The button is dead, and what to do stands above it."""
+    name = compose(kenya, request_fields())
+    keys = belgium.world.keystore(BELGIUM)
+    sealing = keys.sealing_key().public_key.key_id
+    belgium.world.broker.post_statement(belgium.world.revoke(sealing, keys.signer("administrator")))
+    kenya.round()
+    page = kenya.browser.get(f"/drafts/{name}/preview")
+    assert f"{BELGIUM}: its sealing key is revoked; ask it to publish a new sealing key" in text_of(page)
+    assert "There is a problem" in text_of(page)
+    assert '<button class="govuk-button" disabled' in page.text

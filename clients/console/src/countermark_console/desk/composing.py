@@ -163,6 +163,11 @@ class Preview:
     problems: tuple[str, ...]
 
     @property
+    def refused(self) -> bool:
+        """Whether it is a rule that hinders it."""
+        return any(one.text for one in self.answers)
+
+    @property
     def two_persons(self) -> tuple[str, ...]:
         """Why a second person's signature is demanded; empty if it is not."""
         why = [one.two_persons for one in self.answers if one.two_persons is not None]
@@ -258,6 +263,12 @@ class Composing:
         answers = self._answers(client, draft, recipients, to_group=resolution.group is not None)
         message = validate_content(row.type, row.version, self.document(row))
         problems = [f"{one.recipient}: {one.text}" for one in answers if one.text]
+        # What else stands against a recipient, such as a key that is revoked: sending would name it, and send nothing.
+        problems += [
+            f"{one.recipient}: {one.message}; {one.remedy}"
+            for one in resolution.problems
+            if one.recipient not in {answer.recipient for answer in answers if answer.text}
+        ]
         handling = draft.handling
         assert handling is not None
         return Preview(
