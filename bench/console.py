@@ -20,6 +20,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+from sqlalchemy import text
+
 from countermark_client import testing
 from countermark_console.config import Settings
 from countermark_console.console import Console
@@ -30,6 +32,16 @@ from support.console import PASSWORD, Browser, Clock
 
 _TYPES = ("tracing-request", "lost-or-stolen-notice")
 _MAKES = ("FN", "GLOCK", "BERETTA", "TAURUS", "ZASTAVA", "NORINCO", "CESKA ZBROJOVKA", "SMITH AND WESSON")
+
+
+#: What `Cases.follow` would write, one by one, while they come.
+_CASES = """
+INSERT INTO desk_cases (conversation, type, direction, country, reference, headline, status, deadline, urgent, exercise,
+    messages, opened_at, moved_at)
+SELECT conversation, type, direction, country, reference, headline,
+    CASE type WHEN 'tracing-request' THEN 'waiting_for_us' ELSE 'notice' END, log_time + 2592000000, urgent, exercise,
+    1, log_time, log_time FROM desk_messages
+"""
 
 
 def entries(count: int):
@@ -71,8 +83,8 @@ def fill(console: Console, count: int) -> float:
             console.desk.shelf.add(batch)
             batch.clear()
     console.desk.shelf.add(batch)
-    for conversation in console.desk.cases.behind():
-        console.desk.cases.follow(conversation, "be.contact.federal", None)
+    with console.database.write() as connection:
+        connection.execute(text(_CASES))
     return time.perf_counter() - began
 
 
@@ -91,12 +103,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--database", default="")
+    parser.add_argument("--home", help="keep the store in this directory, or use the one that is there")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = asked.home or temporary
         clock = Clock()
         settings = Settings(home=Path(folder), database_url=asked.database)
         console = Console.open(settings, clock, Network())
-        filled = fill(console, asked.messages)
+        filled = fill(console, asked.messages) if console.desk.shelf.newest() == 0 else 0.0
         console.people.add("console", "otto", "Otto Official", {Role.DRAFTS}, password=PASSWORD)
         browser = Browser(console, clock)
         browser.sign_in("otto")

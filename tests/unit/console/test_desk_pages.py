@@ -5,13 +5,19 @@ from __future__ import annotations
 import io
 import json
 import re
+import socket
+import threading
+from dataclasses import replace
+from email.message import EmailMessage
 from html import unescape
+from pathlib import Path
 
 from lxml import html
 from PIL import Image
 
 from countermark_client import testing
 from countermark_console.agency_log.log import AgencyLog
+from countermark_console.desk.duty import DutyMail, Hours, Relay, hand_over
 from support.console_pair import BELGIUM, KENYA
 
 
@@ -299,3 +305,122 @@ def test_what_stands_against_a_recipient_is_told_before_it_is_sent(kenya, belgiu
     assert f"{BELGIUM}: its sealing key is revoked; ask it to publish a new sealing key" in text_of(page)
     assert "There is a problem" in text_of(page)
     assert '<button class="govuk-button" disabled' in page.text
+
+
+def test_where_the_policy_demands_it_a_second_key_signs_at_release(pair_world, kenya, belgium, tmp_path):
+    pair_world.profile(
+        KENYA, folder=kenya.console.settings.home / "second", keystore=pair_world.add_instance(KENYA, "rita")
+    ).close()
+    name = compose(kenya, request_fields(), [picture()])
+    browser = kenya.browser
+    browser.get(f"/drafts/{name}/recipients")
+    page = browser.post(
+        f"/drafts/{name}/recipients",
+        to=BELGIUM,
+        urgency="routine",
+        classification="CONFIDENTIAL",
+        tlp="AMBER",
+    )
+    assert page.url.path.endswith("/preview"), text_of(page)
+    browser.post(f"/drafts/{name}/submit")
+    assert kenya.desk.drafts.get(name).signed is not None
+    assert (kenya.console.settings.home / "drafts" / name).is_dir()  # the photographs' sealed pieces wait too
+    kenya.sign_in("rita")
+    assert "A second key must sign this" in text_of(browser.get(f"/drafts/{name}/preview"))
+    assert browser.post(f"/drafts/{name}/release").status_code == 400
+    assert browser.get(f"/drafts/{name}/signed").content == kenya.desk.drafts.get(name).signed
+    # Where the second holder's profile is at this console, its passphrase is typed for this one signature.
+    object.__setattr__(
+        kenya.console,
+        "settings",
+        kenya.console.settings.model_copy(update={"release_profile": Path("second")}),
+    )
+    browser.get(f"/drafts/{name}/preview")
+    assert "does not open the second key" in text_of(
+        browser.post(f"/drafts/{name}/release", passphrase="wrong")
+    )
+    page = browser.post(f"/drafts/{name}/release", passphrase=testing.PASSPHRASE)
+    assert page.url.path.startswith("/cases/"), text_of(page)
+    [came] = belgium.round()
+    assert [one["purpose"] for one in came.facts["signed_by"]] == ["sign", "release"]
+    assert {one["holder"] for one in came.facts["signed_by"]} == {"one", "rita"}
+    assert len(came.facts["attachments"]) == 1
+    assert not (kenya.console.settings.home / "drafts" / name).exists()
+
+
+def test_the_duty_officer_is_told_out_of_hours_and_of_nothing(pair_world, kenya, belgium, tmp_path):
+    mails = []
+    relay = Relay(
+        "127.0.0.1", 25, "none", "", "", "console@example.org", "duty@example.org", "https://c.example"
+    )
+    told = []
+    duty = DutyMail(
+        belgium.console.database,
+        relay,
+        None,
+        pair_world.clock,
+        told.extend,
+        lambda _relay, mail: mails.append(mail),
+    )
+    belgium.desk._duty = duty
+    kenya.round()
+    request = testing.sample_request("HUSH-7") | {"urgencyJustification": "A life is at risk."}
+    sent = kenya.console.vault.client.send("tracing-request", request, to=[BELGIUM], urgency="urgent")
+    kenya.console.vault.client.send("lost-or-stolen-notice", testing.sample_notice(), to=[BELGIUM])
+    [entry] = [one for one in belgium.round() if one.urgent]
+    [mail] = mails
+    said = mail.as_string()
+    assert "https://c.example" in said
+    for secret in ("HUSH-7", KENYA, sent.hash, "tracing", "pistol", "Nairobi"):
+        assert secret.lower() not in said.lower()
+    assert told == [sent.hash]
+    assert duty.tell([entry]) is False  # once
+    watched = Hours("Africa/Nairobi", frozenset(range(1, 8)), "00:00", "23:59")
+    assert DutyMail(belgium.console.database, relay, watched, pair_world.clock).tell([entry]) is False
+
+    def away(_relay, _mail):
+        raise OSError("away")
+
+    other = replace(entry, hash="0" * 64)
+    assert DutyMail(belgium.console.database, relay, None, pair_world.clock, post=away).tell([other]) is False
+
+
+def test_mails_go_to_a_relay_by_smtp(tmp_path):
+    said = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        relaying = threading.Thread(target=take_mail, args=(server, said))
+        relaying.start()
+        relay = Relay(
+            "127.0.0.1", server.getsockname()[1], "none", "", "", "a@example.org", "b@example.org", ""
+        )
+        mail = EmailMessage()
+        mail["From"], mail["To"], mail["Subject"] = relay.sender, relay.to, "urgent"
+        mail.set_content("look")
+        hand_over(relay, mail)
+        relaying.join(10)
+    assert "rcpt to:<b@example.org>" in [line.lower() for line in said]
+    assert "look" in said
+
+
+def take_mail(server, said):
+    """A mail relay that takes one mail."""
+    connection, _ = server.accept()
+    with connection, connection.makefile("rw", newline="\r\n") as talk:
+
+        def answer(text):
+            talk.write(f"{text}\n")
+            talk.flush()
+
+        answer("220 ready")
+        for line in talk:
+            said.append(line.strip())
+            if line.upper().startswith("DATA"):
+                answer("354 go on")
+                for text in talk:
+                    said.append(text.strip())
+                    if text.strip() == ".":
+                        break
+            if line.upper().startswith("QUIT"):
+                answer("221 bye")
+                return
+            answer("250 ok")

@@ -102,7 +102,15 @@ class Console:
             network=network,
             enrolling=Enrolling(facts, people, vault, log, network),
             setup_code=SetupCode(clock()),
-            desk=Desk(database, log, facts, vault, clock, duty_mail(settings, database, log, clock)),
+            desk=Desk(
+                database,
+                log,
+                facts,
+                vault,
+                clock,
+                duty_mail(settings, database, log, clock),
+                settings.home / "drafts",
+            ),
         )
 
     def tick(self) -> None:

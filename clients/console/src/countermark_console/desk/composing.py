@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Final
 
 from countermark_client import Addressee, Attach, Client, Draft, LeftOut, Sent, default_handling
@@ -365,13 +366,19 @@ class Composing:
         assert outcome.sent is not None
         return outcome.sent
 
-    def for_signature(self, client: Client, row: DraftRow) -> bytes:
+    def for_signature(self, client: Client, row: DraftRow, files: Path) -> bytes:
         """The file of a draft that a second person signs.
+
+        Args:
+            client: of the agency.
+            row: of the draft.
+            files: new folder for the sealed pieces of its photographs.
 
         Raises:
             CountermarkError: as `Client.draft_message`.
         """
-        return client.draft_message(replace(self.client_draft(client, row), reference=None))
+        draft = replace(self.client_draft(client, row), reference=None)
+        return client.draft_message(draft, files if draft.attachments else None)
 
 
 def addresses(text: str) -> tuple[str, ...]:

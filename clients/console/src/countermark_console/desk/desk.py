@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 from collections.abc import Iterable
+from pathlib import Path
 from typing import BinaryIO, Final
 
 from countermark_client import Client
@@ -46,6 +48,7 @@ class Desk:
         vault: the agency's keys.
         clock: ms since 1970.
         duty: tells the duty officer of urgent messages, or None.
+        folder: for the sealed pieces of drafts that wait for a second signature.
     """
 
     def __init__(
@@ -56,12 +59,14 @@ class Desk:
         vault: Vault,
         clock: Clock,
         duty: DutyMail | None,
+        folder: Path,
     ) -> None:
         self._log = log
         self._facts = facts
         self._vault = vault
         self._clock = clock
         self._duty = duty
+        self._folder = folder
         self.shelf = Shelf(database)
         self.cases = Cases(database)
         self.drafts = Drafts(database, clock)
@@ -309,7 +314,10 @@ class Desk:
         preview = self.composing.preview(client, row)
         if preview.problems:
             raise MalformedError("not_allowed", "; ".join(preview.problems))
-        signed = self.composing.for_signature(client, row) if preview.two_persons else None
+        signed = None
+        if preview.two_persons:
+            self._forget_pieces(row)
+            signed = self.composing.for_signature(client, row, self._pieces(row))
         self.drafts.submit(row.id, person, signed)
         self._keep_contact(row)
         self._log.write(person, acts.DRAFT_SUBMITTED, row.id, row.type)
@@ -333,9 +341,11 @@ class Desk:
             return self._sent(client, row, person, self.composing.send(client, row).message)
         signed = row.signed
         if second is not None:
-            signed = second.sign_message_draft(signed)
+            signed = second.sign_message_draft(signed, self._held_pieces(row))
             self.drafts.keep_signed(row.id, signed)
-        return self._sent(client, row, person, client.send_message_draft(signed).message)
+        return self._sent(
+            client, row, person, client.send_message_draft(signed, self._held_pieces(row)).message
+        )
 
     def send_now(self, client: Client, row: DraftRow, person: str) -> str:
         """Send a draft that nobody else must release; its conversation.
@@ -348,8 +358,20 @@ class Desk:
 
     def _sent(self, client: Client, row: DraftRow, person: str, message: bytes) -> str:
         self.drafts.set_sent(row.id, message.hex(), person)
+        self._forget_pieces(row)
         self._log.write(person, acts.MESSAGE_SENT, message.hex(), row.type)
         return self.receiving.stored(client, message)
+
+    def _pieces(self, row: DraftRow) -> Path:
+        """Where the sealed pieces of a draft's photographs lie while it waits for a second signature."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._folder / row.id
+
+    def _held_pieces(self, row: DraftRow) -> Path | None:
+        return self._pieces(row) if self._pieces(row).exists() else None
+
+    def _forget_pieces(self, row: DraftRow) -> None:
+        shutil.rmtree(self._pieces(row), ignore_errors=True)
 
     def hand_back(self, row: DraftRow, person: str, why: str) -> None:
         """Hand a draft that waits back to who wrote it.
@@ -358,6 +380,7 @@ class Desk:
             ConflictError: ``not_waiting``.
         """
         self.drafts.hand_back(row.id, why)
+        self._forget_pieces(row)
         self._log.write(person, acts.DRAFT_RETURNED, row.id)
 
     def take_signed(self, client: Client, row: DraftRow, data: bytes, person: str) -> None:
