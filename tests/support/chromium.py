@@ -144,9 +144,12 @@ def opened(chromium, *, width=1440, height=900, dark=False, language="en-GB", **
         context.close()
 
 
+#: What Chromium and htmx tell of an answer that was 4xx, and of a question that was dropped with its page.
+_NO_DEFECT = ("Failed to load resource", "htmx:afterRequest", "htmx:sendError", "htmx:sendAbort")
+
+
 def _is_defect(said):
-    # That an answer was 4xx is told too, and is what some tests are about.
-    return said.type == "error" and "Failed to load resource" not in said.text
+    return said.type == "error" and not any(text in said.text for text in _NO_DEFECT)
 
 
 def check_accessible(page):
