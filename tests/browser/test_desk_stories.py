@@ -3,6 +3,7 @@
 import contextlib
 import io
 import time
+from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image, ImageDraw
@@ -136,7 +137,8 @@ def test_a_trace_with_two_photographs(chromium, kenya, belgium, tmp_path, shoot)
         # The browser is closed, and nothing is lost that was kept.
         address = page.url
         drafts = kenya.console.desk.drafts
-        until(lambda: drafts.get(address.rpartition("/")[2]).form.get("language") == "en")
+        name = urlsplit(address).path.rpartition("/")[2]
+        until(lambda: drafts.get(name).form.get("language") == "en")
     with official(chromium, kenya, "amina") as page:
         page.goto(address)
         assert page.locator("[id='items.0.marks.0.text']").input_value() == "T 1052213"
