@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from countermark_client._boxes import Boxes, page_target
+from countermark_client._bundle_files import Parcel, pieces_back, sort_items, upload
 from countermark_client._bundle_post import (
     check_addressed,
     is_withdrawal,
@@ -30,8 +31,9 @@ from countermark_client._flows_inbox import Inbox
 from countermark_client._flows_receipts import Receipts
 from countermark_client._io import Flow, Sleep
 from countermark_client._log import LogView
+from countermark_client._open import manifest_of
 from countermark_client._session import ProblemAnswer, Session, problem_error
-from countermark_client._store import MessageStage
+from countermark_client._store import Direction, MessageStage
 from countermark_protocol.accounts import parse_account
 from countermark_protocol.acts import parse_purge
 from countermark_protocol.answers import (
@@ -46,7 +48,6 @@ from countermark_protocol.bundle import (
     BundleManifest,
     Course,
     Item,
-    UnverifiedBundle,
     encode_items,
     item_size,
     items_digest,
@@ -82,6 +83,9 @@ class CarriedBack:
         entries: entries of boxes that it brings.
         size: of the checkpoint that all of it is proven under.
         checked_at: when the broker last stood to a tree in it, ms since 1970.
+        pieces: of attachments that it brings.
+        files_left: attachments of which pieces had no more room; the next bundle brings them.
+        not_taken: why the broker does not take the files of messages, which therefore wait, each reason once.
     """
 
     data: bytes
@@ -92,6 +96,9 @@ class CarriedBack:
     entries: int
     size: int
     checked_at: int
+    pieces: int = 0
+    files_left: int = 0
+    not_taken: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -146,7 +153,8 @@ def check_item(item: Item, endpoint: Address, log: Origin) -> bytes:
         author, header = purge.author, purge.header
     else:
         malformed(
-            "bundle_target", "a bundle carries messages, receipts and withdrawals, and nothing else is posted"
+            "bundle_target",
+            "a bundle carries messages with their pieces, receipts and withdrawals, and nothing else is posted",
         )
     if author != endpoint or header.log != log:
         malformed(
@@ -182,15 +190,17 @@ class Carrier:
         self._log.check_not_halted()
         yield from self._log.sync()  # the other post may have been certified, or revoked, a moment ago
         verify_bundle(self._session, self._log, bundle)
+        parcel = sort_items(bundle.items)
         payloads = [
             check_item(item, self._session.profile.endpoint, self._session.profile.log)
-            for item in bundle.items
+            for item in parcel.statements
         ]
         load = _Load()
-        logged, refused = yield from self._post(bundle, payloads, load)
+        logged, refused, not_taken = yield from self._post(parcel, payloads, load)
         yield from self._sign_for(manifest)
         entries = yield from self._pages(manifest, load)
         messages = yield from self._messages(manifest, load)
+        pieces, files_left = yield from self._files(parcel, messages, load)
         yield from self._purged(manifest, load)
         checkpoint = yield from self._directory(manifest, load)
         yield from self._proofs(manifest.seen, checkpoint, load)
@@ -212,15 +222,32 @@ class Carrier:
         answer, answer_name = sign_bundle(self._session, back, framed)
         remember(self._session, _CARRIED, name)
         return CarriedBack(
-            answer, answer_name, logged, refused, messages, entries, checkpoint.size, load.checked_at
+            answer,
+            answer_name,
+            logged,
+            refused,
+            len(messages),
+            entries,
+            checkpoint.size,
+            load.checked_at,
+            pieces,
+            files_left,
+            not_taken,
         )
 
     # --- out ---
 
-    def _post(self, bundle: UnverifiedBundle, payloads: list[bytes], load: _Load) -> Flow[tuple[int, int]]:
+    def _post(
+        self, parcel: Parcel, payloads: list[bytes], load: _Load
+    ) -> Flow[tuple[int, int, tuple[str, ...]]]:
         """Post everything, in order; what was posted before is answered with the same proof."""
         logged = refused = 0
-        for item, payload in zip(bundle.items, payloads, strict=True):
+        not_taken: dict[str, None] = {}
+        for item, payload in zip(parcel.statements, payloads, strict=True):
+            if item.target == MESSAGES_PATH:
+                why = yield from upload(self._session, item, parcel.pieces)
+                if why is not None:
+                    not_taken[why] = None
             signer = None if item.target == MESSAGES_PATH else self._signer
             try:
                 response, _ = yield from self._session.call(
@@ -235,7 +262,7 @@ class Carrier:
                 status, body = response.status, response.body
                 load.sizes.add(parse_checkpoint(parse_accepted(body).checkpoint).size)
             load.add(Item(posted(item.target, payload), status, body))
-        return logged, refused
+        return logged, refused, tuple(not_taken)
 
     # --- back ---
 
@@ -283,11 +310,11 @@ class Carrier:
                     break
         return total
 
-    def _messages(self, manifest: BundleManifest, load: _Load) -> Flow[int]:
-        """Stanza and content of what is signed for and not answered."""
+    def _messages(self, manifest: BundleManifest, load: _Load) -> Flow[list[bytes]]:
+        """Stanza and content of what is signed for and not answered; payload hashes of what is brought whole."""
         known = dict(manifest.cursors.boxes)
         wanted = set(manifest.wanted)
-        count = 0
+        brought: list[bytes] = []
         for one in self._store.messages_by_stage(MessageStage.DELIVERED, limit=_MOST_OPEN):
             if one.payload not in wanted and (one.position or 0) < known[Box(one.box or "")]:
                 continue
@@ -302,8 +329,39 @@ class Carrier:
                 break  # asked for again by the next bundle
             load.add(stanza)
             load.add(content)
-            count += 1
-        return count
+            brought.append(one.payload)
+        return brought
+
+    def _files(self, parcel: Parcel, brought: list[bytes], load: _Load) -> Flow[tuple[int, int]]:
+        """Attachments of what is brought, and those that are asked for, as far as there is room.
+
+        Returns:
+            How many pieces, and of how many attachments some had no room.
+        """
+        wanted = dict(parcel.wants)
+        for payload in brought:
+            stored = self._store.message(payload, Direction.IN)
+            for number in range(len(manifest_of(stored).attachments) if stored is not None else 0):
+                wanted.setdefault((payload, number), frozenset())
+        pieces = left = 0
+        for (payload, number), held in wanted.items():
+            stored = self._store.message(payload, Direction.IN)
+            if stored is None or number >= len(manifest_of(stored).attachments):
+                continue
+            if left:
+                left += 1
+                continue
+            flows = yield from pieces_back(self._session, stored, number, held)
+            for place, flow in enumerate(flows or ()):
+                item = yield from flow
+                if item is None:
+                    continue
+                if not load.fits(item):
+                    left += 1
+                    break
+                load.add(item)
+                pieces += place > 0  # the first is the list
+        return pieces, left
 
     def _purged(self, manifest: BundleManifest, load: _Load) -> Flow[None]:
         """Why nothing will come of messages that were deleted before the other post had them."""

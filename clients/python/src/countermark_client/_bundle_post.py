@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from countermark_client._boxes import Boxes, page_target
+from countermark_client._bundle_files import bytes_out, pieces_out, take_files, wants_out
 from countermark_client._carried import PATHS, Carried, asked, posted
+from countermark_client._fetching import Fetching
 from countermark_client._flows_inbox import Inbox
 from countermark_client._io import Flow
 from countermark_client._log import LogView
@@ -21,7 +23,9 @@ from countermark_client._purges import Purges
 from countermark_client._restored import Adopted, Restored
 from countermark_client._session import Session
 from countermark_client._settling import ACT, MESSAGE, RECEIPT, Settler
-from countermark_client._store import OPEN_STAGES, MessageStage, OutboxState
+from countermark_client._store import OPEN_STAGES, MessageStage, OutboxItem, OutboxState
+from countermark_client._uploads import lacks_pieces
+from countermark_client.errors import StorageError
 from countermark_protocol.answers import parse_accepted, parse_problem
 from countermark_protocol.boxes import Box
 from countermark_protocol.bundle import (
@@ -55,6 +59,8 @@ _IMPORTED: Final = "bundles_imported"
 _MOST_REMEMBERED: Final = 1000
 #: Bytes of an item beside its body, at most.
 _MOST_FRAME: Final = 64
+#: Of one that asks for an attachment.
+_MOST_ASKED: Final = 128
 #: Messages looked through for what is lacking.
 _MOST_OPEN: Final = 10_000
 
@@ -71,7 +77,9 @@ class Exported:
         withdrawals: how many it carries.
         left: statements of the outbox that did not fit; they go with the next one.
         wanted: messages that it asks to be brought whole.
-        by_line: messages with attachments that wait; no bundle carries these.
+        by_line: messages with attachments that wait and that no bundle carries: all that one is made of goes in one
+            bundle, and these are larger, or their sealed pieces are not in this profile.
+        files: attachments received of which it asks for what is lacking.
     """
 
     data: bytes
@@ -82,6 +90,7 @@ class Exported:
     left: int
     wanted: int
     by_line: int = 0
+    files: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,7 @@ class Imported:
         age: of that checkpoint, ms: since the broker last stood to it.
         complete: whether the bundle reaches to the end of every box, as the broker signed it.
         adopted: of a profile restored from a backup: entries made after it, now known.
+        files: attachments that are all here now.
     """
 
     logged: int
@@ -107,6 +117,7 @@ class Imported:
     age: int
     complete: bool
     adopted: tuple[Adopted, ...] = ()
+    files: int = 0
 
 
 def cursors_of(session: Session, log: LogView) -> Cursors:
@@ -193,6 +204,7 @@ class OfflinePost:
         inbox: Inbox,
         restored: Restored,
         purges: Purges,
+        fetching: Fetching,
     ) -> None:
         self._session = session
         self._store = session.store
@@ -202,6 +214,7 @@ class OfflinePost:
         self._inbox = inbox
         self._restored = restored
         self._purges = purges
+        self._fetching = fetching
 
     # --- out ---
 
@@ -214,13 +227,11 @@ class OfflinePost:
         numbers: list[int] = []
         room = MAX_BUNDLE_BYTES
         # Of acts only withdrawals go by bundle: what else states that something is shown or looked at waits for a line.
-        # What attachments are made of is too large for a stick's bundle: their messages wait for a line, and are told.
         waiting = [
             w
             for w in self._store.waiting_sizes(0, -1, attached=False)
             if w[1] != ACT or self._withdraws(w[0])
         ]
-        by_line = len(self._store.waiting_sizes(0, -1, attached=True))
         for number, _, length in waiting:
             room -= length + _MOST_FRAME
             if asks_only or room < 0 or len(numbers) == MAX_ITEMS:
@@ -228,6 +239,14 @@ class OfflinePost:
             numbers.append(number)
         carried = self._store.outbox_numbered(numbers)
         items = [Item(PATHS[c.kind], 0, c.body) for c in carried]
+        asks = [] if asks_only else wants_out(self._session)
+        room -= sum(len(want.body) + _MOST_ASKED for want in asks)
+        left = len(waiting) - len(numbers)
+        attached, left_attached, by_line = self._attached(0 if asks_only or left else room)
+        for one, pieces in attached:
+            carried.append(one)
+            items += [*pieces, Item(PATHS[one.kind], 0, one.body)]
+        items += asks
         kinds = Counter(c.kind for c in carried)
         framed = encode_items(items)
         wanted = self._wanted()
@@ -252,9 +271,33 @@ class OfflinePost:
             # From now on somebody else may post them: they are no longer this post's to take back.
             self._store.add_tries([c.payload for c in carried], now)
             remember(self._session, EXPORTED, name)
-        left = len(waiting) - len(items)
         counts = kinds[MESSAGE], kinds[RECEIPT], kinds[ACT]
-        return Exported(data, name, *counts, left, len(wanted), by_line)
+        return Exported(data, name, *counts, left + left_attached, len(wanted), by_line, len(asks))
+
+    def _attached(self, room: int) -> tuple[list[tuple[OutboxItem, list[Item]]], int, int]:
+        """Messages with attachments that fit, each with its pieces; how many wait for another bundle, and for a line.
+
+        All that a message is made of goes in one bundle: a broker keeps pieces that no message claims for a day only.
+        """
+        found: list[tuple[OutboxItem, list[Item]]] = []
+        left = by_line = 0
+        for number, _, _ in self._store.waiting_sizes(0, -1, attached=True):
+            [item] = self._store.outbox_numbered([number])
+            size = bytes_out(item)
+            if size > MAX_BUNDLE_BYTES:
+                by_line += 1
+                continue
+            if size > room:
+                left += 1
+                room = 0  # in order
+                continue
+            try:
+                found.append((item, pieces_out(self._session, item)))
+            except StorageError:  # told by name when it is sent over a line; it keeps nothing else back
+                by_line += 1
+                continue
+            room -= size
+        return found, left, by_line
 
     def _withdraws(self, number: int) -> bool:
         [item] = self._store.outbox_numbered([number])
@@ -317,12 +360,13 @@ class OfflinePost:
         # After the box ``sent``, whose pages begin where this profile stood when it exported.
         logged, refused = yield from self._settle(carried)
         opened = yield from self._fetch(carried)
+        files = yield from take_files(self._session, self._fetching, carried)
         self._store.set_meta(EXPORTED, None)
         remember(self._session, _IMPORTED, bundle.document.payload_hash)
         age = self._log.age
         assert age is not None
         complete = ends == len(Box)
-        return Imported(logged, refused, entries, opened, checkpoint.size, age, complete, adopted)
+        return Imported(logged, refused, entries, opened, checkpoint.size, age, complete, adopted, files)
 
     def _check_place(self, manifest: BundleManifest) -> None:
         here = cursors_of(self._session, self._log)
@@ -342,8 +386,10 @@ class OfflinePost:
                 continue
             if 200 <= found.status < 300:
                 settled = yield from self._settler.accepted(item, parse_accepted(found.body))
+            elif lacks_pieces(problem := parse_problem(found.body)):
+                continue  # the broker did not take its files: it goes out with them again
             else:
-                settled = yield from self._settler.refused(item, parse_problem(found.body))
+                settled = yield from self._settler.refused(item, problem)
             settled.write()
             logged += settled.error is None
             refused += settled.error is not None

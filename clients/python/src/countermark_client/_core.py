@@ -115,6 +115,7 @@ class Core:
             self.inbox,
             self.restored,
             self.purges,
+            self.fetching,
         )
         self.rejected: list[Rejected] = []
 

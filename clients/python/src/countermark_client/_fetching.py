@@ -8,7 +8,7 @@ Source: docs/spec/api.md; docs/spec/sealing.md §9; docs/howto/attachments.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -82,6 +82,16 @@ class Fetching:
             raise NotFoundError("no_pieces", "this profile holds no piece of an attachment of that message")
         return (yield from Uploads(self._session).bring_pieces(payload, tuple(dict.fromkeys(held))))
 
+    def bring_carried(self, stored: StoredMessage, number: int, there: Callable[[int], bool]) -> Flow[bool]:
+        """Take in those pieces of an attachment that a bundle brings; whether all of them are here now.
+
+        Args:
+            stored: the message.
+            number: of the attachment.
+            there: whether the bundle brings a piece.
+        """
+        return (yield from self._bring(stored, number, there))
+
     # --- which ---
 
     def _wanted(self, ref: MessageRef) -> _Wanted:
@@ -132,14 +142,16 @@ class Fetching:
         told = attachments_of(session, stored, opened)[one.index]
         return FetchedAttachment(told, target, tuple(scans[-1].found))
 
-    def _bring(self, stored: StoredMessage, number: int) -> Flow[None]:
+    def _bring(
+        self, stored: StoredMessage, number: int, there: Callable[[int], bool] = lambda _: True
+    ) -> Flow[bool]:
         named = manifest_of(stored).attachments[number]
         digests = yield from self._digests(stored, number)
         done = sum(piece_size(named.size, i) for i, d in enumerate(digests) if self._pieces.held(d))
         watch = self._session.watch
         watch.transferred(Transfer(stored.payload, number, "down", done, named.size))
         for i, digest in enumerate(digests):
-            if self._pieces.held(digest):
+            if self._pieces.held(digest) or not there(i):
                 continue
             size = piece_size(named.size, i)
             piece = yield from self._get(stored, f"attachments/{number}/pieces/{i}")
@@ -152,6 +164,7 @@ class Fetching:
             self._pieces.write(digest, piece)
             done += size
             watch.transferred(Transfer(stored.payload, number, "down", done, named.size))
+        return done == named.size
 
     def _digests(self, stored: StoredMessage, number: int) -> Flow[Sequence[bytes]]:
         known = self._store.pieces(stored.payload, stored.direction, number)

@@ -10,7 +10,7 @@ import click
 
 from countermark_client.cli.backup import naming_entries
 from countermark_client.cli.common import FILE, NEW_FILE, Access, now, with_home, write_new
-from countermark_client.cli.output import REFUSED, Result, command, short, utc
+from countermark_client.cli.output import REFUSED, Result, command, safe, short, utc
 from countermark_protocol.bundle import MAX_BUNDLE_BYTES, Course, parse_bundle
 from countermark_protocol.encoding import malformed
 from countermark_protocol.keys import fingerprint
@@ -59,9 +59,12 @@ def export_bundle(file: Path, access: Access) -> Result:
     ]
     if made.left:
         lines.append(f"{made.left} are not in it: export again once this one was answered")
+    if made.files:
+        lines.append(f"asks for the files of messages: {made.files} are not all here")
     if made.by_line:
         lines.append(
-            f"{made.by_line} with attachments are not in it: no bundle carries files, they wait for a line"
+            f"{made.by_line} with attachments go by no bundle and wait for a line: a message and its files go in one "
+            "bundle, of at most 256 MiB; send large files in messages of their own"
         )
     return Result(
         lines,
@@ -71,6 +74,7 @@ def export_bundle(file: Path, access: Access) -> Result:
         withdrawals=made.withdrawals,
         wanted=made.wanted,
         by_line=made.by_line,
+        files=made.files,
         left=made.left,
     )
 
@@ -100,6 +104,15 @@ def carry_bundle(file: Path, back: Path, again: bool, access: Access) -> Result:
         f"{back}: {made.entries} entries, {made.messages} messages whole, under size {made.size} of the log",
         f"the broker stood to it at {utc(made.checked_at)}: sending on it ends 24 hours later, or sooner",
     ]
+    if made.pieces:
+        lines.append(f"{back}: {made.pieces} pieces of files")
+    if made.files_left:
+        lines.append(
+            f"{made.files_left} files had no more room: export and carry again, they go on where they stopped"
+        )
+    lines += [
+        f"the broker does not take files, and their messages wait: {safe(why)}" for why in made.not_taken
+    ]
     return Result(
         lines,
         REFUSED if made.refused else 0,
@@ -108,6 +121,9 @@ def carry_bundle(file: Path, back: Path, again: bool, access: Access) -> Result:
         refused=made.refused,
         entries=made.entries,
         messages=made.messages,
+        pieces=made.pieces,
+        files_left=made.files_left,
+        not_taken=list(made.not_taken),
         size=made.size,
         checked_at=made.checked_at,
     )
@@ -136,6 +152,8 @@ def import_bundle(file: Path, adopt: bool, access: Access) -> Result:
         f"{took.opened} messages to read: `countermark inbox`",
         f"the log is known to size {took.size}, as of {age_text(took.age)} ago",
     ]
+    if took.files:
+        lines.append(f"{took.files} files are all here now: `countermark fetch HASH`")
     if took.adopted:
         lines.append(f"{len(took.adopted)} entries made after the backup adopted")
     if not took.complete:
@@ -147,6 +165,7 @@ def import_bundle(file: Path, adopt: bool, access: Access) -> Result:
         refused=took.refused,
         entries=entries,
         opened=took.opened,
+        files=took.files,
         size=took.size,
         age=took.age,
         complete=took.complete,
