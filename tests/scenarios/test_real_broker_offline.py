@@ -64,20 +64,39 @@ def second(world):
     profile.close()
 
 
+def _file(client, message):
+    out = io.BytesIO()
+    client.fetch_attachment(message, 0, out)
+    return out.getvalue()
+
+
 def test_a_post_without_a_line(world, second):
     belgium, town = world.clients[BELGIUM], world.clients[KENYA]
-    sent = [belgium.send(NOTICE, testing.sample_notice(str(i)), [KENYA], exercise=True) for i in range(3)]
+    film = os.urandom(PIECE_BYTES + 1)
+    files = [], [Attach(film, "film.bin")], []
+    sent = [
+        belgium.send(NOTICE, testing.sample_notice(str(i)), [KENYA], exercise=True, attachments=of_it)
+        for i, of_it in enumerate(files)
+    ]
     with Client(second, settings=Settings(cut_off=True, max_checkpoint_age=86_400_000)) as hill:
         took = hill.import_bundle(town.carry_bundle(hill.export_bundle().data).data)
         assert (took.opened, took.complete) == (3, True)
         received = list(hill.inbox())
         assert [r.message for r in received] == [s.message for s in sent]
+        assert _file(hill, received[1]) == film
         assert hill.accept_many(received) == 3
         with pytest.raises(TransportError):
-            hill.send(NOTICE, testing.sample_notice("hill"), [BELGIUM], exercise=True)
+            hill.send(
+                NOTICE,
+                testing.sample_notice("hill"),
+                [BELGIUM],
+                exercise=True,
+                attachments=[Attach(film, "f")],
+            )
         took = hill.import_bundle(town.carry_bundle(hill.export_bundle().data).data)
         assert (took.logged, took.refused, took.complete) == (2, 0, True)
         [message] = belgium.inbox()
+        assert _file(belgium, message) == film
         message.accept()
         belgium.notices()
         assert {belgium.status(s).recipients[0].stage for s in sent} == {"accepted"}
@@ -108,9 +127,7 @@ def test_files_of_a_draft_are_judged_by_its_second_person_and_reach_the_recipien
         sent = two.send_message_draft(signed, tmp_path / "files")
     [received] = [m for m in belgium.inbox() if m.message == sent.message]
     assert len(received.signed_by) == 2
-    got = io.BytesIO()
-    belgium.fetch_attachment(received, 0, got)
-    assert got.getvalue() == film
+    assert _file(belgium, received) == film
     received.accept()
 
 

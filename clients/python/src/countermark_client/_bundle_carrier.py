@@ -45,6 +45,7 @@ from countermark_protocol.answers import (
 from countermark_protocol.boxes import Box
 from countermark_protocol.bundle import (
     MAX_BUNDLE_BYTES,
+    MAX_ITEMS,
     BundleManifest,
     Course,
     Item,
@@ -67,6 +68,8 @@ _CARRIED: Final = "bundles_carried"
 _MOST_OPEN: Final = 10_000
 #: Room kept for the directory and the proofs, which make the rest usable.
 _ROOM: Final = 32 * 1024 * 1024
+#: Items up to which pieces are added: directory and proofs follow.
+_MOST_ITEMS: Final = MAX_ITEMS // 2
 _TRIES: Final = 5
 
 
@@ -356,7 +359,7 @@ class Carrier:
                 item = yield from flow
                 if item is None:
                     continue
-                if not load.fits(item):
+                if not load.fits(item) or len(load.items) >= _MOST_ITEMS:
                     left += 1
                     break
                 load.add(item)

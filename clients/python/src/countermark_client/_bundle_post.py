@@ -52,6 +52,7 @@ from countermark_protocol.errors import (
     VerificationError,
 )
 from countermark_protocol.statements import kind_of
+from countermark_protocol.submission import parse_submission
 
 EXPORTED: Final = "bundles_exported"
 _IMPORTED: Final = "bundles_imported"
@@ -242,7 +243,9 @@ class OfflinePost:
         asks = [] if asks_only else wants_out(self._session)
         room -= sum(len(want.body) + _MOST_ASKED for want in asks)
         left = len(waiting) - len(numbers)
-        attached, left_attached, by_line = self._attached(0 if asks_only or left else room)
+        attached, left_attached, by_line = self._attached(
+            0 if asks_only or left else room, MAX_ITEMS - len(items) - len(asks)
+        )
         for one, pieces in attached:
             carried.append(one)
             items += [*pieces, Item(PATHS[one.kind], 0, one.body)]
@@ -274,7 +277,7 @@ class OfflinePost:
         counts = kinds[MESSAGE], kinds[RECEIPT], kinds[ACT]
         return Exported(data, name, *counts, left + left_attached, len(wanted), by_line, len(asks))
 
-    def _attached(self, room: int) -> tuple[list[tuple[OutboxItem, list[Item]]], int, int]:
+    def _attached(self, room: int, places: int) -> tuple[list[tuple[OutboxItem, list[Item]]], int, int]:
         """Messages with attachments that fit, each with its pieces; how many wait for another bundle, and for a line.
 
         All that a message is made of goes in one bundle: a broker keeps pieces that no message claims for a day only.
@@ -287,7 +290,8 @@ class OfflinePost:
             if size > MAX_BUNDLE_BYTES:
                 by_line += 1
                 continue
-            if size > room:
+            count = 1 + sum(map(len, parse_submission(item.body).pieces))
+            if size > room or count > places:
                 left += 1
                 room = 0  # in order
                 continue
@@ -296,7 +300,7 @@ class OfflinePost:
             except StorageError:  # told by name when it is sent over a line; it keeps nothing else back
                 by_line += 1
                 continue
-            room -= size
+            room, places = room - size, places - count
         return found, left, by_line
 
     def _withdraws(self, number: int) -> bool:
