@@ -41,6 +41,7 @@ test-long: $(STAMP)  ## what takes up to an hour: many fault rounds, large sizes
 	$(BIN)/python -m pytest -n 3 -m long -o faulthandler_timeout=3600 $(PYTEST_ARGS)
 	$(BIN)/python -m pytest -n 2 -m "not long" -o faulthandler_timeout=3600 --hypothesis-profile=full \
 	  tests/property tests/scenarios/test_client_outbox.py
+	COUNTERMARK_SCREENSHOTS=all $(BIN)/python -m pytest -n 2 -m "not long" tests/browser
 
 bench-quick: $(STAMP)  ## ratios to what the machine can do at most, in under two minutes
 	$(BIN)/python -m bench.quick

@@ -47,12 +47,6 @@ def test_every_page_is_accessible_and_fits(chromium, served, shoot):
         look_at_all(served, page, shoot)
 
 
-@pytest.mark.long
-def test_every_page_is_accessible_and_fits_in_all_sizes_and_colours(chromium, served, shoot):
-    with opened(chromium) as page:
-        look_at_all(served, page, shoot)
-
-
 def test_signed_in_by_keyboard_alone_in_arabic_and_dark(chromium, served, shoot):
     with opened(chromium, language="ar") as page:
         page.goto(f"{served.url}/sign-in")

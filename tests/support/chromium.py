@@ -186,17 +186,17 @@ def check_fits(page):
 def shoot(request):
     """Check a page in a size and colours, and take its picture: `shoot(page, name)`.
 
-    Pictures are written to docs/console only where COUNTERMARK_SCREENSHOTS=yes; else to the test's own folder. In
-    `make test` one of the four is looked at, in `make test-long` all.
+    COUNTERMARK_SCREENSHOTS says how: nothing, one size in light colours, as in `make test`; ``all``, the two sizes in
+    both colours, as in `make test-long`; ``keep``, all of them, written to docs/console.
     """
-    whole = request.node.get_closest_marker("long") is not None
-    keep = os.environ.get("COUNTERMARK_SCREENSHOTS") == "yes"
+    wanted = os.environ.get("COUNTERMARK_SCREENSHOTS", "")
+    keep = wanted == "keep"
     folder = SCREENSHOTS if keep else request.getfixturevalue("tmp_path")
 
     def take(page, name):
         before = page.viewport_size
         for width, dark in ((1440, False), (1440, True), (360, False), (360, True)):
-            if (width, dark) != (1440, False) and not (whole or keep):
+            if (width, dark) != (1440, False) and wanted not in {"all", "keep"}:
                 continue
             page.set_viewport_size({"width": width, "height": 900 if width > 1000 else 740})
             page.emulate_media(color_scheme="dark" if dark else "light")
