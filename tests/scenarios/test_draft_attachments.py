@@ -1,5 +1,6 @@
 """Files that go with a draft: carried beside it, judged before it is signed, sent by whoever sends it."""
 
+import asyncio
 import dataclasses
 import io
 import os
@@ -171,3 +172,20 @@ def test_a_draft_that_is_not_made_leaves_nothing(built, tmp_path):
     refused(ConflictError, "file_exists", alice.draft_message, request(), folder)
     assert alice.draft_message(notice(), tmp_path / "unused")
     assert not (tmp_path / "unused").exists()
+
+
+def test_from_an_event_loop(built, tmp_path):
+    async def play():
+        alice = built.async_client(POLICE)
+        bob = built.async_client(built.profile(POLICE, keystore=built.add_instance(POLICE, "two")))
+        data = await alice.draft_message(request(), tmp_path / "files")
+        [first, _] = (await bob.read_message_draft(data, tmp_path / "files")).attachments
+        assert first.held
+        done = await bob.fetch_draft_attachments(data, tmp_path / "files", tmp_path)
+        signed = await bob.sign_message_draft(data, tmp_path / "files")
+        sent = await bob.send_message_draft(signed, tmp_path / "files")
+        return done, sent
+
+    done, sent = asyncio.run(play())
+    assert done[0].path.read_bytes() == REPORT
+    assert [m.message for m in built.client(CONTACT).inbox()] == [sent.message]
