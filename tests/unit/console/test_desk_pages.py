@@ -131,6 +131,7 @@ def test_a_trace_from_the_first_word_to_the_closed_case(kenya, belgium):
     answer = page.url.path.rpartition("/")[2]
     answered = finish(belgium, answer, {"contact.agency": "Contact point"})
     assert answered == conversation
+    assert belgium.desk.shelf.get(conversation).stage == "accepted"  # who answers has taken it in
     case = belgium.desk.cases.get(conversation)
     assert (case.state, case.owner) == ("ACKNOWLEDGED", None)
     belgium.sign_in("dora")

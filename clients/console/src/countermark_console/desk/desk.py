@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -30,7 +31,7 @@ from countermark_console.store.database import Database
 from countermark_console.store.facts import Facts
 from countermark_console.vault import Vault
 from countermark_protocol.encoding import JsonObject, encode_json
-from countermark_protocol.errors import MalformedError, NotFoundError, SealError, TransportError
+from countermark_protocol.errors import MalformedError, NotFoundError, PolicyError, SealError, TransportError
 from countermark_protocol.identifiers import Address, authority_of
 from countermark_protocol.tracing.deadlines import REQUEST
 from countermark_protocol.types import TYPES
@@ -360,7 +361,13 @@ class Desk:
         self.drafts.set_sent(row.id, message.hex(), person)
         self._forget_pieces(row)
         self._log.write(person, acts.MESSAGE_SENT, message.hex(), row.type)
-        return self.receiving.stored(client, message)
+        conversation = self.receiving.stored(client, message)
+        answered = Terms.of(row.terms).reply_to
+        if answered:
+            # Who answers has taken it in; restrictions that nobody has read yet (H3) still keep it open.
+            with suppress(PolicyError):
+                self.accept(client, [answered], person)
+        return conversation
 
     def _pieces(self, row: DraftRow) -> Path:
         """Where the sealed pieces of a draft's photographs lie while it waits for a second signature."""
