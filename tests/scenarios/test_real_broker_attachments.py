@@ -116,12 +116,12 @@ def move(root, database, size, **settings):
         return took | {"broker": max(story.memory) - story.idle}
 
 
-def test_a_file_of_24_mib_arrives_though_clients_and_broker_are_killed_on_both_ways(tmp_path, real_database):
-    move(tmp_path, real_database, 24 * MIB)
+def test_a_file_of_24_mib_arrives_though_clients_and_broker_are_killed_on_both_ways(tmp_path, own_real_database):
+    move(tmp_path, own_real_database, 24 * MIB)
 
 
-def test_small_files_their_purge_and_what_a_store_has_lost(tmp_path, real_database):
-    with governed(tmp_path / "world", real_database, CAST) as world, serving(world):
+def test_small_files_their_purge_and_what_a_store_has_lost(tmp_path, own_real_database):
+    with governed(tmp_path / "world", own_real_database, CAST) as world, serving(world):
         sender, recipient = world.clients[SENDER], world.clients[RECIPIENT]
         drafts = [
             Draft(

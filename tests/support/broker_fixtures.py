@@ -197,9 +197,8 @@ def postgres_server() -> Iterator[PostgresServer]:
     server.remove()
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def real_database(request: pytest.FixtureRequest) -> Iterator[str]:
-    """For worlds that a whole module shares: the URL of a database, empty for SQLite in the broker's home."""
+def _real_database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a database in which nothing is, empty for SQLite in the broker's home."""
     if request.param == "sqlite":
         yield ""
         return
@@ -207,6 +206,18 @@ def real_database(request: pytest.FixtureRequest) -> Iterator[str]:
     name = f"w{uuid4().hex}"
     yield server.create_database(name)
     server.drop_database(name)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def real_database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """For worlds that a whole module shares."""
+    yield from _real_database(request)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def own_real_database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """For worlds that are founded by one test alone."""
+    yield from _real_database(request)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
