@@ -116,7 +116,9 @@ def move(root, database, size, **settings):
         return took | {"broker": max(story.memory) - story.idle}
 
 
-def test_a_file_of_24_mib_arrives_though_clients_and_broker_are_killed_on_both_ways(tmp_path, own_real_database):
+def test_a_file_of_24_mib_arrives_though_clients_and_broker_are_killed_on_both_ways(
+    tmp_path, own_real_database
+):
     move(tmp_path, own_real_database, 24 * MIB)
 
 
