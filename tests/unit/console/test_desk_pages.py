@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import threading
+import zipfile
 from dataclasses import replace
 from email.message import EmailMessage
 from html import unescape
@@ -88,6 +89,12 @@ def compose(office, fields, photographs=()):
     return name
 
 
+def row_of(office, name):
+    """The revision of a draft, as the page that was just looked at holds it."""
+    [shown] = re.findall(r'name="revision" value="(\d+)"', office.browser.last.text)
+    return shown
+
+
 def test_a_trace_from_the_first_word_to_the_closed_case(kenya, belgium):
     browser = kenya.browser
     name = compose(kenya, request_fields(), [picture(), picture("blue")])
@@ -104,7 +111,7 @@ def test_a_trace_from_the_first_word_to_the_closed_case(kenya, belgium):
     kenya.sign_in("rita")
     assert "Waiting for release" in text_of(browser.get("/drafts"))
     browser.get(f"/drafts/{name}/preview")
-    page = browser.post(f"/drafts/{name}/release")
+    page = browser.post(f"/drafts/{name}/release", revision=row_of(kenya, name))
     assert page.url.path.startswith("/cases/"), text_of(page)
     conversation = page.url.path.rpartition("/")[2]
     row = kenya.desk.drafts.get(name)
@@ -202,7 +209,7 @@ def finish(office, name, fields):
     browser.post(f"/drafts/{name}/submit")
     office.sign_in("rita")
     browser.get(f"/drafts/{name}/preview")
-    page = browser.post(f"/drafts/{name}/release")
+    page = browser.post(f"/drafts/{name}/release", revision=row_of(office, name))
     assert page.url.path.startswith("/cases/"), text_of(page)
     return page.url.path.rpartition("/")[2]
 
@@ -309,9 +316,8 @@ def test_what_stands_against_a_recipient_is_told_before_it_is_sent(kenya, belgiu
 
 
 def test_where_the_policy_demands_it_a_second_key_signs_at_release(pair_world, kenya, belgium, tmp_path):
-    pair_world.profile(
-        KENYA, folder=kenya.console.settings.home / "second", keystore=pair_world.add_instance(KENYA, "rita")
-    ).close()
+    keys = pair_world.add_instance(KENYA, "rita")
+    pair_world.profile(KENYA, folder=kenya.console.settings.home / "second", keystore=keys).close()
     name = compose(kenya, request_fields(), [picture()])
     browser = kenya.browser
     browser.get(f"/drafts/{name}/recipients")
@@ -328,8 +334,15 @@ def test_where_the_policy_demands_it_a_second_key_signs_at_release(pair_world, k
     assert (kenya.console.settings.home / "drafts" / name).is_dir()  # the photographs' sealed pieces wait too
     kenya.sign_in("rita")
     assert "A second key must sign this" in text_of(browser.get(f"/drafts/{name}/preview"))
-    assert browser.post(f"/drafts/{name}/release").status_code == 400
-    assert browser.get(f"/drafts/{name}/signed").content == kenya.desk.drafts.get(name).signed
+    assert browser.post(f"/drafts/{name}/release", revision=row_of(kenya, name)).status_code == 400
+    # Signed elsewhere: what is downloaded holds the draft and, beside it, the files that its signer looks at.
+    with zipfile.ZipFile(io.BytesIO(browser.get(f"/drafts/{name}/signed").content)) as archive:
+        archive.extractall(tmp_path / "elsewhere")
+    [draft] = (tmp_path / "elsewhere").glob("*.draft")
+    with pair_world.client(pair_world.profile(KENYA, keystore=keys)) as elsewhere:
+        elsewhere.sync()
+        signed = elsewhere.sign_message_draft(draft.read_bytes(), draft.with_name(draft.name + ".files"))
+        assert not elsewhere.read_message_draft(signed).missing
     # Where the second holder's profile is at this console, its passphrase is typed for this one signature.
     object.__setattr__(
         kenya.console,
@@ -338,9 +351,11 @@ def test_where_the_policy_demands_it_a_second_key_signs_at_release(pair_world, k
     )
     browser.get(f"/drafts/{name}/preview")
     assert "does not open the second key" in text_of(
-        browser.post(f"/drafts/{name}/release", passphrase="wrong")
+        browser.post(f"/drafts/{name}/release", revision=row_of(kenya, name), passphrase="wrong")
     )
-    page = browser.post(f"/drafts/{name}/release", passphrase=testing.PASSPHRASE)
+    page = browser.post(
+        f"/drafts/{name}/release", revision=row_of(kenya, name), passphrase=testing.PASSPHRASE
+    )
     assert page.url.path.startswith("/cases/"), text_of(page)
     [came] = belgium.round()
     assert [one["purpose"] for one in came.facts["signed_by"]] == ["sign", "release"]
@@ -425,3 +440,39 @@ def take_mail(server, said):
                 answer("221 bye")
                 return
             answer("250 ok")
+
+
+def test_what_is_released_is_what_the_releaser_was_shown(kenya, belgium):
+    name = compose(kenya, request_fields())
+    browser = kenya.browser
+    browser.post(f"/drafts/{name}/submit")
+    kenya.sign_in("rita")
+    browser.get(f"/drafts/{name}/preview")
+    shown = row_of(kenya, name)
+    # Its author takes it back meanwhile, writes something else and hands it over again.
+    kenya.sign_in("dora")
+    browser.get(f"/drafts/{name}/preview")
+    browser.post(f"/drafts/{name}/withdraw")
+    browser.post(f"/drafts/{name}", act="next", **request_fields("NBI/2026-99"))
+    browser.post(f"/drafts/{name}/recipients", to="", suggested="be.contact.federal", urgency="routine")
+    browser.post(f"/drafts/{name}/submit")
+    kenya.sign_in("rita")
+    browser.get("/drafts")
+    page = browser.post(f"/drafts/{name}/release", revision=shown)
+    assert page.status_code == 400
+    assert "read it once more" in text_of(page)
+    assert "NBI/2026-99" in text_of(page)
+    assert kenya.desk.drafts.get(name).state == "waiting"
+    assert not belgium.round()
+    assert browser.post(f"/drafts/{name}/release").status_code == 400  # nor one that names none
+    page = browser.post(f"/drafts/{name}/release", revision=kenya.desk.drafts.get(name).revision)
+    assert page.url.path.startswith("/cases/"), text_of(page)
+
+
+def test_who_says_what_a_photograph_shows_has_written_in_the_draft(kenya):
+    name = compose(kenya, request_fields(), [picture()])
+    [photograph] = kenya.desk.drafts.photographs(name)
+    kenya.desk.drafts.describe_photograph(name, "rita", photograph.id, "the serial", 0)
+    assert kenya.desk.drafts.get(name).hands == ("dora", "rita")
+    kenya.desk.drafts.remove_photograph(name, "rob", photograph.id)
+    assert kenya.desk.drafts.get(name).hands == ("dora", "rita", "rob")

@@ -6,6 +6,9 @@ import base64
 import io
 import json
 import shutil
+import tempfile
+import threading
+import zipfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -74,6 +77,8 @@ class Desk:
         self.views = SavedViews(database)
         self.composing = Composing(self.drafts, clock)
         self.receiving = Receiving(self._if_open, self.shelf, self.cases, clock, self._came)
+        # While a draft is released nobody takes it back: what is sent is what the releaser was shown.
+        self._releasing = threading.Lock()
 
     def start(self) -> None:
         """Receive while the keys are open."""
@@ -323,21 +328,27 @@ class Desk:
         self._keep_contact(row)
         self._log.write(person, acts.DRAFT_SUBMITTED, row.id, row.type)
 
-    def release(self, client: Client, row: DraftRow, person: str, second: Client | None = None) -> str:
+    def release(self, client: Client, name: str, person: str, seen: int, second: Client | None = None) -> str:
         """Release a draft that waits, and send it; its conversation.
 
         Args:
             client: of the agency.
-            row: of the draft.
+            name: of the draft.
             person: who releases it; none of those who wrote it.
+            seen: the revision that this person was shown.
             second: of the second holder's key, where a second signature is demanded and the file does not bear it.
 
         Raises:
             DeniedError: ``own_draft``.
-            ConflictError: ``not_waiting``.
+            ConflictError: ``not_waiting``, ``draft_changed``.
             CountermarkError: as the client.
         """
-        self.drafts.check_releaser(row, person)
+        with self._releasing:
+            row = self.drafts.get(name)
+            self.drafts.check_releaser(row, person, seen)
+            return self._release(client, row, person, second)
+
+    def _release(self, client: Client, row: DraftRow, person: str, second: Client | None) -> str:
         if row.signed is None:
             return self._sent(client, row, person, self.composing.send(client, row).message)
         signed = row.signed
@@ -386,9 +397,39 @@ class Desk:
         Raises:
             ConflictError: ``not_waiting``.
         """
-        self.drafts.hand_back(row.id, why)
+        with self._releasing:
+            self.drafts.hand_back(row.id, why)
         self._forget_pieces(row)
         self._log.write(person, acts.DRAFT_RETURNED, row.id)
+
+    def discard(self, name: str, person: str) -> None:
+        """Throw a draft away.
+
+        Raises:
+            NotFoundError: ``unknown_draft``.
+            ConflictError: ``not_drafting``: it is sent.
+        """
+        with self._releasing:
+            self.drafts.discard(name)
+        self._log.write(person, acts.DRAFT_DISCARDED, name)
+
+    def packed(self, row: DraftRow) -> BinaryIO | None:
+        """A draft and the sealed pieces of its photographs as one ZIP file; None for a draft without photographs.
+
+        Unpacked it is what ``countermark release`` takes: the draft, and beside it the folder of the same name with
+        ``.files``. The file lies on disk, unnamed, until it is closed.
+        """
+        folder = self._held_pieces(row)
+        if folder is None or row.signed is None:
+            return None
+        out = tempfile.TemporaryFile()  # noqa: SIM115  whoever reads it closes it
+        draft = f"message-{row.id[:8]}.draft"
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:  # what is sealed does not get smaller
+            archive.writestr(draft, row.signed)
+            for piece in sorted(folder.iterdir()):
+                archive.write(piece, f"{draft}.files/{piece.name}")
+        out.seek(0)
+        return out
 
     def take_signed(self, client: Client, row: DraftRow, data: bytes, person: str) -> None:
         """Take in the file of a draft that a second holder has signed elsewhere.
@@ -396,7 +437,7 @@ class Desk:
         Raises:
             CountermarkError: it is not that draft, or bears no further signature.
         """
-        self.drafts.check_releaser(row, person)
+        self.drafts.check_releaser(row, person, row.revision)
         assert row.signed is not None
         before, after = client.read_message_draft(row.signed), client.read_message_draft(data)
         if before.message != after.message:

@@ -214,6 +214,7 @@ class Drafts:
             name,
             DraftState.DRAFTING,
             state=DraftState.WAITING.value,
+            revision=drafts.c.revision + 1,
             submitted_by=person,
             submitted_at=self._clock(),
             signed=signed,
@@ -230,17 +231,29 @@ class Drafts:
             name, DraftState.WAITING, state=DraftState.DRAFTING.value, returned=why[:2000], signed=None
         )
 
-    def check_releaser(self, row: DraftRow, person: str) -> None:
+    def check_releaser(self, row: DraftRow, person: str, seen: int) -> None:
         """Whether somebody may release a draft.
 
+        Args:
+            row: of the draft.
+            person: who releases it.
+            seen: the revision that this person was shown; whoever took it back since may have changed it.
+
         Raises:
-            ConflictError: ``not_waiting``.
+            ConflictError: ``not_waiting``, ``draft_changed``.
             DeniedError: ``own_draft``.
         """
         if row.state is not DraftState.WAITING:
             raise ConflictError("not_waiting", "this draft does not wait for release")
         if person in {*row.hands, row.submitted_by}:
             raise DeniedError("own_draft", N_("Who wrote a message does not release it: another person must"))
+        if row.revision != seen:
+            raise ConflictError(
+                "draft_changed",
+                N_(
+                    "This draft was taken back and handed over again after you looked at it: read it once more"
+                ),
+            )
 
     def keep_signed(self, name: str, signed: bytes) -> None:
         """Keep the file of a draft with one more signature."""
@@ -361,9 +374,11 @@ class Drafts:
             )
         return photograph
 
-    def describe_photograph(self, name: str, photograph: str, caption: str, item: int | None) -> None:
-        """Say what a photograph shows."""
-        self.writable(name)
+    def describe_photograph(
+        self, name: str, person: str, photograph: str, caption: str, item: int | None
+    ) -> None:
+        """Say what a photograph shows; who does has written in the draft."""
+        self.save(name, person)
         with self._database.write() as connection:
             connection.execute(
                 update(photographs)
@@ -371,9 +386,9 @@ class Drafts:
                 .values(caption=" ".join(caption.split())[:200], item=item)
             )
 
-    def remove_photograph(self, name: str, photograph: str) -> None:
-        """Take a photograph away."""
-        self.writable(name)
+    def remove_photograph(self, name: str, person: str, photograph: str) -> None:
+        """Take a photograph away; who does has written in the draft."""
+        self.save(name, person)
         with self._database.write() as connection:
             connection.execute(
                 delete(photographs).where(photographs.c.draft == name, photographs.c.id == photograph)

@@ -154,8 +154,7 @@ def write(request: Request, visitor: Writer, name: str, form: Form) -> Response:
 @router.post("/drafts/{name}/discard")
 def discard(visitor: Writer, name: str) -> Response:
     """Throw the draft away."""
-    visitor.console.desk.drafts.discard(name)
-    visitor.console.log.write(name_of(visitor), acts.DRAFT_DISCARDED, name)
+    visitor.console.desk.discard(name, name_of(visitor))
     visitor.say(N_("The draft is thrown away"))
     return go("/drafts")
 
@@ -198,11 +197,15 @@ def describe_photograph(visitor: Writer, name: str, photograph: str, form: Form)
     """Say what a photograph shows, or take it away."""
     drafts = visitor.console.desk.drafts
     if text_of(form, "act") == "remove":
-        drafts.remove_photograph(name, photograph)
+        drafts.remove_photograph(name, name_of(visitor), photograph)
     else:
         item = text_of(form, "item")
         drafts.describe_photograph(
-            name, photograph, text_of(form, "caption", 200), int(item) if item.isdecimal() else None
+            name,
+            name_of(visitor),
+            photograph,
+            text_of(form, "caption", 200),
+            int(item) if item.isdecimal() else None,
         )
     return go(f"/drafts/{name}#photographs-part")
 

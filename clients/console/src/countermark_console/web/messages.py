@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from typing import Annotated, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from countermark_console.desk import acts
 from countermark_console.desk.answers import ways_of
@@ -26,7 +25,7 @@ from countermark_console.desk.wording import (
 from countermark_console.errors import InputError
 from countermark_console.people.roles import Right
 from countermark_console.texts import N_
-from countermark_console.web.pages import go, page
+from countermark_console.web.pages import file_answer, go, page
 from countermark_console.web.visitor import Form, Visitor, needs, text_of
 from countermark_protocol.errors import NotFoundError
 from countermark_protocol.receipts import RejectionReason
@@ -157,18 +156,6 @@ def attachment(visitor: Reader, name: str, index: int) -> Response:
     file = tempfile.TemporaryFile()  # noqa: SIM115  closed once it was sent
     told = desk.fetch(visitor.console.vault.client, desk.shelf.get(name), index, file)
     visitor.console.log.write(_name(visitor), acts.FILE_FETCHED, name, str(index))
-    file.seek(0)
-
-    def blocks() -> Iterator[bytes]:
-        with file:
-            while block := file.read(1 << 20):
-                yield block
-
-    return StreamingResponse(
-        blocks(),
-        media_type="application/octet-stream",
-        headers={
-            "content-disposition": f"attachment; filename*=UTF-8''{quote(str(told['name']))}",
-            "content-length": str(told["size"]),
-        },
+    return file_answer(
+        file, "application/octet-stream", f"attachment; filename*=UTF-8''{quote(str(told['name']))}"
     )

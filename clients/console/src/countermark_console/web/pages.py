@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
 from functools import cache
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from fastapi import Request
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from countermark_console import __version__
 from countermark_console.people.roles import Right
 from countermark_console.texts import LANGUAGES, Texts, language_name, texts
 from countermark_console.web.navigation import navigation
 from countermark_console.web.visitor import cookie_name, set_cookie, visitor_of
+
+_BLOCK_BYTES: Final = 1024 * 1024
 
 
 @cache
@@ -90,3 +94,20 @@ _SEE_OTHER: Final = 303
 def go(path: str) -> Response:
     """Send the browser to another page."""
     return RedirectResponse(path, _SEE_OTHER)
+
+
+def file_answer(file: BinaryIO, media_type: str, disposition: str) -> Response:
+    """A file to be saved, sent in blocks and closed at the end, whether or not the browser takes all of it."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+
+    def blocks() -> Iterator[bytes]:
+        with file:
+            while block := file.read(_BLOCK_BYTES):
+                yield block
+
+    return StreamingResponse(
+        blocks(),
+        media_type=media_type,
+        headers={"content-disposition": disposition, "content-length": str(size)},
+    )

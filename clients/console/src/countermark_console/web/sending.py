@@ -19,7 +19,7 @@ from countermark_console.people.attempts import FREE_OF_ACCOUNT
 from countermark_console.people.roles import Right
 from countermark_console.texts import N_
 from countermark_console.web.drafts import name_of
-from countermark_console.web.pages import go, page
+from countermark_console.web.pages import file_answer, go, page
 from countermark_console.web.visitor import Form, Visitor, needs, text_of
 from countermark_protocol.errors import CountermarkError, SealError
 from countermark_protocol.handling import Classification, HandlingCode, Tlp, UsePurpose
@@ -194,14 +194,18 @@ def release(request: Request, visitor: Releaser, name: str, form: Form) -> Respo
     """Release a draft that somebody else wrote, and send it."""
     console = visitor.console
     row = console.desk.drafts.get(name)
-    console.desk.drafts.check_releaser(row, name_of(visitor))
+    typed = text_of(form, "revision", 12)
+    seen = int(typed) if typed.isdecimal() else 0
     client, second = console.vault.client, None
     try:
+        console.desk.drafts.check_releaser(row, name_of(visitor), seen)
         if row.signed is not None and client.read_message_draft(row.signed).missing:
             second = _second(visitor, form)
-        conversation = console.desk.release(client, row, name_of(visitor), second)
+        conversation = console.desk.release(client, name, name_of(visitor), seen, second)
+    except DeniedError:
+        raise
     except CountermarkError as error:
-        return _preview(request, visitor, row, error, 400)
+        return _preview(request, visitor, console.desk.drafts.get(name), error, 400)
     finally:
         if second is not None:
             second.close()
@@ -259,10 +263,13 @@ def withdraw(visitor: Writer, name: str) -> Response:
 
 @router.get("/drafts/{name}/signed")
 def signed_file(visitor: Releaser, name: str) -> Response:
-    """The file of a draft, for a second holder to sign elsewhere."""
+    """The file of a draft, for a second holder to sign elsewhere; with photographs, a ZIP file of it and of theirs."""
     row = visitor.console.desk.drafts.get(name)
     if row.signed is None:
         raise InputError("nothing_to_sign", N_("This draft needs no second key"))
+    packed = visitor.console.desk.packed(row)
+    if packed is not None:
+        return file_answer(packed, "application/zip", f'attachment; filename="message-{name[:8]}.zip"')
     return Response(
         row.signed,
         media_type="application/octet-stream",
