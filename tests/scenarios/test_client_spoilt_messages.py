@@ -31,7 +31,7 @@ def _invalid_content(monkeypatch):
 
 
 def _two_spellings(monkeypatch):
-    monkeypatch.setattr(_seal, "split_content", lambda _d: (Part("/a", b"1"), Part("/a", b"2")))
+    monkeypatch.setattr(_seal, "split_content", lambda *_: (Part("/a", b"1"), Part("/a", b"2")))
 
 
 def _other_commitment(monkeypatch):

@@ -164,6 +164,7 @@ def test_a_correction_goes_to_everyone_who_got_the_original(world):
             "code": "superseded_not_reached",
             "message": "received the message that this supersedes, and would go on believing it: send this one there "
             "too",
+            "remedy": "name it among the recipients",
         }
     ]
     world.suspend(TANZANIA)

@@ -106,9 +106,9 @@ class ServedConsole:
         page.wait_for_url(f"{self.url}/")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(tmp_path_factory):
-    """The browser."""
+    """The browser, for one module: while its driver runs, no other test of the process can run an event loop."""
     path = tool("chromium", "Debian package chromium", "/usr/bin/chromium")
     fonts = tmp_path_factory.mktemp("fonts") / "fonts.conf"
     fonts.write_text(FONTS)
