@@ -476,3 +476,36 @@ def test_who_says_what_a_photograph_shows_has_written_in_the_draft(kenya):
     assert kenya.desk.drafts.get(name).hands == ("dora", "rita")
     kenya.desk.drafts.remove_photograph(name, "rob", photograph.id)
     assert kenya.desk.drafts.get(name).hands == ("dora", "rita", "rob")
+
+
+def test_of_a_message_to_many_one_line_counts_and_each_is_unfolded(kenya, belgium, monkeypatch):
+    kenya.console.vault.client.send("lost-or-stolen-notice", testing.sample_notice("N-3"), to=[BELGIUM])
+    kenya.round()
+    [sent] = kenya.desk.shelf.page().messages
+    [known] = sent.receipts
+    stages = [("accepted", None)] * 4 + [
+        ("rejected", None),
+        ("delivered", None),
+        ("open", None),
+        ("open", 17),
+    ]
+    receipts = tuple(
+        {
+            **known,
+            "recipient": f"be.customs.desk-{i}",
+            "stage": stage,
+            "undelivered": missed,
+            "delivered_at": 1,
+        }
+        for i, (stage, missed) in enumerate(stages)
+    )
+    many = replace(sent, receipts=receipts, recipients=tuple(one["recipient"] for one in receipts))
+    monkeypatch.setattr(kenya.desk.shelf, "get", lambda _: many)
+    kenya.sign_in("dora")
+    shown = text_of(kenya.browser.get(f"/messages/{sent.hash}"))
+    assert "8 recipients" in shown
+    said = "6 of 8 recipients have signed for it; 4 accepted it, 1 rejected it; 1 did not collect it in time."
+    assert said in shown
+    for each in ("be.customs.desk-4 signed for it on", "be.customs.desk-6: not collected yet",
+                 "be.customs.desk-7 did not collect it in time"):  # fmt: skip
+        assert each in shown

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 from countermark_console.desk.cases import Status
 from countermark_console.desk.shelf import StoredMessage
 from countermark_console.texts import N_, Texts
+
+#: Of a message to more than so many, receipts are counted, and listed on demand.
+_SEEN_AT_ONCE: Final = 6
 
 TYPE_LABELS: Final = {
     "tracing-request": N_("Tracing request"),
@@ -187,6 +191,33 @@ def proof_lines(message: StoredMessage, texts: Texts) -> list[tuple[str, str, bo
         )
     lines += _collected(message, texts)
     return lines
+
+
+def folded_proofs(
+    message: StoredMessage, texts: Texts
+) -> tuple[list[tuple[str, str, bool]], list[tuple[str, str, bool]]]:
+    """What is proven of a message, as a page shows it: (what is seen at once, each recipient of many).
+
+    Of a message to many, one line counts; who did what is unfolded.
+    """
+    lines = proof_lines(message, texts)
+    if message.direction == "in" or len(message.receipts) <= _SEEN_AT_ONCE:
+        return lines, []
+    shown, each = lines[: -len(message.receipts)], lines[-len(message.receipts) :]
+    stages = Counter(one["stage"] for one in message.receipts)
+    waiting = stages["open"]
+    said = texts(
+        N_(
+            "%(collected)s of %(all)s recipients have signed for it; %(accepted)s accepted it, %(rejected)s rejected "
+            "it; %(missed)s did not collect it in time."
+        ),
+        collected=len(message.receipts) - waiting,
+        all=len(message.receipts),
+        accepted=stages["accepted"],
+        rejected=stages["rejected"],
+        missed=sum(bool(one["undelivered"]) for one in message.receipts if one["stage"] == "open"),
+    )
+    return [*shown, (texts(N_("Collected")), said, not waiting)], each
 
 
 def _collected(message: StoredMessage, texts: Texts) -> list[tuple[str, str, bool]]:

@@ -20,7 +20,7 @@ from countermark_console.desk.wording import (
     URGENCY_LABELS,
     VERDICT_LABELS,
     VISIBLE_LABELS,
-    proof_lines,
+    folded_proofs,
 )
 from countermark_console.errors import InputError
 from countermark_console.people.roles import Right
@@ -70,6 +70,7 @@ def _page(
             visitor.texts.language,
             desk.known(),
         )
+    proofs, each = folded_proofs(message, visitor.texts)
     return page(
         request,
         "desk/message.html",
@@ -77,7 +78,8 @@ def _page(
         message=message,
         said=said,
         case=desk.cases.find(message.conversation),
-        proofs=proof_lines(message, visitor.texts),
+        proofs=proofs,
+        each=each,
         ways=ways_of(message) if visitor.may(Right.DRAFT) else (),
         types=TYPE_LABELS,
         stages=STAGE_LABELS,
