@@ -509,3 +509,29 @@ def test_of_a_message_to_many_one_line_counts_and_each_is_unfolded(kenya, belgiu
     for each in ("be.customs.desk-4 signed for it on", "be.customs.desk-6: not collected yet",
                  "be.customs.desk-7 did not collect it in time"):  # fmt: skip
         assert each in shown
+
+
+def test_a_message_of_ones_own_is_withdrawn_and_corrected_from_its_page(kenya, belgium):
+    kenya.console.vault.client.send("lost-or-stolen-notice", testing.sample_notice("N-4"), to=[BELGIUM])
+    kenya.round()
+    [sent] = kenya.desk.shelf.page().messages
+    kenya.sign_in("dora")
+    browser = kenya.browser
+    page = browser.get(f"/messages/{sent.hash}")
+    assert "Correct it" in text_of(page)
+    page = browser.post(f"/messages/{sent.hash}/answer", way="correct")
+    assert kenya.desk.drafts.get(page.url.path.rpartition("/")[2]).form["message"] == sent.hash
+    browser.get(f"/messages/{sent.hash}")
+    page = browser.post(f"/messages/{sent.hash}/answer", way="withdraw")
+    said = {"ground": "SENT_IN_ERROR", "reason": "Entered twice.", "followUp": "DELETE_COPIES"}
+    assert finish(kenya, page.url.path.rpartition("/")[2], said) == sent.conversation
+    belgium.round()
+    assert [m.type for m in belgium.desk.shelf.conversation(sent.conversation)] == [
+        "lost-or-stolen-notice",
+        "withdrawal",
+    ]
+    belgium.sign_in("dora")
+    withdrawal = belgium.desk.shelf.conversation(sent.conversation)[-1]
+    page = belgium.browser.get(f"/messages/{withdrawal.hash}")
+    assert "Entered twice." in text_of(page)
+    assert "Correct it" not in text_of(page)

@@ -187,18 +187,37 @@ WAYS: Final[Mapping[str, tuple[Way, ...]]] = MappingProxyType(
 _OTHERS: Final = (_FREE,)
 
 
+def _amend(asked: Asked) -> JsonObject:
+    return {**_usual(asked), "message": asked.message.hash, "changes": [{}]}
+
+
+#: How a message of one's own is amended.
+_AMENDMENTS: Final = (
+    Way("correct", N_("Correct it"), "correction", _amend),
+    Way("withdraw", N_("Withdraw it"), "withdrawal", _amend),
+)
+
+
 def ways_of(message: StoredMessage) -> tuple[Way, ...]:
     """How a message can be answered; none where it is one's own."""
     return WAYS.get(message.type, _OTHERS) if message.direction == "in" else ()
 
 
+def amendments_of(message: StoredMessage) -> tuple[Way, ...]:
+    """How a message can be amended by who sent it; none where it is another's, or amends one itself."""
+    amends = message.type in {one.type for one in _AMENDMENTS}
+    return _AMENDMENTS if message.direction == "out" and not amends else ()
+
+
 def begin_answer(name: str, asked: Asked) -> tuple[str, int, JsonObject]:
-    """Type, version and first state of the form of an answer.
+    """Type, version and first state of the form of an answer, or of an amendment.
 
     Raises:
         NotFoundError: ``no_such_answer``: a message of that type is not answered so.
     """
-    way = next((one for one in ways_of(asked.message) if one.name == name), None)
+    way = next(
+        (one for one in ways_of(asked.message) + amendments_of(asked.message) if one.name == name), None
+    )
     if way is None:
         raise NotFoundError("no_such_answer", f"a message of type {asked.message.type} is not answered so")
     version = newest_version(way.type)

@@ -11,6 +11,7 @@ import threading
 import zipfile
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -261,7 +262,7 @@ class Desk:
         return out
 
     def answer(self, message: StoredMessage, name: str, person: str, language: str) -> str:
-        """Begin the draft of an answer; its id.
+        """Begin the draft of an answer, or of an amendment of one's own message; its id.
 
         Raises:
             NotFoundError: ``no_such_answer``.
@@ -278,6 +279,9 @@ class Desk:
         )
         message_type, _, form = begin_answer(name, asked)
         terms = Terms(to=(message.sender,), urgency=message.manifest["urgency"], reply_to=message.hash)
+        if message.direction == "out":
+            # Who received the message would go on believing it: the amendment goes to the same.
+            terms = replace(terms, to=message.recipients, supersedes=message.hash)
         return self.begin(message_type, person, terms, form)
 
     def _local_ref(self, message: StoredMessage) -> str:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from countermark_console.desk import acts
-from countermark_console.desk.answers import ways_of
+from countermark_console.desk.answers import amendments_of, ways_of
 from countermark_console.desk.forms.fields import form_of
 from countermark_console.desk.forms.view import Said, read_content
 from countermark_console.desk.shelf import StoredMessage
@@ -81,6 +81,7 @@ def _page(
         proofs=proofs,
         each=each,
         ways=ways_of(message) if visitor.may(Right.DRAFT) else (),
+        amendments=amendments_of(message) if visitor.may(Right.DRAFT) else (),
         types=TYPE_LABELS,
         stages=STAGE_LABELS,
         urgencies=URGENCY_LABELS,
