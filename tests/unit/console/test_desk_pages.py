@@ -535,3 +535,29 @@ def test_a_message_of_ones_own_is_withdrawn_and_corrected_from_its_page(kenya, b
     page = belgium.browser.get(f"/messages/{withdrawal.hash}")
     assert "Entered twice." in text_of(page)
     assert "Correct it" not in text_of(page)
+
+
+def test_who_cannot_get_a_message_is_left_out_by_name_alone(kenya, belgium):
+    keys = belgium.world.keystore(BELGIUM)
+    sealing = keys.sealing_key().public_key.key_id
+    belgium.world.broker.post_statement(belgium.world.revoke(sealing, keys.signer("administrator")))
+    kenya.round()
+    kenya.sign_in("dora")
+    browser = kenya.browser
+    name = kenya.desk.begin("lost-or-stolen-notice", "dora", form=testing.sample_notice("N-5"))
+    browser.get(f"/drafts/{name}/recipients")
+    both = f"{BELGIUM}\n{KENYA}"
+    page = browser.post(f"/drafts/{name}/recipients", to=both, urgency="routine")
+    assert f"{BELGIUM}: its sealing key is revoked" in text_of(page)
+    browser.get(f"/drafts/{name}/recipients")
+    page = browser.post(f"/drafts/{name}/recipients", to=both, leave_out=BELGIUM, urgency="routine")
+    assert page.url.path.endswith("/preview"), text_of(page)
+    assert "Left out" in text_of(page)
+    assert "There is a problem" not in text_of(page)
+    browser.post(f"/drafts/{name}/submit")
+    kenya.sign_in("rita")
+    browser.get(f"/drafts/{name}/preview")
+    page = browser.post(f"/drafts/{name}/release", revision=row_of(kenya, name))
+    assert page.url.path.startswith("/cases/"), text_of(page)
+    sent = kenya.desk.shelf.get(kenya.desk.drafts.get(name).message)
+    assert sent.recipients == (KENYA,)

@@ -39,6 +39,7 @@ class Terms:
 
     Attributes:
         to: addresses, groups and selectors.
+        leave_out: addresses that these lead to and that it does not go to.
         urgency: of the manifest.
         tlp: who may see it; empty for that of the message replied to, or the default.
         classification: protection level, likewise.
@@ -54,6 +55,7 @@ class Terms:
     """
 
     to: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
     urgency: str = "routine"
     tlp: str = ""
     classification: str = ""
@@ -211,6 +213,7 @@ class Composing:
             # A document, so that the lowest version is taken that holds it and that all recipients read.
             content=content_document(message),
             to=terms.to,
+            leave_out=terms.leave_out,
             urgency=terms.urgency,
             handling=terms.handling(self.usual_handling(client, terms.reply_to)),
             in_reply_to=terms.reply_to or None,

@@ -75,6 +75,7 @@ def _terms(form: FormData, before: Terms) -> Terms:
     typed = addresses(text_of(form, "to", 20_000))
     return Terms(
         to=tuple(dict.fromkeys([*typed, *chosen])),
+        leave_out=addresses(text_of(form, "leave_out", 20_000)),
         urgency=text_of(form, "urgency") if text_of(form, "urgency") in URGENCY_LABELS else "routine",
         tlp=text_of(form, "tlp"),
         classification=text_of(form, "classification"),
