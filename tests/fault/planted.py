@@ -56,9 +56,9 @@ def without_deduplication() -> None:
 
     original = appender.Appender._decide
 
-    def choose(self: Any, state: Any, item: Any, leaf_time: int) -> Any:
+    def choose(self: Any, state: Any, item: Any, leaf_time: int, held: Any) -> Any:
         is_message = hasattr(item.statement, "manifest")
-        return decide(state, item, leaf_time) if is_message else original(self, state, item, leaf_time)
+        return decide(state, item, leaf_time) if is_message else original(self, state, item, leaf_time, held)
 
     appender.Appender._decide = choose  # type: ignore[method-assign]
 
@@ -244,14 +244,14 @@ def refusals_take_ids() -> None:
     decide = appender.Appender._decide
     used: dict[tuple[str, str], bytes] = {}
 
-    def remember(self: Any, state: Any, item: Any, leaf_time: int) -> Any:
+    def remember(self: Any, state: Any, item: Any, leaf_time: int, held: Any) -> Any:
         manifest = getattr(item.statement, "manifest", None)
         if manifest is None:
-            return decide(self, state, item, leaf_time)
+            return decide(self, state, item, leaf_time, held)
         key, name = (manifest.sender, manifest.id), item.statement.document.payload_hash
         if used.get(key, name) != name:
             return appender.Refused(ConflictError("id_reused", "used"), leaf_time, state.size)
-        outcome = decide(self, state, item, leaf_time)
+        outcome = decide(self, state, item, leaf_time, held)
         if isinstance(outcome, appender.Refused):
             used[key] = name
         return outcome

@@ -149,7 +149,7 @@ async def test_two_uploads_of_one_piece(world, place, raced):
     # Both have it, it lies there once, and the copy that came too late is deleted.
     for caller in (CALLER, OTHER):
         assert await missing_pieces(node, caller, (digest,)) == ()
-    assert len(place.names()) == 2
+    assert len(place.names()) in {1, 2}  # the node's own first sweep may have come by already
     await sweep_once(node)
     assert len(place.names()) == 1
     await readable(node, digest, data)
