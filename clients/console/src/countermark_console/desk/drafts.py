@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row, delete, func, insert, select, update
 
-from countermark_client.attaching import Attach, PreparedAttachment, prepare
+from countermark_client.attaching import Attach, prepare_now
 from countermark_console.clock import Clock
 from countermark_console.desk.tables import drafts, photographs
 from countermark_console.errors import DeniedError, InputError
@@ -339,7 +339,7 @@ class Drafts:
                 "photograph_too_large", N_("A photograph has at most 32 MB"), field="photographs"
             )
         self.save(name, person)
-        made = _prepared(Attach(data, name=file_name))
+        made = prepare_now(Attach(data, name=file_name))
         if made.media_type not in _PICTURES:
             raise InputError(
                 "not_a_photograph",
@@ -401,23 +401,13 @@ class Drafts:
             return tuple(map(_photograph, connection.execute(query).all()))
 
 
-def _prepared(attach: Attach) -> PreparedAttachment:
-    flow = prepare(attach)
-    while True:
-        try:
-            next(flow)
-        except StopIteration as done:
-            made: PreparedAttachment = done.value
-            return made
-
-
 def encoded_anew(data: bytes) -> tuple[bytes, str] | None:
     """A picture made of the pixels of another alone, and its media type; None where that is no picture of a known kind.
 
     For pictures of other agencies: whatever else is in such a file never reaches a browser or a PDF.
     """
     try:
-        made = _prepared(Attach(data))
+        made = prepare_now(Attach(data))
     except MalformedError:
         return None
     return (b"".join(made.blocks()), made.media_type) if made.media_type in _PICTURES else None
