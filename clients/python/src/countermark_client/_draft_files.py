@@ -164,16 +164,7 @@ def attachments_in(draft: MessageDraft, opened: Opened, files: Path | str | None
     """What a draft says of its files; `Attachment.held` tells whether their pieces are in the folder."""
     place = DraftFiles(files) if files is not None else None
     return tuple(
-        Attachment(
-            index=number,
-            name=one.name,
-            media_type=one.media_type,
-            size=one.size,
-            sha256=one.sha256.hex(),
-            caption=one.caption,
-            thumbnail=one.thumbnail,
-            held=place is not None and all(map(place.holds, digests)),
-        )
+        Attachment.described(number, one, held=place is not None and all(map(place.holds, digests)))
         for number, (one, digests) in enumerate(zip(opened.attachments, draft.submission.pieces, strict=True))
     )
 

@@ -23,16 +23,7 @@ def attachments_of(session: Session, stored: StoredMessage, opened: Opened | Non
     if opened is None:
         return ()
     return tuple(
-        Attachment(
-            index=number,
-            name=one.name,
-            media_type=one.media_type,
-            size=one.size,
-            sha256=one.sha256.hex(),
-            caption=one.caption,
-            thumbnail=one.thumbnail,
-            held=_held(session, stored, number),
-        )
+        Attachment.described(number, one, held=_held(session, stored, number))
         for number, one in enumerate(opened.attachments)
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from countermark_client import _contents
 from countermark_client._addressing import LeftOut
 from countermark_protocol.acts import Purge, PurgeGround
-from countermark_protocol.descriptors import Thumbnail
+from countermark_protocol.descriptors import AttachmentDescriptor, Thumbnail
 from countermark_protocol.encoding import JsonObject, parse_digest
 from countermark_protocol.errors import CountermarkError
 from countermark_protocol.handling import Handling
@@ -244,6 +244,20 @@ class Attachment:
     caption: str | None
     thumbnail: Thumbnail | None = field(repr=False)
     held: bool
+
+    @classmethod
+    def described(cls, index: int, said: AttachmentDescriptor, *, held: bool) -> Attachment:
+        """An attachment as its part of the content describes it."""
+        return cls(
+            index=index,
+            name=said.name,
+            media_type=said.media_type,
+            size=said.size,
+            sha256=said.sha256.hex(),
+            caption=said.caption,
+            thumbnail=said.thumbnail,
+            held=held,
+        )
 
 
 @dataclass(frozen=True, slots=True)
